@@ -1,0 +1,55 @@
+# Everything a newcomer runs. `make demo` and `make test` do all the set-up themselves.
+PYTHON ?= python3
+PORT ?= 8080
+VENV := .venv
+RUN := PYTHONPATH=functions:host:. $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help setup demo up down clean test test-full check format bench synth layer
+
+help:          ## What there is to run
+	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed 's/: .*## /\t/' | expand -t 14
+
+setup: $(INSTALLED)          ## Virtual environment and Docker
+	@$(RUN) -m local.setup
+
+$(INSTALLED): requirements.txt constraints.txt local/venv.sh
+	@sh local/venv.sh "$(PYTHON)" $(VENV)
+	@touch $@
+
+demo: setup          ## One whole rental, played live (under 3 minutes after set-up)
+	@$(RUN) -m local.demo
+
+up: setup          ## The service on http://127.0.0.1:8080 (PORT= for another)
+	@$(RUN) -m local.up --port $(PORT)
+
+down: $(INSTALLED)          ## Stop what `make up` started
+	@$(RUN) -m local.down
+
+clean: $(INSTALLED)          ## Stop, and forget all local state
+	@$(RUN) -m local.down --forget
+
+test: setup          ## The tests (under 15 minutes)
+	@$(RUN) -m pytest -m "not slow"
+
+test-full: setup          ## All tests, the long ones too
+	@$(RUN) -m pytest
+
+check: setup          ## The whole gate: format, lint, types, import contracts, tests
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy .
+	@PYTHONPATH=functions:host:. $(VENV)/bin/lint-imports
+	@$(RUN) -m pytest -m "not slow"
+
+format: $(INSTALLED)          ## Put the code in shape
+	@$(VENV)/bin/ruff format . && $(VENV)/bin/ruff check --fix .
+
+bench: setup          ## Figures as ratios, in one run
+	@$(RUN) -m local.bench
+
+synth: $(INSTALLED)          ## The CloudFormation templates, in cdk.out (STAGE=dev)
+	@$(RUN) -m local.synth --stage $(or $(STAGE),dev) --out cdk.out
+
+layer: $(INSTALLED)          ## The Lambda layer, in build/layer
+	@$(RUN) -m infra.layer

@@ -1,0 +1,119 @@
+"""/v1/contracts: rent, look, start, stop, extend, end."""
+
+import hashlib
+from functools import cache
+from http import HTTPStatus
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+
+from handlers.gateway import answer, caller, entry_point, make_app, paging, parse_body, path_id, raw_body
+from rental.adapters import wiring
+from rental.adapters.sealing import HpkeSealer
+from rental.adapters.settings import TermsSettings, from_env
+from rental.api.present import present_contract, present_timeline_entry
+from rental.api.schemas import ChangeInstances, ExtendContract, OpenContract
+from rental.domain.contract import Contract, Launch
+from rental.domain.errors import InvalidRequestError
+from rental.domain.ids import ContractId, InstanceId, OfferId
+from rental.domain.renting import RentalRequest, RentalTerms
+from rental.service.contracts import Contracts
+from rental.service.renting import Renting, Repeatable
+
+app = make_app()
+handler = entry_point(app)
+
+
+@cache
+def renting() -> Renting:
+    settings = from_env(TermsSettings)
+    terms = RentalTerms(settings.grace_s, settings.provision_timeout_s)
+    return Renting(wiring.ledger(), HpkeSealer(), wiring.workflows(), terms, settings.cell)
+
+
+@cache
+def contracts() -> Contracts:
+    return Contracts(wiring.ledger(), wiring.workflows())
+
+
+@app.post("/v1/contracts")
+def open_contract() -> Response[str]:
+    principal = caller(app, "client")
+    body = parse_body(app, OpenContract)
+    request = RentalRequest(
+        account=principal.account,
+        offer_id=OfferId(body.offer_id),
+        num_gpus=0,
+        label=body.label,
+        launch=Launch(image=body.image, mode=body.mode, env_keys=tuple(sorted(body.env))),
+        disk_gib=body.disk_gib,
+        duration_s=body.duration_s,
+        instances=body.instances,
+    )
+    secrets = {"env": body.env, "entrypoint": body.entrypoint, "args": body.args, "onstart": None, "login": None}
+    return _present(renting().open_contract(request, secrets, _repeatable()), HTTPStatus.CREATED)
+
+
+@app.get("/v1/contracts")
+def list_contracts() -> Response[str]:
+    page = contracts().list_contracts(caller(app, "client"), *paging(app))
+    now = wiring.ledger().clock.now()
+    return answer(HTTPStatus.OK, {"items": [present_contract(each, now) for each in page.items], "next": page.next})
+
+
+@app.get("/v1/contracts/<contract_id>")
+def show_contract(**_: str) -> Response[str]:
+    return _present(contracts().show_contract(_contract_id(), caller(app, "client", "host")))
+
+
+@app.delete("/v1/contracts/<contract_id>")
+def end_contract(**_: str) -> Response[str]:
+    return _present(contracts().end_contract(_contract_id(), caller(app, "client")))
+
+
+@app.post("/v1/contracts/<contract_id>/start")
+def start_contract(**_: str) -> Response[str]:
+    principal = caller(app, "client")
+    return _present(contracts().start_contract(_contract_id(), principal, _instance_id()))
+
+
+@app.post("/v1/contracts/<contract_id>/stop")
+def stop_contract(**_: str) -> Response[str]:
+    principal = caller(app, "client")
+    return _present(contracts().stop_contract(_contract_id(), principal, _instance_id()))
+
+
+@app.post("/v1/contracts/<contract_id>/extend")
+def extend_contract(**_: str) -> Response[str]:
+    principal = caller(app, "host")
+    body = parse_body(app, ExtendContract)
+    return _present(contracts().extend_contract(_contract_id(), principal, body.end_at))
+
+
+@app.get("/v1/contracts/<contract_id>/events")
+def list_timeline(**_: str) -> Response[str]:
+    page = contracts().list_timeline(_contract_id(), caller(app, "client", "host"), *paging(app))
+    return answer(HTTPStatus.OK, {"items": [present_timeline_entry(each) for each in page.items], "next": page.next})
+
+
+def _contract_id() -> ContractId:
+    return ContractId(path_id(app, "contract_id"))
+
+
+def _instance_id() -> InstanceId | None:
+    chosen = parse_body(app, ChangeInstances).instance_id
+    return InstanceId(chosen) if chosen is not None else None
+
+
+def _present(contract: Contract, status: HTTPStatus = HTTPStatus.OK) -> Response[str]:
+    return answer(status, present_contract(contract, wiring.ledger().clock.now()))
+
+
+def _repeatable() -> Repeatable | None:
+    headers: dict[str, Any] = app.current_event.headers
+    key = headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= 128 or not key.isascii() or not key.isprintable():
+        raise InvalidRequestError("Idempotency-Key must have 1 to 128 printable ASCII characters.")
+    return Repeatable(key, hashlib.sha256(raw_body(app)).hexdigest())

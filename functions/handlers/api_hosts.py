@@ -1,0 +1,69 @@
+"""/v1/hosts: what host owners do with their machines."""
+
+from functools import cache
+from http import HTTPStatus
+
+from aws_lambda_powertools.event_handler import Response
+
+from handlers.gateway import answer, caller, entry_point, make_app, paging, parse_body, path_id
+from rental.adapters import wiring
+from rental.adapters.settings import HostSettings, from_env
+from rental.adapters.ssm import SsmNodes
+from rental.api.present import present_host, present_host_view
+from rental.api.schemas import AddHost, ListHost
+from rental.domain.ids import HostId
+from rental.service.hosts import Hosts, ListingTerms
+
+app = make_app()
+handler = entry_point(app)
+
+
+@cache
+def hosts() -> Hosts:
+    settings = from_env(HostSettings)
+    nodes = SsmNodes(wiring.client("ssm"), settings.host_role_name, settings.stage)
+    return Hosts(wiring.ledger(), wiring.liveness(), nodes, settings.cell, settings.allow_simulated_gpus)
+
+
+@app.post("/v1/hosts")
+def add_host() -> Response[str]:
+    principal = caller(app, "host")
+    admission = hosts().add_host(principal, parse_body(app, AddHost).label)
+    body = present_host(admission.host) | {
+        "registration_token": admission.registration_token,
+        "registration_expires_at": admission.host.registration_expires_at,
+        "activation_id": admission.activation.activation_id,
+        "activation_code": admission.activation.activation_code,
+    }
+    return answer(HTTPStatus.CREATED, body)
+
+
+@app.get("/v1/hosts")
+def list_hosts() -> Response[str]:
+    page = hosts().list_hosts(caller(app, "host"), *paging(app))
+    return answer(HTTPStatus.OK, {"items": [present_host(each) for each in page.items], "next": page.next})
+
+
+@app.get("/v1/hosts/<host_id>")
+def show_host(**_: str) -> Response[str]:
+    principal = caller(app, "host")
+    return answer(HTTPStatus.OK, present_host_view(hosts().show_host(_host_id(), principal)))
+
+
+@app.put("/v1/hosts/<host_id>/listing")
+def list_for_rent(**_: str) -> Response[str]:
+    principal = caller(app, "host")
+    terms = ListingTerms(**parse_body(app, ListHost).model_dump())
+    hosts().list_for_rent(_host_id(), principal, terms)
+    return answer(HTTPStatus.OK, present_host_view(hosts().show_host(_host_id(), principal)))
+
+
+@app.delete("/v1/hosts/<host_id>/listing")
+def unlist(**_: str) -> Response[str]:
+    principal = caller(app, "host")
+    hosts().unlist(_host_id(), principal)
+    return answer(HTTPStatus.OK, present_host_view(hosts().show_host(_host_id(), principal)))
+
+
+def _host_id() -> HostId:
+    return HostId(path_id(app, "host_id"))

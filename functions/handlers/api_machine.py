@@ -1,0 +1,71 @@
+"""/v1/host/*: what machines ask, signed with their machine key."""
+
+from functools import cache
+from http import HTTPStatus
+
+from aws_lambda_powertools.event_handler import Response
+
+from handlers.gateway import answer, entry_point, make_app, parse_body, raw_body
+from rental.adapters import wiring
+from rental.adapters.machine_tokens import claimed_host_id, make_machine_key, verify_request
+from rental.adapters.records import from_record
+from rental.adapters.settings import EventSettings, HostSettings, from_env
+from rental.adapters.ssm import SsmNodes
+from rental.adapters.system import SystemClock
+from rental.api.machine_schemas import FetchBody, ManifestBody, RegisterBody
+from rental.domain.errors import InvalidRequestError, UnauthenticatedError
+from rental.domain.host import Inventory
+from rental.domain.ids import ContractId, HostId, InstanceId
+from rental.service.machines import Machines
+
+app = make_app()
+handler = entry_point(app)
+
+
+@cache
+def machines() -> Machines:
+    settings = from_env(HostSettings)
+    nodes = SsmNodes(wiring.client("ssm"), settings.host_role_name, settings.stage)
+    return Machines(wiring.store(), nodes, SystemClock())
+
+
+@app.post("/v1/host/register")
+def register() -> Response[str]:
+    body = parse_body(app, RegisterBody)
+    try:
+        key = make_machine_key(body.signing_key, body.sealing_key)
+    except ValueError as error:
+        raise InvalidRequestError(f"signing_key, sealing_key: {error}") from error
+    inventory = from_record(Inventory, body.inventory.model_dump())
+    host = machines().register(body.registration_token, key, inventory)
+    bus = from_env(EventSettings).event_bus_name
+    region = wiring.client("ssm").meta.region_name
+    answered = {"v": 1, "host_id": host.id, "key_id": key.key_id, "event_bus_name": bus, "region": region}
+    return answer(HTTPStatus.OK, answered)
+
+
+@app.post("/v1/host/fetch")
+def fetch() -> Response[str]:
+    host_id = _machine()
+    body = parse_body(app, FetchBody)
+    order = (body.generation, body.token)
+    sealed = machines().fetch(host_id, ContractId(body.contract_id), InstanceId(body.instance_id), order)
+    return answer(HTTPStatus.OK, {"v": 1, "key_id": sealed.key_id, "sealed": sealed.ciphertext})
+
+
+@app.post("/v1/host/manifest")
+def manifest() -> Response[str]:
+    host_id = _machine()
+    parse_body(app, ManifestBody)
+    return answer(HTTPStatus.OK, {"v": 1, "host_id": host_id, "orders": machines().manifest(host_id)})
+
+
+def _machine() -> HostId:
+    """The host that signed this request; raises UnauthenticatedError."""
+    scheme, _, token = app.current_event.headers.get("authorization", "").partition(" ")
+    if scheme != "Machine":
+        raise UnauthenticatedError("Send a machine token: Authorization: Machine <token>.")
+    host_id = HostId(claimed_host_id(token))
+    host = wiring.store().read_host(host_id)
+    verify_request(token, host, app.current_event.path, raw_body(app), SystemClock().now())
+    return host_id

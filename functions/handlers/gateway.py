@@ -1,0 +1,117 @@
+"""What every HTTP entry point shares: who calls, the body, the error shape, one log line per request."""
+
+import base64
+import json
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError as NoRouteError
+from aws_lambda_powertools.event_handler.exceptions import ServiceError
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import BaseModel, ValidationError
+
+from rental.api.errors import error_body, status_of
+from rental.domain.errors import ForbiddenError, InvalidRequestError, NotFoundError, RentalError, UnauthenticatedError
+from rental.ports import Principal
+
+B = TypeVar("B", bound=BaseModel)
+Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
+
+MAX_BODY_BYTES = 1 << 20
+PAGE = 50
+MAX_ID = (1 << 53) - 1
+
+logger = Logger()
+
+
+def make_app() -> APIGatewayHttpResolver:
+    """A resolver that answers every refusal in our shape."""
+    app = APIGatewayHttpResolver()
+
+    def refuse(error: RentalError) -> Response[str]:
+        return answer(status_of(error), error_body(error.code, str(error), request_id(app)))
+
+    def refuse_route(error: ServiceError) -> Response[str]:
+        return answer(
+            HTTPStatus(error.status_code), error_body("not_found", "There is no such route.", request_id(app))
+        )
+
+    def break_down(error: Exception) -> Response[str]:
+        logger.error("dependency failed", extra={"why": str(error)})
+        text = "Something went wrong on our side. Send the same request again."
+        return answer(HTTPStatus.INTERNAL_SERVER_ERROR, error_body("internal", text, request_id(app)))
+
+    app.exception_handler(RentalError)(refuse)
+    app.exception_handler([NoRouteError, ServiceError])(refuse_route)
+    app.exception_handler([ClientError, BotoCoreError])(break_down)
+    return app
+
+
+def entry_point(app: APIGatewayHttpResolver) -> Handler:
+    """The Lambda handler of an app."""
+
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        logger.append_keys(request_id=event["requestContext"]["requestId"])
+        result: dict[str, Any] = app.resolve(event, context)
+        logger.info("request", extra={"route": event.get("routeKey"), "status": result["statusCode"]})
+        return result
+
+    return handler
+
+
+def answer(status: HTTPStatus, body: Any) -> Response[str]:
+    return Response(status, "application/json", json.dumps(body, separators=(",", ":")))
+
+
+def request_id(app: APIGatewayHttpResolver) -> str:
+    return str(app.current_event.request_context.request_id)
+
+
+def caller(app: APIGatewayHttpResolver, *roles: str) -> Principal:
+    """Who calls, as the authorizer found; raises UnauthenticatedError, or ForbiddenError for another role."""
+    context = app.current_event.raw_event["requestContext"].get("authorizer", {}).get("lambda") or {}
+    if not context.get("account"):
+        raise UnauthenticatedError("Send a valid API key: Authorization: Bearer <key>.")
+    principal = Principal(context["account"], context["role"])
+    if principal.role not in (*roles, "admin"):
+        raise ForbiddenError(f"This needs a key of role {' or '.join(roles)}; yours is of role {principal.role}.")
+    return principal
+
+
+def raw_body(app: APIGatewayHttpResolver) -> bytes:
+    """The body as sent; raises InvalidRequestError when it is too large."""
+    text = app.current_event.raw_event.get("body") or ""
+    body = base64.b64decode(text) if app.current_event.raw_event.get("isBase64Encoded") else text.encode()
+    if len(body) > MAX_BODY_BYTES:
+        raise InvalidRequestError(f"The body has more than {MAX_BODY_BYTES} bytes.")
+    return body
+
+
+def parse_body(app: APIGatewayHttpResolver, kind: type[B]) -> B:
+    """The body as `kind`; raises InvalidRequestError that names the first field at fault."""
+    try:
+        return kind.model_validate_json(raw_body(app) or b"{}")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "body"
+        raise InvalidRequestError(f"{field}: {first['msg']}") from error
+
+
+def path_id(app: APIGatewayHttpResolver, name: str) -> int:
+    """An id in the path; what cannot be an id is not found."""
+    text = (app.current_event.path_parameters or {}).get(name, "")
+    if not text.isascii() or not text.isdigit() or not 0 < int(text[:17]) <= MAX_ID:
+        raise NotFoundError("There is no such thing.")
+    return int(text)
+
+
+def paging(app: APIGatewayHttpResolver) -> tuple[str | None, int]:
+    """`cursor` and `limit` of a list; raises InvalidRequestError."""
+    query = app.current_event.query_string_parameters or {}
+    text = query.get("limit", str(PAGE))
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:5]) <= PAGE:
+        raise InvalidRequestError(f"limit must be a number from 1 to {PAGE}.")
+    return query.get("cursor"), int(text)

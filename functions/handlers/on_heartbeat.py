@@ -1,0 +1,23 @@
+"""Plain heartbeats, in batches from a queue: observe each."""
+
+import json
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from botocore.exceptions import BotoCoreError, ClientError
+
+from handlers.reports import take_report
+from rental.domain.errors import BusyError
+
+logger = Logger()
+
+
+def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+    failed = []
+    for record in event["Records"]:
+        try:
+            take_report(json.loads(record["body"])["detail"])
+        except (ClientError, BotoCoreError, BusyError) as error:
+            logger.error("report not taken", extra={"why": str(error)})
+            failed.append({"itemIdentifier": record["messageId"]})
+    return {"batchItemFailures": failed}

@@ -1,0 +1,54 @@
+"""Reports of hosts, from the wire to the service: verify, read, observe."""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from rental.adapters import wiring
+from rental.adapters.machine_tokens import verify_report
+from rental.adapters.records import from_record
+from rental.adapters.system import SystemClock
+from rental.domain.errors import UnauthenticatedError
+from rental.domain.ids import HostId, InstanceId
+from rental.domain.observation import Report, ReportedGpu, ReportedInstance
+from rental.ports import Sighting
+from rental.service.observing import Observing
+
+MAX_REPORT_BYTES = 256 * 1024
+
+logger = Logger()
+
+
+@cache
+def observing() -> Observing:
+    return Observing(wiring.ledger(), wiring.liveness(), wiring.tasks())
+
+
+def take_report(detail: Mapping[str, Any]) -> None:
+    """Observe one report. What is refused is logged and counted, and changes nothing."""
+    now = SystemClock().now()
+    try:
+        report, sighting = _read(detail, now)
+    except (UnauthenticatedError, KeyError, TypeError, ValueError) as error:
+        logger.warning("report refused", extra={"host_id": str(detail.get("host_id"))[:20], "why": str(error)})
+        return
+    news = observing().observe(report, sighting)
+    logger.info("report", extra={"host_id": report.host_id, "seq": sighting.seq, "news": news})
+
+
+def _read(detail: Mapping[str, Any], now: int) -> tuple[Report, Sighting]:
+    jws = detail["jws"]
+    if len(json.dumps(detail)) > MAX_REPORT_BYTES:
+        raise ValueError("the report is too large")
+    host_id = HostId(int(detail["host_id"]))
+    claims = verify_report(jws, wiring.store().read_host(host_id), now)
+    if claims["v"] != 1:
+        raise ValueError("the report's version is not known")
+    state = claims["state"]
+    instances = [from_record(ReportedInstance, each) for each in state["instances"]]
+    gpus = tuple(from_record(ReportedGpu, each) for each in state["gpus"])
+    report = Report(host_id, {InstanceId(each.instance_id): each for each in instances}, gpus)
+    return report, Sighting(host_id, str(claims["boot_id"]), int(claims["seq"]), int(claims["sent_at"]), now)

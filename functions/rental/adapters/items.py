@@ -1,0 +1,175 @@
+"""How values lie in the one table: keys, index attributes and what belongs together in a transaction.
+
+pk                sk         what
+C#<contract>      C          contract with its instances
+C#<contract>      E#<seq>    one line of its timeline
+H#<host>          H          host
+H#<host>          CAP        the host's manifest
+O#<offer>         O          where an offer stands
+K#<sha256>        K          API key
+I#<account>#<key> I          idempotency memo, removed by `ttl`
+
+GSI1 account → contracts    GSI2 owner → hosts, and LISTED → manifests    GSI3 sparse: DUE, next_due
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rental.adapters.records import from_record, to_record
+from rental.domain.allocation import Manifest
+from rental.domain.book import Book, TimelineEntry
+from rental.domain.contract import Contract
+from rental.domain.host import Host
+from rental.domain.ids import ContractId, HostId, OfferId
+from rental.ports import Extras, Memo, OfferPlace
+
+VERSION = 1
+Item = dict[str, Any]
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """One write of a transaction, and what must still be true of its item.
+
+    `expected_rev`: the item has this revision; 0 means that it does not exist. `replace_expired_at`: it does not
+    exist, or its `ttl` is at most this. Neither: no condition. `item` None deletes.
+    """
+
+    key: Key
+    item: Item | None
+    expected_rev: int | None = None
+    replace_expired_at: int | None = None
+
+
+def contract_key(contract_id: ContractId) -> Key:
+    return (f"C#{contract_id}", "C")
+
+
+def timeline_key(contract_id: ContractId, seq: int) -> Key:
+    return (f"C#{contract_id}", f"E#{seq:08d}")
+
+
+def host_key(host_id: HostId) -> Key:
+    return (f"H#{host_id}", "H")
+
+
+def manifest_key(host_id: HostId) -> Key:
+    return (f"H#{host_id}", "CAP")
+
+
+def offer_key(offer_id: OfferId) -> Key:
+    return (f"O#{offer_id}", "O")
+
+
+def principal_key(api_key_sha256: str) -> Key:
+    return (f"K#{api_key_sha256}", "K")
+
+
+def memo_key(account: str, key: str) -> Key:
+    return (f"I#{account}#{key}", "I")
+
+
+def contract_item(contract: Contract) -> Item:
+    item = _item(contract_key(contract.id), contract)
+    item |= {"delete_after": contract.delete_after}
+    item |= {"gsi1pk": f"A#{contract.account}", "gsi1sk": f"C#{contract.id:016d}"}
+    if contract.next_due is not None:
+        item |= {"gsi3pk": "DUE", "next_due": contract.next_due}
+    return item
+
+
+def manifest_item(manifest: Manifest) -> Item:
+    item = _item(manifest_key(manifest.host_id), manifest)
+    if manifest.listing is not None:
+        item |= {"gsi2pk": "LISTED", "gsi2sk": f"H#{manifest.host_id:016d}"}
+    return item
+
+
+def host_item(host: Host) -> Item:
+    return _item(host_key(host.id), host) | {"gsi2pk": f"W#{host.owner}", "gsi2sk": f"H#{host.id:016d}"}
+
+
+def load_contract(item: Mapping[str, Any]) -> Contract:
+    return from_record(Contract, _without_keys(item))
+
+
+def load_manifest(item: Mapping[str, Any]) -> Manifest:
+    return from_record(Manifest, _without_keys(item))
+
+
+def load_host(item: Mapping[str, Any]) -> Host:
+    return from_record(Host, _without_keys(item))
+
+
+def load_timeline_entry(item: Mapping[str, Any]) -> TimelineEntry:
+    return from_record(TimelineEntry, _without_keys(item))
+
+
+def load_offer_place(item: Mapping[str, Any]) -> OfferPlace:
+    return from_record(OfferPlace, _without_keys(item))
+
+
+def load_memo(item: Mapping[str, Any]) -> Memo:
+    return from_record(Memo, _without_keys(item))
+
+
+def writes_of(before: Book, after: Book, extras: Extras, commit_id: str) -> list[Guarded]:
+    """Every write that makes `after` of `before`; what did not change is not written."""
+    writes = []
+    if after.manifest != before.manifest or after.manifest.rev == 0:
+        writes.append(_next(manifest_item(after.manifest), after.manifest.rev))
+    for contract_id, contract in after.contracts.items():
+        if contract != before.contracts.get(contract_id):
+            writes.append(_next(contract_item(contract), contract.rev))
+    writes += [_next(_item(timeline_key(each.contract_id, each.seq), each), 0) for each in after.timeline]
+    writes += _extra_writes(extras)
+    return [_signed(write, commit_id) for write in writes]
+
+
+def raised(before: Book, after: Book) -> Book:
+    """The book as it stands in the table after the commit: what was written has the next revision."""
+    manifest = after.manifest
+    if manifest != before.manifest or manifest.rev == 0:
+        manifest = replace(manifest, rev=manifest.rev + 1)
+    contracts = {
+        each.id: each if each == before.contracts.get(each.id) else replace(each, rev=each.rev + 1)
+        for each in after.contracts.values()
+    }
+    return replace(after, manifest=manifest, contracts=contracts)
+
+
+def _extra_writes(extras: Extras) -> Iterator[Guarded]:
+    if extras.memo is not None:
+        memo = extras.memo
+        item = _item(memo_key(memo.account, memo.key), memo) | {"ttl": memo.expires_at}
+        yield Guarded((item["pk"], item["sk"]), item, replace_expired_at=memo.made_at)
+    for place in extras.new_offers:
+        yield _next(_item(offer_key(place.offer_id), place), 0)
+    for offer_id in extras.dropped_offers:
+        yield Guarded(offer_key(offer_id), None)
+    if extras.host is not None:
+        yield _next(host_item(extras.host), extras.host.rev)
+
+
+def _next(item: Item, rev: int) -> Guarded:
+    return Guarded((item["pk"], item["sk"]), item | {"rev": rev + 1}, expected_rev=rev)
+
+
+def _signed(write: Guarded, commit_id: str) -> Guarded:
+    return write if write.item is None else replace(write, item=write.item | {"commit": commit_id})
+
+
+def _item(key: Key, value: Any) -> Item:
+    record: Item = to_record(value)
+    return record | {"pk": key[0], "sk": key[1], "v": VERSION}
+
+
+_TABLE_ATTRIBUTES = frozenset(
+    {"pk", "sk", "v", "gsi1pk", "gsi1sk", "gsi2pk", "gsi2sk", "gsi3pk", "next_due", "ttl", "delete_after", "commit"}
+)
+
+
+def _without_keys(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in item.items() if name not in _TABLE_ATTRIBUTES}

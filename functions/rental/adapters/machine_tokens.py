@@ -1,0 +1,71 @@
+"""What hosts sign: requests and reports, as EdDSA JWTs of their machine key."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from jwt.types import Options
+
+from rental.adapters.sealing import decode_key
+from rental.domain.errors import UnauthenticatedError
+from rental.domain.host import Host, MachineKey
+
+CLOCK_SKEW_S = 120
+REQUEST_LIFE_S = 60
+
+
+def make_machine_key(signing_key: str, sealing_key: str) -> MachineKey:
+    """The public key of a machine, named by its digest; raises ValueError unless both halves are 32 bytes."""
+    signing, sealing = decode_key(signing_key), decode_key(sealing_key)
+    if len(signing) != 32 or len(sealing) != 32:
+        raise ValueError("a machine key has two halves of 32 bytes")
+    return MachineKey(hashlib.sha256(signing + sealing).hexdigest()[:16], signing_key, sealing_key)
+
+
+def claimed_host_id(token: str) -> int:
+    """Whose key a request says it is signed with, before anything is verified. Raises UnauthenticatedError."""
+    try:
+        return int(jwt.decode(token, options={"verify_signature": False})["iss"])
+    except (jwt.InvalidTokenError, KeyError, ValueError, TypeError) as error:
+        raise UnauthenticatedError("The machine token cannot be read.") from error
+
+
+def verify_request(token: str, host: Host | None, path: str, body: bytes, now: int) -> None:
+    """Raises UnauthenticatedError unless this host signed exactly this request within the last minute."""
+    claims = _verified(token, host)
+    digest = base64.urlsafe_b64encode(hashlib.sha256(body).digest()).rstrip(b"=").decode()
+    if (claims.get("htm"), claims.get("htu"), claims.get("bh")) != ("POST", path, digest):
+        raise UnauthenticatedError("The machine token was made for another request.")
+    issued, expires = claims.get("iat"), claims.get("exp")
+    if not isinstance(issued, int) or not isinstance(expires, int) or expires - issued > REQUEST_LIFE_S:
+        raise UnauthenticatedError("The machine token lives too long.")
+    if not issued - CLOCK_SKEW_S <= now < expires + CLOCK_SKEW_S:
+        raise UnauthenticatedError("The machine token is out of date. Check the machine's clock.")
+
+
+def verify_report(jws: str, host: Host | None, now: int) -> Mapping[str, Any]:
+    """The claims of a report. Raises UnauthenticatedError for one that is forged, foreign or stale."""
+    claims = _verified(jws, host)
+    if host is None or claims.get("host_id") != host.id:
+        raise UnauthenticatedError("The report speaks of another host.")
+    sent_at = claims.get("sent_at")
+    if not isinstance(sent_at, int) or abs(now - sent_at) > CLOCK_SKEW_S:
+        raise UnauthenticatedError("The report is stale, or the machine's clock is wrong.")
+    return claims
+
+
+def _verified(token: str, host: Host | None) -> dict[str, Any]:
+    if host is None or host.machine_key is None:
+        raise UnauthenticatedError("The host is not registered.")
+    public = Ed25519PublicKey.from_public_bytes(decode_key(host.machine_key.signing_key))
+    unchecked: Options = {"verify_exp": False, "verify_iat": False, "verify_aud": False, "verify_iss": False}
+    try:
+        if jwt.get_unverified_header(token).get("kid") != host.machine_key.key_id:
+            raise UnauthenticatedError("The token names another machine key.")
+        claims: dict[str, Any] = jwt.decode(token, public, algorithms=["EdDSA"], options=unchecked)
+    except jwt.InvalidTokenError as error:
+        raise UnauthenticatedError("The machine's signature does not hold.") from error
+    return claims

@@ -1,0 +1,67 @@
+"""Bells in two queues: what stops or removes goes first."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from rental.domain.book import Bell
+from rental.domain.ids import ContractId, HostId, InstanceId
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+BATCH = 10
+
+_log = logging.getLogger(__name__)
+
+
+class QueueBells:
+    """The port `Bells`. A bell that cannot be put is logged: the next report of the host rings it again."""
+
+    def __init__(self, client: "SQSClient", urgent_url: str, normal_url: str) -> None:
+        self._client = client
+        self._urgent_url = urgent_url
+        self._normal_url = normal_url
+
+    def ring(self, bells: Sequence[Bell]) -> None:
+        self._send(self._urgent_url, [bell for bell in bells if bell.urgent])
+        self._send(self._normal_url, [bell for bell in bells if not bell.urgent])
+
+    def _send(self, url: str, bells: Sequence[Bell]) -> None:
+        for start in range(0, len(bells), BATCH):
+            entries: Any = [
+                {"Id": str(place), "MessageBody": json.dumps(dump_bell(bell))}
+                for place, bell in enumerate(bells[start : start + BATCH])
+            ]
+            try:
+                answer = self._client.send_message_batch(QueueUrl=url, Entries=entries)
+            except (ClientError, BotoCoreError) as error:
+                _log.error("bells not rung", extra={"bells": len(entries), "why": str(error)})
+                continue
+            if answer.get("Failed"):
+                _log.error("bells not rung", extra={"bells": len(answer["Failed"])})
+
+
+def dump_bell(bell: Bell) -> dict[str, Any]:
+    return {
+        "v": 1,
+        "host_id": bell.host_id,
+        "contract_id": bell.contract_id,
+        "instance_id": bell.instance_id,
+        "generation": bell.generation,
+        "urgent": bell.urgent,
+    }
+
+
+def load_bell(body: Mapping[str, Any]) -> Bell:
+    """Raises KeyError for what is not a bell."""
+    return Bell(
+        HostId(body["host_id"]),
+        ContractId(body["contract_id"]),
+        InstanceId(body["instance_id"]),
+        body["generation"],
+        body["urgent"],
+    )

@@ -1,0 +1,169 @@
+"""The store over a table of items: what to read and write for each question. The table itself is an adapter below."""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from rental.adapters.items import (
+    Guarded,
+    Item,
+    Key,
+    contract_key,
+    host_item,
+    host_key,
+    load_contract,
+    load_host,
+    load_manifest,
+    load_memo,
+    load_offer_place,
+    load_timeline_entry,
+    manifest_key,
+    memo_key,
+    offer_key,
+    principal_key,
+    raised,
+    writes_of,
+)
+from rental.domain.allocation import Manifest
+from rental.domain.book import Book, TimelineEntry
+from rental.domain.contract import Contract
+from rental.domain.errors import InvalidRequestError
+from rental.domain.host import Host
+from rental.domain.ids import ContractId, HostId, OfferId
+from rental.ports import NO_EXTRAS, Extras, GuardFailedError, Memo, OfferPlace, Page, Principal, TakenError
+
+T = TypeVar("T")
+
+
+class ConditionFailedError(Exception):
+    """A guard did not hold. `found` is each item whose guard failed, as it is now; empty for a mere conflict."""
+
+    def __init__(self, found: Sequence[tuple[Guarded, Item | None]]) -> None:
+        super().__init__(f"{len(found)} guards failed")
+        self.found = found
+
+
+@dataclass(frozen=True)
+class Query:
+    """Items of one partition, in order. `index` None is the table; `after` is where the last page ended."""
+
+    pk: str
+    index: str | None = None
+    sk_prefix: str = ""
+    after: Item | None = None
+    limit: int = 100
+    due_before: int | None = None
+
+
+class Table(Protocol):
+    """The few operations that the store needs. Every read by key is strongly consistent."""
+
+    def get(self, key: Key) -> Item | None: ...
+
+    def get_many(self, keys: Sequence[Key]) -> list[Item]: ...
+
+    def transact(self, writes: Sequence[Guarded]) -> None:
+        """All or nothing; raises ConditionFailedError."""
+        ...
+
+    def query(self, query: Query) -> tuple[list[Item], Item | None]:
+        """A page, and where it ended when there is more."""
+        ...
+
+
+@dataclass(frozen=True)
+class ItemStore:
+    """The port `Store` over a `Table`."""
+
+    table: Table
+    new_commit_id: Callable[[], str]
+
+    def read_contract(self, contract_id: ContractId) -> Contract | None:
+        return _loaded(load_contract, self.table.get(contract_key(contract_id)))
+
+    def read_contracts(self, contract_ids: Iterable[ContractId]) -> Sequence[Contract]:
+        return [load_contract(item) for item in self.table.get_many([contract_key(each) for each in contract_ids])]
+
+    def read_manifest(self, host_id: HostId) -> Manifest | None:
+        return _loaded(load_manifest, self.table.get(manifest_key(host_id)))
+
+    def read_host(self, host_id: HostId) -> Host | None:
+        return _loaded(load_host, self.table.get(host_key(host_id)))
+
+    def read_offer_place(self, offer_id: OfferId) -> OfferPlace | None:
+        return _loaded(load_offer_place, self.table.get(offer_key(offer_id)))
+
+    def read_memo(self, account: str, key: str, now: int) -> Memo | None:
+        memo = _loaded(load_memo, self.table.get(memo_key(account, key)))
+        return memo if memo is not None and memo.expires_at > now else None
+
+    def read_principal(self, api_key_sha256: str) -> Principal | None:
+        item = self.table.get(principal_key(api_key_sha256))
+        return Principal(item["account"], item["role"]) if item is not None else None
+
+    def commit(self, before: Book, after: Book, extras: Extras = NO_EXTRAS) -> Book:
+        commit_id = self.new_commit_id()
+        self._transact(writes_of(before, after, extras, commit_id), commit_id)
+        return raised(before, after)
+
+    def create_host(self, host: Host) -> None:
+        commit_id = self.new_commit_id()
+        item = host_item(host) | {"rev": 1, "commit": commit_id}
+        self._transact([Guarded(host_key(host.id), item, expected_rev=0)], commit_id)
+
+    def list_contracts(self, account: str, cursor: str | None, limit: int) -> Page[Contract]:
+        return self._page(load_contract, Query(f"A#{account}", "GSI1", limit=limit), cursor)
+
+    def list_hosts(self, owner: str, cursor: str | None, limit: int) -> Page[Host]:
+        return self._page(load_host, Query(f"W#{owner}", "GSI2", limit=limit), cursor)
+
+    def list_listed(self, cursor: str | None, limit: int) -> Page[Manifest]:
+        return self._page(load_manifest, Query("LISTED", "GSI2", limit=limit), cursor)
+
+    def list_timeline(self, contract_id: ContractId, cursor: str | None, limit: int) -> Page[TimelineEntry]:
+        return self._page(load_timeline_entry, Query(f"C#{contract_id}", sk_prefix="E#", limit=limit), cursor)
+
+    def list_due(self, before: int) -> Sequence[ContractId]:
+        found: list[ContractId] = []
+        after: Item | None = None
+        while True:
+            items, after = self.table.query(Query("DUE", "GSI3", after=after, due_before=before))
+            found += [ContractId(int(item["pk"].removeprefix("C#"))) for item in items]
+            if after is None:
+                return found
+
+    def _transact(self, writes: Sequence[Guarded], commit_id: str) -> None:
+        try:
+            self.table.transact(writes)
+        except ConditionFailedError as error:
+            if any(item is not None and item.get("commit") == commit_id for _, item in error.found):
+                return  # our own earlier try, whose answer was lost
+            if any(write.expected_rev == 0 for write, _ in error.found):
+                raise TakenError("an id exists already") from error
+            raise GuardFailedError("what was read has changed") from error
+
+    def _page(self, load: Callable[[Item], T], query: Query, cursor: str | None) -> Page[T]:
+        after = _decode_cursor(cursor) if cursor is not None else None
+        items, last = self.table.query(Query(query.pk, query.index, query.sk_prefix, after, query.limit))
+        return Page([load(item) for item in items], _encode_cursor(last) if last is not None else None)
+
+
+def _loaded(load: Callable[[Item], T], item: Item | None) -> T | None:
+    return load(item) if item is not None else None
+
+
+def _encode_cursor(last: Item) -> str:
+    return base64.urlsafe_b64encode(json.dumps(last, sort_keys=True).encode()).decode()
+
+
+def _decode_cursor(cursor: str) -> Item:
+    try:
+        decoded: Any = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+    except (ValueError, binascii.Error) as error:
+        raise InvalidRequestError("The cursor is not one of ours. Start again without it.") from error
+    if not isinstance(decoded, dict) or not all(isinstance(each, str) for each in decoded.values()):
+        raise InvalidRequestError("The cursor is not one of ours. Start again without it.")
+    return decoded

@@ -1,0 +1,63 @@
+"""Put the service together from the environment. Each entry point takes only what it uses; clients are made lazily."""
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from rental.adapters.dynamodb.liveness import DynamoLiveness
+from rental.adapters.dynamodb.table import DynamoTable
+from rental.adapters.settings import LivenessSettings, MachineSettings, QueueSettings, TableSettings, from_env
+from rental.adapters.sqs import QueueBells
+from rental.adapters.stepfunctions import MachineTasks, MachineWorkflows
+from rental.adapters.store import ItemStore
+from rental.adapters.system import SystemClock, SystemEntropy, new_commit_id
+from rental.service.ledger import Ledger
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+TIMEOUTS = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 4})
+
+
+@cache
+def client(service: str) -> Any:
+    """The boto3 client of a service, made once per process."""
+    return boto3.client(service, config=TIMEOUTS)  # type: ignore[call-overload]
+
+
+def dynamodb() -> "DynamoDBClient":
+    made: DynamoDBClient = client("dynamodb")
+    return made
+
+
+@cache
+def store() -> ItemStore:
+    return ItemStore(DynamoTable(dynamodb(), from_env(TableSettings).table_name), new_commit_id)
+
+
+@cache
+def bells() -> QueueBells:
+    settings = from_env(QueueSettings)
+    return QueueBells(client("sqs"), settings.urgent_queue_url, settings.normal_queue_url)
+
+
+@cache
+def ledger() -> Ledger:
+    return Ledger(store(), bells(), SystemClock(), SystemEntropy())
+
+
+@cache
+def liveness() -> DynamoLiveness:
+    return DynamoLiveness(dynamodb(), from_env(LivenessSettings).liveness_table_name)
+
+
+@cache
+def workflows() -> MachineWorkflows:
+    return MachineWorkflows(client("stepfunctions"), from_env(MachineSettings).state_machine_arn)
+
+
+@cache
+def tasks() -> MachineTasks:
+    return MachineTasks(client("stepfunctions"))

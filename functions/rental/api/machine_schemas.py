@@ -1,0 +1,56 @@
+"""What machines send (schemas/register.v1.json, fetch.v1.json, manifest.v1.json). Unknown fields are let pass: a
+newer host may talk to an older service."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Size = Annotated[int, Field(ge=0, lt=1 << 62)]
+Identifier = Annotated[int, Field(ge=1, lt=1 << 53)]
+Name = Annotated[str, Field(max_length=256)]
+Key = Annotated[str, Field(min_length=43, max_length=43, pattern=r"^[A-Za-z0-9_-]+$")]
+
+
+class MachineBody(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+    v: Literal[1]
+
+
+class GpuBody(BaseModel):
+    index: Annotated[int, Field(ge=0, lt=64)]
+    uuid: Annotated[str, Field(pattern=r"^GPU-[A-Za-z0-9-]{1,64}$")]
+    name: Name
+    memory_bytes: Size
+
+
+class InventoryBody(BaseModel):
+    gpus: Annotated[list[GpuBody], Field(min_length=1, max_length=64)]
+    simulated: bool
+    cpus: Annotated[int, Field(ge=1, le=4096)]
+    memory_bytes: Size
+    disk_bytes: Size
+    disk_enforced: bool
+    unenforced: Annotated[list[Name], Field(max_length=16)]
+    driver_version: Name | None
+    docker_version: Name
+    cgroup_version: Literal[1, 2]
+    hostname: Name
+
+
+class RegisterBody(MachineBody):
+    registration_token: Annotated[str, Field(max_length=128)]
+    signing_key: Key
+    sealing_key: Key
+    inventory: InventoryBody
+
+
+class FetchBody(MachineBody):
+    contract_id: Identifier
+    instance_id: Identifier
+    generation: Annotated[int, Field(ge=1)]
+    token: Annotated[int, Field(ge=1)]
+
+
+class ManifestBody(MachineBody):
+    pass

@@ -1,0 +1,113 @@
+"""How contracts, offers and hosts look in answers. Only what stands here leaves the service."""
+
+from dataclasses import asdict
+from typing import Any
+
+from rental.domain.book import TimelineEntry
+from rental.domain.contract import Contract, Instance
+from rental.domain.host import Host, Inventory
+from rental.domain.offer import Offer
+from rental.domain.running import wanted_of
+from rental.domain.shares import Share
+from rental.service.hosts import HostView
+
+
+def present_contract(contract: Contract, now: int) -> dict[str, Any]:
+    return {
+        "id": contract.id,
+        "status": contract.status_at(now),
+        "desired": wanted_of(contract),
+        "reason": contract.reason,
+        "host_id": contract.host_id,
+        "offer_id": contract.offer_id,
+        "label": contract.label,
+        "image": contract.launch.image,
+        "mode": contract.launch.mode,
+        "env_keys": list(contract.launch.env_keys),
+        "gpus": [{"index": gpu.index, "uuid": gpu.uuid, "name": gpu.name} for gpu in contract.gpus],
+        "share": present_share(contract.share, contract.disk_enforced, contract.unenforced),
+        "price_microusd_h": contract.price_microusd_h,
+        "disk_price_microusd_gib_month": contract.disk_price_microusd_gib_month,
+        "created_at": contract.created_at,
+        "end_at": contract.end_at,
+        "grace_s": contract.grace_s,
+        "delete_after": contract.delete_after,
+        "instances": [present_instance(instance) for instance in contract.instances],
+    }
+
+
+def present_instance(instance: Instance) -> dict[str, Any]:
+    return {
+        "id": instance.id,
+        "status": instance.status,
+        "desired": instance.desired,
+        "reason": instance.reason,
+        "generation": instance.generation,
+        "gpu_indexes": list(instance.gpu_indexes),
+        "exit_code": instance.exit_code,
+        "started_at": instance.started_at,
+    }
+
+
+def present_share(share: Share, disk_enforced: bool, unenforced: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "gpus": share.gpus,
+        "cpu_weight_permille": share.cpu_weight_permille,
+        "memory_baseline_bytes": share.memory_baseline_bytes,
+        "memory_limit_bytes": share.memory_limit_bytes,
+        "shm_bytes": share.shm_bytes,
+        "pids": share.pids,
+        "disk_bytes": share.disk_bytes,
+        "disk": "enforced" if disk_enforced else "watched",
+        "io": "unenforced" if "io" in unenforced else "enforced",
+        "network": "unenforced" if "network" in unenforced else "enforced",
+    }
+
+
+def present_offer(offer: Offer) -> dict[str, Any]:
+    return {
+        "id": offer.id,
+        "host_id": offer.host_id,
+        "gpu_name": offer.gpu_name,
+        "num_gpus": offer.num_gpus,
+        "gpu_indexes": list(offer.gpu_indexes),
+        "simulated": offer.simulated,
+        "price_microusd_h": offer.price_microusd_h,
+        "disk_price_microusd_gib_month": offer.disk_price_microusd_gib_month,
+        "max_duration_s": offer.max_duration_s,
+        "end_at": offer.end_at,
+        "disk_free_gib": offer.disk_free_gib,
+        "share": present_share(offer.share, offer.disk_enforced, offer.unenforced),
+    }
+
+
+def present_host(host: Host) -> dict[str, Any]:
+    return {
+        "id": host.id,
+        "label": host.label,
+        "status": host.status,
+        "created_at": host.created_at,
+        "inventory": present_inventory(host.inventory) if host.inventory is not None else None,
+    }
+
+
+def present_host_view(view: HostView) -> dict[str, Any]:
+    manifest = view.manifest
+    listing = manifest.listing if manifest is not None else None
+    held = {str(index): lease.contract_id for index, lease in manifest.leases.items()} if manifest is not None else {}
+    return present_host(view.host) | {
+        "last_seen_at": view.last_seen_at,
+        "listing": asdict(listing) if listing is not None else None,
+        "gpus_held_by": held,
+        "quarantined": list(manifest.quarantined) if manifest is not None else [],
+        "disk_free_bytes": manifest.disk_free_bytes if manifest is not None else None,
+        "contracts": list(manifest.claims) if manifest is not None else [],
+    }
+
+
+def present_inventory(inventory: Inventory) -> dict[str, Any]:
+    return asdict(inventory)
+
+
+def present_timeline_entry(entry: TimelineEntry) -> dict[str, Any]:
+    return {name: value for name, value in asdict(entry).items() if name != "contract_id"}

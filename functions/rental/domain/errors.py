@@ -1,0 +1,85 @@
+"""Every way a request can be refused, as one tree.
+
+RentalError
+├── InvalidRequestError          invalid_request       what was sent cannot be understood or exceeds a limit
+│   └── DurationTooLongError     duration_too_long     past the end of the offer
+├── UnauthenticatedError         unauthenticated       no key, or one that is not known
+├── ForbiddenError               forbidden             the key's role may not do this
+├── NotFoundError                not_found             no such thing, or not the caller's
+├── ConflictError                conflict              the state of things does not allow it now
+│   ├── OfferTakenError          offer_taken           the offer's GPUs or disk are gone
+│   ├── ContractExpiredError     contract_expired      the end date has passed
+│   ├── ContractOverError        contract_over         ending, deleting, deleted or failed
+│   ├── NotCurrentError          not_current           a host asks for what is no longer wanted
+│   ├── HostFullError            host_full             200 contracts on the host
+│   ├── HostNotReadyError        host_not_ready        the host cannot be listed as asked
+│   └── BusyError                busy                  too many at once; the same request may be repeated
+├── IdempotencyMismatchError     idempotency_mismatch  the key was used with another body
+└── TransitionError              internal              the lifecycle table forbids it: a fault of ours
+"""
+
+
+class RentalError(Exception):
+    """A refusal with a stable `code` and a sentence that says what to do next."""
+
+    code = "internal"
+
+
+class InvalidRequestError(RentalError):
+    code = "invalid_request"
+
+
+class DurationTooLongError(InvalidRequestError):
+    code = "duration_too_long"
+
+
+class UnauthenticatedError(RentalError):
+    code = "unauthenticated"
+
+
+class ForbiddenError(RentalError):
+    code = "forbidden"
+
+
+class NotFoundError(RentalError):
+    code = "not_found"
+
+
+class ConflictError(RentalError):
+    code = "conflict"
+
+
+class OfferTakenError(ConflictError):
+    code = "offer_taken"
+
+
+class ContractExpiredError(ConflictError):
+    code = "contract_expired"
+
+
+class ContractOverError(ConflictError):
+    code = "contract_over"
+
+
+class NotCurrentError(ConflictError):
+    code = "not_current"
+
+
+class HostFullError(ConflictError):
+    code = "host_full"
+
+
+class HostNotReadyError(ConflictError):
+    code = "host_not_ready"
+
+
+class BusyError(ConflictError):
+    code = "busy"
+
+
+class IdempotencyMismatchError(RentalError):
+    code = "idempotency_mismatch"
+
+
+class TransitionError(RentalError):
+    """The lifecycle table has no such arrow."""

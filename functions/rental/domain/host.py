@@ -1,0 +1,66 @@
+"""A host: a registered machine, its owner, its keys and what it has."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from rental.domain.ids import HostId
+
+
+class HostStatus(StrEnum):
+    REGISTERING = "registering"
+    ACTIVE = "active"
+
+
+@dataclass(frozen=True)
+class Gpu:
+    index: int
+    uuid: str
+    name: str
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What a machine says it gives to tenants; sizes in bytes, already less the machine's own reserve."""
+
+    gpus: tuple[Gpu, ...]
+    simulated: bool
+    cpus: int
+    memory_bytes: int
+    disk_bytes: int
+    disk_enforced: bool
+    unenforced: tuple[str, ...]
+    driver_version: str | None
+    docker_version: str
+    cgroup_version: int
+    hostname: str
+
+
+@dataclass(frozen=True)
+class MachineKey:
+    """The public halves of a machine key, base64url: Ed25519 to sign, X25519 to seal to."""
+
+    key_id: str
+    signing_key: str
+    sealing_key: str
+
+
+@dataclass(frozen=True)
+class Host:
+    """The registration of a machine. `node_id` is what SSM calls it; only SSM's word sets it."""
+
+    id: HostId
+    owner: str
+    label: str
+    status: HostStatus
+    created_at: int
+    registration_sha256: str
+    registration_expires_at: int
+    activation_id: str
+    node_id: str | None = None
+    machine_key: MachineKey | None = None
+    inventory: Inventory | None = None
+    rev: int = 0
+    extra: Mapping[str, Any] = field(default_factory=dict, compare=False)

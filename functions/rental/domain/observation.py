@@ -1,0 +1,211 @@
+"""Observe: hold what a host reports against what is wanted, and let what is become known.
+
+Every report carries the host's whole state, so nothing depends on any one report arriving. A report speaks of an
+instance only through the generation that the host has applied: an older one says nothing about what is wanted now,
+except that the command may have to be sent again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from rental.domain.allocation import ClaimedInstance, Manifest, return_lease
+from rental.domain.book import Book, Cause
+from rental.domain.contract import Contract, Instance
+from rental.domain.ending import fail
+from rental.domain.ids import ContractId, HostId, InstanceId
+from rental.domain.lifecycle import REMOVING, ContractStatus, Desired, InstanceStatus
+
+COMMAND_IN_FLIGHT_S = 130
+"""A command is given up by SSM after 120 s; what still differs later than this is commanded again."""
+
+ReportedStatus = Literal["loading", "running", "stopping", "stopped", "exited", "absent", "failed"]
+GONE: frozenset[ReportedStatus] = frozenset({"stopped", "exited", "absent", "failed"})
+HOST = "host"
+
+
+@dataclass(frozen=True)
+class ReportedInstance:
+    """A host's word on one instance; `generation` is the highest that it has applied."""
+
+    contract_id: ContractId
+    instance_id: InstanceId
+    generation: int
+    token: int | None
+    status: ReportedStatus
+    reason: str | None
+    exit_code: int | None
+    started_at: int | None
+
+
+@dataclass(frozen=True)
+class ReportedGpu:
+    index: int
+    status: Literal["free", "held", "quarantined"]
+    instance_id: InstanceId | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """The whole state of a host as it says."""
+
+    host_id: HostId
+    instances: Mapping[InstanceId, ReportedInstance]
+    gpus: tuple[ReportedGpu, ...]
+
+    def holds_gpu(self, instance_id: InstanceId) -> bool:
+        """Whether the host still sees this instance on a GPU."""
+        return any(gpu.status == "held" and gpu.instance_id == instance_id for gpu in self.gpus)
+
+    def quarantined(self) -> tuple[int, ...]:
+        return tuple(sorted(gpu.index for gpu in self.gpus if gpu.status == "quarantined"))
+
+
+def contracts_to_read(manifest: Manifest, report: Report, now: int) -> tuple[ContractId, ...]:
+    """The contracts that this report changes or that must be commanded again: most reports touch none."""
+    return tuple(
+        contract_id
+        for contract_id, claim in manifest.claims.items()
+        if any(
+            _is_news(claimed, report.instances.get(instance_id)) or _must_resend(claimed, report, instance_id, now)
+            for instance_id, claimed in claim.instances.items()
+        )
+    )
+
+
+def observe(book: Book, report: Report, now: int) -> Book:
+    """The book after the report. The contracts named by `contracts_to_read` must stand in it."""
+    if book.manifest.quarantined != report.quarantined():
+        book = book.with_manifest(replace(book.manifest, quarantined=report.quarantined()))
+    for contract in tuple(book.contracts.values()):
+        for instance_id in (each.id for each in contract.instances):
+            instance = book.contract(contract.id).instance(instance_id)
+            reported = report.instances.get(instance.id)
+            if reported is not None and _speaks_of_now(instance, reported):
+                book = _learn(book, contract.id, instance, reported, report, now)
+            elif _must_resend(instance, report, instance.id, now):
+                book = _resend(book, contract.id, instance, now)
+        book = _follow(book, contract.id, now)
+    return book
+
+
+def _is_news(claimed: ClaimedInstance, reported: ReportedInstance | None) -> bool:
+    if reported is None or not _speaks_of_now(claimed, reported):
+        return False
+    match claimed.desired:
+        case Desired.RUNNING:
+            return reported.status != claimed.status or reported.reason != claimed.reason
+        case Desired.STOPPED:
+            return claimed.status not in (InstanceStatus.STOPPED, InstanceStatus.EXITED)
+        case Desired.ABSENT:
+            return claimed.status is not InstanceStatus.REMOVED
+
+
+def _speaks_of_now(wanted: ClaimedInstance | Instance, reported: ReportedInstance) -> bool:
+    if wanted.desired is Desired.RUNNING:
+        if wanted.status is InstanceStatus.SCHEDULING or reported.token != wanted.token:
+            return False
+        return reported.generation >= wanted.generation or reported.status == "loading"
+    return reported.generation >= wanted.generation
+
+
+def _must_resend(wanted: ClaimedInstance | Instance, report: Report, instance_id: InstanceId, now: int) -> bool:
+    if wanted.status in (InstanceStatus.SCHEDULING, InstanceStatus.REMOVED):
+        return False
+    reported = report.instances.get(instance_id)
+    applied = reported is not None and reported.generation >= wanted.generation
+    return not applied and now - wanted.commanded_at > COMMAND_IN_FLIGHT_S
+
+
+def _resend(book: Book, contract_id: ContractId, instance: Instance, now: int) -> Book:
+    again = replace(instance, commanded_at=now)
+    book = book.with_contract(book.contract(contract_id).with_instance(again))
+    return book.ring(contract_id, again)
+
+
+def _learn(
+    book: Book,
+    contract_id: ContractId,
+    instance: Instance,
+    reported: ReportedInstance,
+    report: Report,
+    now: int,
+) -> Book:
+    if instance.desired is not Desired.RUNNING:
+        return _learn_gone(book, contract_id, instance, reported, report, now)
+    if reported.status == "running":
+        running = replace(instance.become(InstanceStatus.RUNNING), started_at=reported.started_at)
+        return _enter(book, contract_id, instance, running, now, "running")
+    if reported.status == "loading":
+        loading = instance.become(InstanceStatus.LOADING, reported.reason)
+        return _enter(book, contract_id, instance, loading, now, "loading")
+    if reported.status == "failed" and book.contract(contract_id).status is ContractStatus.PENDING:
+        reason = reported.reason or "The host could not start the container."
+        return fail(book, contract_id, reason, now, Cause(HOST, "could not start"))
+    if reported.status in GONE and not report.holds_gpu(instance.id):
+        return _learn_self_ended(book, contract_id, instance, reported, now)
+    return book
+
+
+def _learn_self_ended(
+    book: Book, contract_id: ContractId, instance: Instance, reported: ReportedInstance, now: int
+) -> Book:
+    """It ended without being told: from now on it is wanted stopped, and its GPUs return."""
+    exited = reported.status == "exited"
+    after = InstanceStatus.EXITED if exited else InstanceStatus.STOPPED
+    reason = reported.reason or f"The host reports the container {reported.status}."
+    ended = instance.want(Desired.STOPPED, now).become(after, reason)
+    ended = replace(ended, token=None, exit_code=reported.exit_code)
+    book = book.with_manifest(return_lease(book.manifest, instance.id))
+    book = _enter(book, contract_id, instance, ended, now, reported.status)
+    return book.ring(contract_id, ended)
+
+
+def _learn_gone(
+    book: Book,
+    contract_id: ContractId,
+    instance: Instance,
+    reported: ReportedInstance,
+    report: Report,
+    now: int,
+) -> Book:
+    if instance.desired is Desired.ABSENT:
+        if reported.status != "absent":
+            return book
+        after = InstanceStatus.REMOVED
+    else:
+        after = InstanceStatus.EXITED if instance.status is InstanceStatus.EXITED else InstanceStatus.STOPPED
+    if reported.status not in GONE or report.holds_gpu(instance.id):
+        return book
+    book = book.with_manifest(return_lease(book.manifest, instance.id))
+    gone = replace(instance.become(after, instance.reason), token=None)
+    return _enter(book, contract_id, instance, gone, now, "confirmed")
+
+
+def _enter(book: Book, contract_id: ContractId, before: Instance, after: Instance, now: int, cause: str) -> Book:
+    if after == before:
+        return book
+    book = book.with_contract(book.contract(contract_id).with_instance(after))
+    if after.status is before.status:
+        return book
+    return book.note(contract_id, after.status, now, Cause(HOST, cause), instance_id=after.id, reason=after.reason)
+
+
+def _follow(book: Book, contract_id: ContractId, now: int) -> Book:
+    """Let the contract follow its instances: provisioned, or wholly gone."""
+    contract = book.contract(contract_id)
+    if contract.status is ContractStatus.PENDING and _is_provisioned(contract):
+        active = contract.become(ContractStatus.ACTIVE)
+        return book.with_contract(active).note(contract_id, active.status, now, Cause(HOST, "provisioned"))
+    if contract.status in REMOVING and contract.status is not ContractStatus.FAILED and contract.is_released:
+        deleted = contract.become(ContractStatus.DELETED)
+        deleted = replace(deleted, launch=replace(deleted.launch, sealed=None))
+        return book.with_contract(deleted).note(contract_id, deleted.status, now, Cause(HOST, "everything is gone"))
+    return book
+
+
+def _is_provisioned(contract: Contract) -> bool:
+    return all(
+        each.status in (InstanceStatus.RUNNING, InstanceStatus.EXITED, InstanceStatus.STOPPED)
+        for each in contract.instances
+    )

@@ -1,0 +1,193 @@
+"""What the service needs of the world, as protocols. Adapters keep these promises; so do their in-memory twins."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from rental.domain.allocation import Manifest
+from rental.domain.book import Bell, Book, TimelineEntry
+from rental.domain.contract import Contract, Sealed
+from rental.domain.host import Host, MachineKey
+from rental.domain.ids import ContractId, HostId, OfferId
+
+T = TypeVar("T")
+
+
+class GuardFailedError(Exception):
+    """Something that was read has changed since, or a transaction was in the way: read again and retry."""
+
+
+class TakenError(Exception):
+    """An id that was to be new exists already: draw another."""
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who calls: an account in a role."""
+
+    account: str
+    role: str
+
+
+@dataclass(frozen=True)
+class Memo:
+    """What an idempotency key led to: the body's hash and the contract, kept for 24 h."""
+
+    account: str
+    key: str
+    body_sha256: str
+    contract_id: ContractId
+    made_at: int
+    expires_at: int
+
+
+@dataclass(frozen=True)
+class OfferPlace:
+    """Where an offer stands: a size on a host."""
+
+    offer_id: OfferId
+    host_id: HostId
+    num_gpus: int
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    items: Sequence[T]
+    next: str | None = None
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What is written in the same transaction as a book."""
+
+    memo: Memo | None = None
+    new_offers: tuple[OfferPlace, ...] = ()
+    dropped_offers: tuple[OfferId, ...] = ()
+    host: Host | None = None
+
+
+NO_EXTRAS = Extras()
+
+
+class Store(Protocol):
+    """The one table. Reads are consistent unless they list; every write is guarded by what was read."""
+
+    def read_contract(self, contract_id: ContractId) -> Contract | None: ...
+
+    def read_contracts(self, contract_ids: Iterable[ContractId]) -> Sequence[Contract]: ...
+
+    def read_manifest(self, host_id: HostId) -> Manifest | None: ...
+
+    def read_host(self, host_id: HostId) -> Host | None: ...
+
+    def read_offer_place(self, offer_id: OfferId) -> OfferPlace | None: ...
+
+    def read_memo(self, account: str, key: str, now: int) -> Memo | None: ...
+
+    def read_principal(self, api_key_sha256: str) -> Principal | None: ...
+
+    def commit(self, before: Book, after: Book, extras: Extras = NO_EXTRAS) -> Book:
+        """Write what makes `after` of `before` in one transaction; answers `after` with the new revisions.
+
+        Raises GuardFailedError when anything in it changed since it was read, TakenError when a new id exists.
+        """
+        ...
+
+    def create_host(self, host: Host) -> None:
+        """Raises TakenError."""
+        ...
+
+    def list_contracts(self, account: str, cursor: str | None, limit: int) -> Page[Contract]: ...
+
+    def list_hosts(self, owner: str, cursor: str | None, limit: int) -> Page[Host]: ...
+
+    def list_listed(self, cursor: str | None, limit: int) -> Page[Manifest]: ...
+
+    def list_timeline(self, contract_id: ContractId, cursor: str | None, limit: int) -> Page[TimelineEntry]: ...
+
+    def list_due(self, before: int) -> Sequence[ContractId]: ...
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """The place of a report in a host's sequence; `sent_at` in epoch seconds by the host's clock."""
+
+    host_id: HostId
+    boot_id: str
+    seq: int
+    sent_at: int
+    seen_at: int
+
+
+class Liveness(Protocol):
+    """When each host was last heard. Its guard makes a repeated or late report change nothing."""
+
+    def advance(self, sighting: Sighting) -> bool:
+        """Remember the sighting; False when this or a later one is known already."""
+        ...
+
+    def last_seen(self, host_id: HostId) -> int | None: ...
+
+
+class Bells(Protocol):
+    def ring(self, bells: Sequence[Bell]) -> None:
+        """Put the bells in their queues; a bell that is lost is rung again by a later report."""
+        ...
+
+
+class Workflows(Protocol):
+    """The executions of the contract machine. Starting twice starts one; stopping what is gone does nothing."""
+
+    def start(self, contract_id: ContractId, run: int) -> None: ...
+
+    def stop(self, contract_id: ContractId, run: int) -> None: ...
+
+    def is_running(self, contract_id: ContractId, run: int) -> bool: ...
+
+
+class Tasks(Protocol):
+    """Answers to waiting tasks. Answering one that no longer waits does nothing."""
+
+    def succeed(self, token: str, output: str) -> None: ...
+
+
+class HostCommands(Protocol):
+    def send(self, node_id: str, order: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Activation:
+    """What a new machine needs to become a managed node, once."""
+
+    activation_id: str
+    activation_code: str
+
+
+class Nodes(Protocol):
+    def create_activation(self, host_id: HostId, expires_at: int) -> Activation: ...
+
+    def node_of(self, activation_id: str) -> str | None:
+        """The managed node that used this activation, by SSM's word."""
+        ...
+
+
+class Sealer(Protocol):
+    def seal(self, key: MachineKey, contract_id: ContractId, plaintext: bytes) -> Sealed: ...
+
+
+class Clock(Protocol):
+    def now(self) -> int:
+        """Epoch seconds."""
+        ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class Entropy(Protocol):
+    def below(self, limit: int) -> int:
+        """A random integer in [0, limit)."""
+        ...
+
+    def token(self) -> str:
+        """An unguessable string of 256 bits."""
+        ...

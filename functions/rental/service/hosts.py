@@ -1,0 +1,154 @@
+"""What host owners do: add a machine, look at it, list it for rent, take it off the market."""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+from rental.domain.allocation import Listing, Manifest, slice_sizes
+from rental.domain.book import Book
+from rental.domain.errors import BusyError, ForbiddenError, HostNotReadyError, InvalidRequestError, NotFoundError
+from rental.domain.host import Host, HostStatus
+from rental.domain.ids import CELL_BITS, RANDOM_BITS, HostId, OfferId, compose_id
+from rental.ports import Activation, Extras, Liveness, Nodes, OfferPlace, Page, Principal, TakenError
+from rental.service.ledger import ATTEMPTS, Ledger
+
+REGISTRATION_S = 3600
+
+
+@dataclass(frozen=True)
+class ListingTerms:
+    """What an owner asks for: prices in micro-dollars, `end_at` in epoch seconds."""
+
+    gpu_price_microusd_h: int
+    disk_price_microusd_gib_month: int
+    end_at: int
+    min_gpus: int
+    allow_soft_disk: bool
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What the owner needs, once, to make a machine join."""
+
+    host: Host
+    registration_token: str
+    activation: Activation
+
+
+@dataclass(frozen=True)
+class HostView:
+    host: Host
+    manifest: Manifest | None
+    last_seen_at: int | None
+
+
+@dataclass(frozen=True)
+class Hosts:
+    ledger: Ledger
+    liveness: Liveness
+    nodes: Nodes
+    cell: int
+    allow_simulated_gpus: bool
+
+    def add_host(self, caller: Principal, label: str) -> Admission:
+        """A new host that waits for its machine for one hour."""
+        now = self.ledger.clock.now()
+        secret = self.ledger.entropy.token()
+        for _ in range(ATTEMPTS):
+            host_id = HostId(self._draw(now))
+            activation = self.nodes.create_activation(host_id, now + REGISTRATION_S)
+            host = Host(
+                id=host_id,
+                owner=caller.account,
+                label=label,
+                status=HostStatus.REGISTERING,
+                created_at=now,
+                registration_sha256=hashlib.sha256(secret.encode()).hexdigest(),
+                registration_expires_at=now + REGISTRATION_S,
+                activation_id=activation.activation_id,
+            )
+            try:
+                self.ledger.store.create_host(host)
+            except TakenError:
+                continue
+            return Admission(host, f"{host_id}.{secret}", activation)
+        raise BusyError("No free id was found. Send the same request again.")
+
+    def list_hosts(self, caller: Principal, cursor: str | None, limit: int) -> Page[Host]:
+        return self.ledger.store.list_hosts(caller.account, cursor, limit)
+
+    def show_host(self, host_id: HostId, caller: Principal) -> HostView:
+        """Raises NotFoundError when it is not the caller's."""
+        host = self.ledger.store.read_host(host_id)
+        if host is None or host.owner != caller.account:
+            raise NotFoundError("There is no such host.")
+        return HostView(host, self.ledger.store.read_manifest(host_id), self.liveness.last_seen(host_id))
+
+    def list_for_rent(self, host_id: HostId, caller: Principal, terms: ListingTerms) -> Manifest:
+        """Put the host on the market, or change how it stands there: every offer gets a new id.
+
+        Running contracts keep their prices. Raises NotFoundError, HostNotReadyError, InvalidRequestError.
+        """
+
+        def attempt(now: int) -> tuple[Book, Book, Extras]:
+            before = self._owned(host_id, caller)
+            self._check_terms(before.manifest, terms, now)
+            sizes = slice_sizes(before.manifest.capacity.gpus, terms.min_gpus)
+            offers = {size: OfferId(self._draw(now)) for size in sizes}
+            listing = _listing(before.manifest, terms, offers)
+            after = before.with_manifest(replace(before.manifest, listing=listing))
+            places = tuple(OfferPlace(offer_id, host_id, size) for size, offer_id in offers.items())
+            return before, after, Extras(new_offers=places, dropped_offers=_offers(before.manifest))
+
+        return self.ledger.change(attempt).manifest
+
+    def unlist(self, host_id: HostId, caller: Principal) -> Manifest:
+        """Take the host off the market; contracts stay. Raises NotFoundError."""
+
+        def attempt(_now: int) -> tuple[Book, Book, Extras]:
+            before = self._owned(host_id, caller)
+            after = before.with_manifest(replace(before.manifest, listing=None))
+            return before, after, Extras(dropped_offers=_offers(before.manifest))
+
+        return self.ledger.change(attempt).manifest
+
+    def _owned(self, host_id: HostId, caller: Principal) -> Book:
+        manifest = self.ledger.store.read_manifest(host_id)
+        if manifest is None:
+            if self.show_host(host_id, caller).host.status is HostStatus.REGISTERING:
+                raise HostNotReadyError("The machine has not registered yet. Run the install command on it first.")
+            raise NotFoundError("There is no such host.")
+        if manifest.owner != caller.account:
+            raise NotFoundError("There is no such host.")
+        return Book(manifest)
+
+    def _check_terms(self, manifest: Manifest, terms: ListingTerms, now: int) -> None:
+        if manifest.inventory.simulated and not self.allow_simulated_gpus:
+            raise ForbiddenError("A host with simulated GPUs cannot be listed in this deployment.")
+        if not manifest.inventory.disk_enforced and not terms.allow_soft_disk:
+            raise HostNotReadyError(
+                "This host cannot enforce disk limits. Set allow_soft_disk to list it with disk that is only watched."
+            )
+        if terms.end_at <= now:
+            raise InvalidRequestError("end_at must be in the future.")
+        if terms.min_gpus > manifest.capacity.gpus:
+            raise InvalidRequestError(f"The host has {manifest.capacity.gpus} GPUs: min_gpus is too large.")
+
+    def _draw(self, now: int) -> int:
+        return compose_id(now, self.cell % (1 << CELL_BITS), self.ledger.entropy.below(1 << RANDOM_BITS))
+
+
+def _listing(manifest: Manifest, terms: ListingTerms, offers: dict[int, OfferId]) -> Listing:
+    revision = manifest.listing.revision + 1 if manifest.listing is not None else 1
+    return Listing(
+        gpu_price_microusd_h=terms.gpu_price_microusd_h,
+        disk_price_microusd_gib_month=terms.disk_price_microusd_gib_month,
+        end_at=terms.end_at,
+        min_gpus=terms.min_gpus,
+        allow_soft_disk=terms.allow_soft_disk,
+        revision=revision,
+        offers=offers,
+    )
+
+
+def _offers(manifest: Manifest) -> tuple[OfferId, ...]:
+    return tuple(manifest.listing.offers.values()) if manifest.listing is not None else ()

@@ -1,0 +1,81 @@
+"""What a machine asks for itself, signed with its machine key: to be registered, its secrets, its whole manifest."""
+
+import hashlib
+import hmac
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rental.domain.allocation import Manifest
+from rental.domain.book import Book
+from rental.domain.contract import Sealed
+from rental.domain.errors import BusyError, NotCurrentError, UnauthenticatedError
+from rental.domain.host import Host, HostStatus, Inventory, MachineKey
+from rental.domain.ids import ContractId, HostId, InstanceId
+from rental.domain.lifecycle import Desired
+from rental.domain.running import check_may_run
+from rental.ports import Clock, Extras, GuardFailedError, Nodes, Store, TakenError
+from rental.service.orders import order_of
+
+
+@dataclass(frozen=True)
+class Machines:
+    store: Store
+    nodes: Nodes
+    clock: Clock
+
+    def register(self, token: str, key: MachineKey, inventory: Inventory) -> Host:
+        """Take a machine in, once. The same machine may repeat it; anyone else learns nothing.
+
+        The token is `<host id>.<secret>`. Raises UnauthenticatedError, BusyError.
+        """
+        host = self._host_of(token)
+        if host.machine_key is not None:
+            if host.machine_key != key:
+                raise UnauthenticatedError("This registration token has been used. Ask the owner for a new one.")
+            return host
+        if self.clock.now() >= host.registration_expires_at:
+            raise UnauthenticatedError("This registration token has expired. Ask the owner for a new one.")
+        node_id = self.nodes.node_of(host.activation_id)
+        if node_id is None:
+            raise BusyError("The machine's agent has not reported yet. Wait a few seconds and register again.")
+        active = replace(host, status=HostStatus.ACTIVE, node_id=node_id, machine_key=key, inventory=inventory)
+        manifest = Manifest(host.id, host.owner, inventory, disk_free_bytes=inventory.disk_bytes)
+        try:
+            book = Book(manifest)
+            self.store.commit(book, book, Extras(host=active))
+        except (GuardFailedError, TakenError) as error:
+            raise BusyError("Another registration is under way. Register again.") from error
+        return active
+
+    def fetch(
+        self, host_id: HostId, contract_id: ContractId, instance_id: InstanceId, order: tuple[int, int]
+    ) -> Sealed:
+        """The sealed secrets of an instance that is about to start: only while exactly this is wanted running.
+
+        `order` is (generation, token). Raises NotCurrentError, ContractExpiredError, ContractOverError.
+        """
+        contract = self.store.read_contract(contract_id)
+        if contract is None or contract.host_id != host_id:
+            raise NotCurrentError("This host has no such contract.")
+        check_may_run(contract, self.clock.now())
+        for instance in contract.instances:
+            is_current = (instance.generation, instance.token) == order and instance.desired is Desired.RUNNING
+            if instance.id == instance_id and is_current and contract.launch.sealed is not None:
+                return contract.launch.sealed
+        raise NotCurrentError("This is no longer wanted running. Start nothing; a newer order follows.")
+
+    def manifest(self, host_id: HostId) -> list[dict[str, Any]]:
+        """Every order that the host should have applied."""
+        manifest = self.store.read_manifest(host_id)
+        if manifest is None:
+            raise NotCurrentError("This host is not registered.")
+        contracts = self.store.read_contracts(manifest.claims)
+        return [order_of(contract, instance) for contract in contracts for instance in contract.instances]
+
+    def _host_of(self, token: str) -> Host:
+        host_id, _, secret = token.partition(".")
+        host = self.store.read_host(HostId(int(host_id))) if host_id.isdigit() and len(host_id) <= 16 else None
+        expected = host.registration_sha256 if host is not None else ""
+        if host is None or not hmac.compare_digest(hashlib.sha256(secret.encode()).hexdigest(), expected):
+            raise UnauthenticatedError("This registration token is not known.")
+        return host

@@ -1,0 +1,113 @@
+"""Rent a GPU: the one transaction that makes a contract."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rental.domain.book import Book
+from rental.domain.contract import Contract, Sealed
+from rental.domain.errors import IdempotencyMismatchError, InvalidRequestError, NotFoundError
+from rental.domain.ids import CELL_BITS, RANDOM_BITS, ContractId, OfferId, compose_id
+from rental.domain.renting import RentalRequest, RentalTerms, open_contract
+from rental.ports import NO_EXTRAS, Extras, Memo, OfferPlace, Sealer, Workflows
+from rental.service.ledger import Ledger
+
+MEMO_S = 24 * 3600
+
+
+@dataclass(frozen=True)
+class Repeatable:
+    """The idempotency key of a request and the hash of its body."""
+
+    key: str
+    body_sha256: str
+
+
+@dataclass(frozen=True)
+class Renting:
+    """Opens contracts. `cell` is this deployment's part of every id."""
+
+    ledger: Ledger
+    sealer: Sealer
+    workflows: Workflows
+    terms: RentalTerms
+    cell: int
+
+    def open_contract(
+        self, request: RentalRequest, secrets: Mapping[str, Any], repeatable: Repeatable | None
+    ) -> Contract:
+        """Rent; the answer of a repeated request is the contract that the first one made.
+
+        Raises NotFoundError, InvalidRequestError, OfferTakenError, HostFullError, BusyError,
+        IdempotencyMismatchError.
+        """
+        made: list[ContractId] = []
+
+        def attempt(now: int) -> tuple[Book, Book, Extras]:
+            earlier = self._repeated(request.account, repeatable, now)
+            if earlier is not None:
+                made[:] = [earlier.id]
+                book = Book(self.ledger.open_book(earlier.host_id).manifest, {earlier.id: earlier})
+                return book, book, NO_EXTRAS
+            before, after, extras = self._open(request, secrets, repeatable, now)
+            made[:] = list(after.contracts)
+            return before, after, extras
+
+        book = self.ledger.change(attempt)
+        contract = book.contract(made[0])
+        if contract.rev <= 1:
+            self.workflows.start(contract.id, contract.run)
+        return contract
+
+    def _open(
+        self, request: RentalRequest, secrets: Mapping[str, Any], repeatable: Repeatable | None, now: int
+    ) -> tuple[Book, Book, Extras]:
+        place = self._place(request.offer_id)
+        before = self.ledger.open_book(place.host_id)
+        listing = before.manifest.listing
+        if listing is None or listing.offers.get(place.num_gpus) != request.offer_id:
+            raise NotFoundError("The offer is gone: its host has a new listing. Search again.")
+        ids = self._draw_ids(request.instances, now)
+        contract_id = ContractId(ids[0])
+        sealed = self._sealed(before, contract_id, secrets)
+        request = replace(request, num_gpus=place.num_gpus, launch=replace(request.launch, sealed=sealed))
+        after = open_contract(before.manifest, request, self.terms, ids, now)
+        memo = _memo(request.account, repeatable, contract_id, now)
+        return before, after, Extras(memo=memo)
+
+    def _place(self, offer_id: OfferId) -> OfferPlace:
+        place = self.ledger.store.read_offer_place(offer_id)
+        if place is None:
+            raise NotFoundError("There is no such offer. Search again.")
+        return place
+
+    def _sealed(self, book: Book, contract_id: ContractId, secrets: Mapping[str, Any]) -> Sealed:
+        host = self.ledger.store.read_host(book.manifest.host_id)
+        if host is None or host.machine_key is None:
+            raise InvalidRequestError("The host of this offer has no machine key. Choose another offer.")
+        plaintext = json.dumps(secrets, separators=(",", ":")).encode()
+        return self.sealer.seal(host.machine_key, contract_id, plaintext)
+
+    def _repeated(self, account: str, repeatable: Repeatable | None, now: int) -> Contract | None:
+        if repeatable is None:
+            return None
+        memo = self.ledger.store.read_memo(account, repeatable.key, now)
+        if memo is None:
+            return None
+        if memo.body_sha256 != repeatable.body_sha256:
+            raise IdempotencyMismatchError("This Idempotency-Key was used with another body. Use a new key.")
+        return self.ledger.store.read_contract(memo.contract_id)
+
+    def _draw_ids(self, count: int, now: int) -> list[int]:
+        cell = self.cell % (1 << CELL_BITS)
+        drawn: dict[int, None] = {}
+        while len(drawn) < count:
+            drawn[compose_id(now, cell, self.ledger.entropy.below(1 << RANDOM_BITS))] = None
+        return list(drawn)
+
+
+def _memo(account: str, repeatable: Repeatable | None, contract_id: ContractId, now: int) -> Memo | None:
+    if repeatable is None:
+        return None
+    return Memo(account, repeatable.key, repeatable.body_sha256, contract_id, now, now + MEMO_S)

@@ -1,0 +1,52 @@
+"""Sweep: once a minute, start a run for every contract that is late and has none running.
+
+Heals what was lost between the commit of a contract and its execution. After a disaster that took the executions
+with it, sweeping with a negative lateness resumes every contract that is not over.
+"""
+
+from dataclasses import dataclass, replace
+
+from rental.domain.book import Book
+from rental.domain.contract import Contract
+from rental.ports import Tasks, Workflows
+from rental.service.ledger import Ledger
+from rental.service.life import answer_for
+
+LATE_S = 60
+
+
+@dataclass(frozen=True)
+class Sweeping:
+    ledger: Ledger
+    workflows: Workflows
+    tasks: Tasks
+
+    def sweep(self, late_s: int = LATE_S) -> int:
+        """Look at every contract that is at least `late_s` seconds late; returns how many runs were started."""
+        before = self.ledger.clock.now() - late_s
+        store = self.ledger.store
+        return sum(self._resume(contract, before) for contract in store.read_contracts(store.list_due(before)))
+
+    def _resume(self, contract: Contract, before: int) -> bool:
+        if contract.next_due is None or contract.next_due > before:
+            return False
+        self._wake(contract)
+        if self.workflows.is_running(contract.id, contract.run):
+            return False
+
+        def rerun(book: Book, _now: int) -> Book:
+            current = book.contract(contract.id)
+            if current.run != contract.run:
+                return book
+            return book.with_contract(replace(current, run=current.run + 1, task_tokens={}))
+
+        resumed = self.ledger.change_contract(contract.id, rerun).contract(contract.id)
+        self.workflows.start(resumed.id, resumed.run)
+        return True
+
+    def _wake(self, contract: Contract) -> None:
+        """Answer a task whose answer was lost."""
+        answer = answer_for(contract, contract.run)
+        for step, token in contract.task_tokens.items():
+            if step != answer.next:
+                self.tasks.succeed(token, answer.to_json())
