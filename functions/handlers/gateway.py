@@ -10,7 +10,6 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError as NoRouteError
 from aws_lambda_powertools.event_handler.exceptions import ServiceError
-from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ValidationError
 
 from rental.api.errors import error_body, status_of
@@ -23,6 +22,7 @@ Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 MAX_BODY_BYTES = 1 << 20
 PAGE = 50
 MAX_ID = (1 << 53) - 1
+MAX_ID_DIGITS = 16
 
 logger = Logger()
 
@@ -40,13 +40,13 @@ def make_app() -> APIGatewayHttpResolver:
         )
 
     def break_down(error: Exception) -> Response[str]:
-        logger.error("dependency failed", extra={"why": str(error)})
+        logger.error("request failed", exc_info=error)
         text = "Something went wrong on our side. Send the same request again."
         return answer(HTTPStatus.INTERNAL_SERVER_ERROR, error_body("internal", text, request_id(app)))
 
     app.exception_handler(RentalError)(refuse)
     app.exception_handler([NoRouteError, ServiceError])(refuse_route)
-    app.exception_handler([ClientError, BotoCoreError])(break_down)
+    app.exception_handler(Exception)(break_down)
     return app
 
 
@@ -103,7 +103,7 @@ def parse_body(app: APIGatewayHttpResolver, kind: type[B]) -> B:
 def path_id(app: APIGatewayHttpResolver, name: str) -> int:
     """An id in the path; what cannot be an id is not found."""
     text = (app.current_event.path_parameters or {}).get(name, "")
-    if not text.isascii() or not text.isdigit() or not 0 < int(text[:17]) <= MAX_ID:
+    if not text.isascii() or not text.isdigit() or len(text) > MAX_ID_DIGITS or not 0 < int(text) <= MAX_ID:
         raise NotFoundError("There is no such thing.")
     return int(text)
 
@@ -112,6 +112,6 @@ def paging(app: APIGatewayHttpResolver) -> tuple[str | None, int]:
     """`cursor` and `limit` of a list; raises InvalidRequestError."""
     query = app.current_event.query_string_parameters or {}
     text = query.get("limit", str(PAGE))
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:5]) <= PAGE:
+    if not text.isascii() or not text.isdigit() or len(text) > 2 or not 1 <= int(text) <= PAGE:
         raise InvalidRequestError(f"limit must be a number from 1 to {PAGE}.")
     return query.get("cursor"), int(text)

@@ -7,7 +7,7 @@ from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
 from handlers.reports import take_report
-from rental.domain.errors import BusyError
+from rental.domain.errors import RentalError
 
 logger = Logger()
 
@@ -17,7 +17,7 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     for record in event["Records"]:
         try:
             take_report(json.loads(record["body"])["detail"])
-        except (ClientError, BotoCoreError, BusyError) as error:
+        except (ClientError, BotoCoreError, RentalError) as error:
             logger.error("report not taken", extra={"why": str(error)})
             failed.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failed}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -18,6 +19,8 @@ from rental.ports import Sighting
 from rental.service.observing import Observing
 
 MAX_REPORT_BYTES = 256 * 1024
+MAX_REASON_LENGTH = 500
+MAX_INTEGER = (1 << 53) - 1
 
 logger = Logger()
 
@@ -32,7 +35,7 @@ def take_report(detail: Mapping[str, Any]) -> None:
     now = SystemClock().now()
     try:
         report, sighting = _read(detail, now)
-    except (UnauthenticatedError, KeyError, TypeError, ValueError) as error:
+    except (UnauthenticatedError, KeyError, TypeError, ValueError, OverflowError) as error:
         logger.warning("report refused", extra={"host_id": str(detail.get("host_id"))[:20], "why": str(error)})
         return
     news = observing().observe(report, sighting)
@@ -48,7 +51,22 @@ def _read(detail: Mapping[str, Any], now: int) -> tuple[Report, Sighting]:
     if claims["v"] != 1:
         raise ValueError("the report's version is not known")
     state = claims["state"]
-    instances = [from_record(ReportedInstance, each) for each in state["instances"]]
+    instances = [_read_instance(each) for each in state["instances"]]
     gpus = tuple(from_record(ReportedGpu, each) for each in state["gpus"])
     report = Report(host_id, {InstanceId(each.instance_id): each for each in instances}, gpus)
-    return report, Sighting(host_id, str(claims["boot_id"]), int(claims["seq"]), int(claims["sent_at"]), now)
+    sighting = from_record(Sighting, {**claims, "seen_at": now})
+    _check_bounds(sighting.seq, sighting.sent_at)
+    return report, sighting
+
+
+def _read_instance(record: Mapping[str, Any]) -> ReportedInstance:
+    """Raises TypeError or ValueError. What a host says must not fill the table."""
+    instance = from_record(ReportedInstance, record)
+    _check_bounds(instance.generation, instance.token, instance.exit_code, instance.started_at)
+    reason = instance.reason[:MAX_REASON_LENGTH] if instance.reason is not None else None
+    return replace(instance, reason=reason)
+
+
+def _check_bounds(*numbers: int | None) -> None:
+    if any(number is not None and abs(number) > MAX_INTEGER for number in numbers):
+        raise ValueError("a number is out of range")

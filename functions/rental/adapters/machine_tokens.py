@@ -29,7 +29,7 @@ def claimed_host_id(token: str) -> int:
     """Whose key a request says it is signed with, before anything is verified. Raises UnauthenticatedError."""
     try:
         return int(jwt.decode(token, options={"verify_signature": False})["iss"])
-    except (jwt.InvalidTokenError, KeyError, ValueError, TypeError) as error:
+    except (jwt.InvalidTokenError, KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise UnauthenticatedError("The machine token cannot be read.") from error
 
 
@@ -66,6 +66,6 @@ def _verified(token: str, host: Host | None) -> dict[str, Any]:
         if jwt.get_unverified_header(token).get("kid") != host.machine_key.key_id:
             raise UnauthenticatedError("The token names another machine key.")
         claims: dict[str, Any] = jwt.decode(token, public, algorithms=["EdDSA"], options=unchecked)
-    except jwt.InvalidTokenError as error:
+    except (jwt.InvalidTokenError, RecursionError) as error:
         raise UnauthenticatedError("The machine's signature does not hold.") from error
     return claims

@@ -10,7 +10,7 @@ import typing
 from collections.abc import Mapping
 from enum import Enum
 from functools import cache
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ def to_record(value: Any) -> Any:
 
 
 def from_record(kind: type[T], record: Mapping[str, Any]) -> T:
-    """The dataclass `kind` from a record; a missing field takes its default. Raises KeyError or TypeError."""
+    """The dataclass `kind` from a record; a missing field takes its default. Raises TypeError or ValueError."""
     fields: dict[str, Any] = _fields(kind)  # type: ignore[arg-type]
     known = {name: _load(hint, record[name]) for name, hint in fields.items() if name in record}
     if "extra" in fields:
@@ -52,6 +52,8 @@ def _load(hint: Any, value: Any) -> Any:
     if origin in (typing.Union, types.UnionType):
         (inner,) = (each for each in get_args(hint) if each is not type(None))
         return None if value is None else _load(inner, value)
+    if origin is Literal:
+        return _one_of(get_args(hint), value)
     if origin is tuple:
         return tuple(_load(get_args(hint)[0], each) for each in value)
     if origin is not None and issubclass(origin, Mapping):
@@ -61,7 +63,15 @@ def _load(hint: Any, value: Any) -> Any:
         return from_record(hint, value)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return hint(value)
-    return int(value) if hint is int else value
+    if hint in (int, str, bool) and not isinstance(value, hint):
+        raise TypeError(f"{str(value)[:40]!r} is not of type {hint.__name__}")
+    return value
+
+
+def _one_of(allowed: tuple[Any, ...], value: Any) -> Any:
+    if value not in allowed:
+        raise ValueError(f"{str(value)[:40]!r} is none of {allowed}")
+    return value
 
 
 def _load_key(hint: Any, name: str) -> Any:

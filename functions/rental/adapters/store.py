@@ -37,6 +37,8 @@ from rental.ports import NO_EXTRAS, Extras, GuardFailedError, Memo, OfferPlace, 
 
 T = TypeVar("T")
 
+MAX_KEY_LENGTH = 1000
+
 
 class ConditionFailedError(Exception):
     """A guard did not hold. `found` is each item whose guard failed, as it is now; empty for a mere conflict."""
@@ -44,6 +46,15 @@ class ConditionFailedError(Exception):
     def __init__(self, found: Sequence[tuple[Guarded, Item | None]]) -> None:
         super().__init__(f"{len(found)} guards failed")
         self.found = found
+
+
+INDEX_KEYS = {
+    None: ("pk", "sk"),
+    "GSI1": ("gsi1pk", "gsi1sk"),
+    "GSI2": ("gsi2pk", "gsi2sk"),
+    "GSI3": ("gsi3pk", "next_due"),
+}
+"""Partition and sort key of the table and of each index."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,10 @@ class ItemStore:
         return _loaded(load_contract, self.table.get(contract_key(contract_id)))
 
     def read_contracts(self, contract_ids: Iterable[ContractId]) -> Sequence[Contract]:
-        return [load_contract(item) for item in self.table.get_many([contract_key(each) for each in contract_ids])]
+        return [
+            load_contract(item)
+            for item in self.table.get_many([contract_key(each) for each in dict.fromkeys(contract_ids)])
+        ]
 
     def read_manifest(self, host_id: HostId) -> Manifest | None:
         return _loaded(load_manifest, self.table.get(manifest_key(host_id)))
@@ -146,7 +160,7 @@ class ItemStore:
             raise GuardFailedError("what was read has changed") from error
 
     def _page(self, load: Callable[[Item], T], query: Query, cursor: str | None) -> Page[T]:
-        after = _decode_cursor(cursor) if cursor is not None else None
+        after = _decode_cursor(cursor, {"pk", "sk", *INDEX_KEYS[query.index]}) if cursor is not None else None
         items, last = self.table.query(Query(query.pk, query.index, query.sk_prefix, after, query.limit))
         return Page([load(item) for item in items], _encode_cursor(last) if last is not None else None)
 
@@ -159,11 +173,15 @@ def _encode_cursor(last: Item) -> str:
     return base64.urlsafe_b64encode(json.dumps(last, sort_keys=True).encode()).decode()
 
 
-def _decode_cursor(cursor: str) -> Item:
+def _decode_cursor(cursor: str, names: set[str]) -> Item:
     try:
         decoded: Any = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-    except (ValueError, binascii.Error) as error:
+    except (ValueError, binascii.Error, RecursionError) as error:
         raise InvalidRequestError("The cursor is not one of ours. Start again without it.") from error
-    if not isinstance(decoded, dict) or not all(isinstance(each, str) for each in decoded.values()):
+    if not isinstance(decoded, dict) or set(decoded) != names or not all(map(_is_key, decoded.values())):
         raise InvalidRequestError("The cursor is not one of ours. Start again without it.")
     return decoded
+
+
+def _is_key(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MAX_KEY_LENGTH

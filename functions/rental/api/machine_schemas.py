@@ -3,7 +3,7 @@ newer host may talk to an older service."""
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Size = Annotated[int, Field(ge=0, lt=1 << 62)]
 Identifier = Annotated[int, Field(ge=1, lt=1 << 53)]
@@ -36,6 +36,13 @@ class InventoryBody(BaseModel):
     docker_version: Name
     cgroup_version: Literal[1, 2]
     hostname: Name
+
+    @field_validator("gpus")
+    @classmethod
+    def check_gpus(cls, gpus: list[GpuBody]) -> list[GpuBody]:
+        if [gpu.index for gpu in gpus] != list(range(len(gpus))) or len({gpu.uuid for gpu in gpus}) < len(gpus):
+            raise ValueError("GPUs are listed by index from 0 on, each with a uuid of its own")
+        return gpus
 
 
 class RegisterBody(MachineBody):

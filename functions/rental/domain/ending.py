@@ -15,7 +15,7 @@ from rental.domain.lifecycle import ContractStatus, Desired, InstanceStatus
 from rental.domain.running import halt
 
 SERVICE = "service"
-IDLE = frozenset({InstanceStatus.STOPPED, InstanceStatus.EXITED, InstanceStatus.SCHEDULING, InstanceStatus.REMOVED})
+IDLE = frozenset({InstanceStatus.STOPPED, InstanceStatus.EXITED, InstanceStatus.REMOVED})
 """No container runs in these, so nothing has to stop first."""
 
 
@@ -85,13 +85,16 @@ def fail(book: Book, contract_id: ContractId, reason: str, now: int, cause: Caus
 
 
 def _want_absent(book: Book, contract: Contract, now: int, cause: Cause) -> Book:
-    removing = replace(contract, task_tokens={}, removing_since=now)
+    secretless = replace(contract.launch, sealed=None)
+    removing = replace(contract, launch=secretless, task_tokens={}, removing_since=now)
     book = book.with_contract(removing)
     book = book.note(contract.id, contract.status, now, cause, reason=contract.reason)
     for instance in removing.instances:
         book = book.with_manifest(drop_waiter(book.manifest, instance.id))
         gone = instance.want(Desired.ABSENT, now)
-        if gone.status not in IDLE:
+        if gone.status is InstanceStatus.SCHEDULING:
+            gone = gone.become(InstanceStatus.STOPPED)
+        elif gone.status not in IDLE:
             gone = gone.become(InstanceStatus.STOPPING)
         book = book.with_contract(book.contract(contract.id).with_instance(gone))
         book = book.ring(contract.id, gone)

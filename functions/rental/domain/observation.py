@@ -199,7 +199,6 @@ def _follow(book: Book, contract_id: ContractId, now: int) -> Book:
         return book.with_contract(active).note(contract_id, active.status, now, Cause(HOST, "provisioned"))
     if contract.status in REMOVING and contract.status is not ContractStatus.FAILED and contract.is_released:
         deleted = contract.become(ContractStatus.DELETED)
-        deleted = replace(deleted, launch=replace(deleted.launch, sealed=None))
         return book.with_contract(deleted).note(contract_id, deleted.status, now, Cause(HOST, "everything is gone"))
     return book
 

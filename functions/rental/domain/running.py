@@ -56,9 +56,9 @@ def halt(
 
 
 def grant_waiters(book: Book, now: int) -> Book:
-    """Give every waiter its GPUs whose turn has come. The waiters' contracts must stand in the book."""
+    """Give every waiter its GPUs whose turn has come, as far as the waiters' contracts stand in the book."""
     for waiter in book.manifest.waiters:
-        if may_lease(book.manifest, waiter.instance_id, waiter.gpu_indexes):
+        if waiter.contract_id in book.contracts and may_lease(book.manifest, waiter.instance_id, waiter.gpu_indexes):
             contract = book.contract(waiter.contract_id)
             instance = contract.instance(waiter.instance_id)
             if contract.is_past_end(now):

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rental.domain.book import Book
 from rental.domain.errors import BusyError, NotFoundError
@@ -68,7 +68,10 @@ class Ledger:
 
     def _granted(self, book: Book, now: int) -> Book:
         """Let waiters have what the decision returned, in the same transaction."""
-        missing = [each for each in grantable(book) if each not in book.contracts]
-        for contract in self.store.read_contracts(missing):
-            book = Book(book.manifest, {**book.contracts, contract.id: contract}, book.timeline, book.bells)
-        return grant_waiters(book, now)
+        book = grant_waiters(book, now)
+        while missing := [each for each in grantable(book) if each not in book.contracts]:
+            found = {contract.id: contract for contract in self.store.read_contracts(missing)}
+            if not found:
+                return book
+            book = grant_waiters(replace(book, contracts={**book.contracts, **found}), now)
+        return book

@@ -19,7 +19,7 @@ from rental.domain.lifecycle import ContractStatus
 from rental.ports import Tasks
 from rental.service.ledger import Ledger
 
-Next = Literal["provision", "wait_for_end", "wait_for_deletion", "delete", "done", "stale"]
+Next = Literal["provision", "wait_for_end", "wait_for_deletion", "delete", "done", "failed", "stale"]
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def answer_for(contract: Contract, run: int) -> Answer:
         ContractStatus.ENDING: "delete",
         ContractStatus.DELETING: "delete",
         ContractStatus.DELETED: "done",
-        ContractStatus.FAILED: "done",
+        ContractStatus.FAILED: "failed",
     }
     following = upcoming[contract.status] if contract.run == run else "stale"
     return Answer(following, _iso(contract.end_at), _iso(contract.delete_after))

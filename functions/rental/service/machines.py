@@ -74,7 +74,7 @@ class Machines:
 
     def _host_of(self, token: str) -> Host:
         host_id, _, secret = token.partition(".")
-        host = self.store.read_host(HostId(int(host_id))) if host_id.isdigit() and len(host_id) <= 16 else None
+        host = self.store.read_host(HostId(int(host_id))) if host_id.isdecimal() and len(host_id) <= 16 else None
         expected = host.registration_sha256 if host is not None else ""
         if host is None or not hmac.compare_digest(hashlib.sha256(secret.encode()).hexdigest(), expected):
             raise UnauthenticatedError("This registration token is not known.")

@@ -1,13 +1,18 @@
 """Take in a host's report: refuse what is not news, hold it against what is wanted, answer the tasks that waited."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rental.domain.book import Book
 from rental.domain.contract import Contract
+from rental.domain.ids import ContractId
 from rental.domain.observation import Report, contracts_to_read, observe
 from rental.ports import NO_EXTRAS, Extras, Liveness, Sighting, Tasks
 from rental.service.ledger import Ledger
 from rental.service.life import answer_for
+
+CONTRACTS_PER_COMMIT = 10
+"""A transaction holds at most 100 writes, and each contract brings its timeline and may wake a waiter."""
 
 
 @dataclass(frozen=True)
@@ -22,26 +27,28 @@ class Observing:
         """Returns False, having changed nothing, for a report that is repeated or older than one seen before."""
         if not self.liveness.advance(sighting):
             return False
-        waited: dict[int, str] = {}
+        manifest = self.ledger.open_book(report.host_id).manifest
+        touched = contracts_to_read(manifest, report, self.ledger.clock.now())
+        self._take_in(report, touched[:CONTRACTS_PER_COMMIT])
+        for start in range(CONTRACTS_PER_COMMIT, len(touched), CONTRACTS_PER_COMMIT):
+            self._take_in(report, touched[start : start + CONTRACTS_PER_COMMIT])
+        return True
+
+    def _take_in(self, report: Report, contract_ids: Sequence[ContractId]) -> None:
+        waited: dict[ContractId, Mapping[str, str]] = {}
 
         def attempt(now: int) -> tuple[Book, Book, Extras]:
-            before = self.ledger.open_book(report.host_id)
-            before = self.ledger.open_book(report.host_id, contracts_to_read(before.manifest, report, now))
+            before = self.ledger.open_book(report.host_id, contract_ids)
             waited.clear()
-            waited.update({each.id: _step(each) for each in before.contracts.values()})
+            waited.update({each.id: each.task_tokens for each in before.contracts.values()})
             return before, observe(before, report, now), NO_EXTRAS
 
         after = self.ledger.change(attempt)
         for contract in after.contracts.values():
-            self._answer(contract, waited.get(contract.id, ""))
-        return True
+            self._answer(contract, waited.get(contract.id, {}))
 
-    def _answer(self, contract: Contract, step: str) -> None:
-        token = contract.task_tokens.get(step)
+    def _answer(self, contract: Contract, tokens: Mapping[str, str]) -> None:
         answer = answer_for(contract, contract.run)
-        if token is not None and answer.next != step:
-            self.tasks.succeed(token, answer.to_json())
-
-
-def _step(contract: Contract) -> str:
-    return next(iter(contract.task_tokens), "")
+        for step, token in tokens.items():
+            if answer.next != step:
+                self.tasks.succeed(token, answer.to_json())

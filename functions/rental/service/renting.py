@@ -14,6 +14,7 @@ from rental.ports import NO_EXTRAS, Extras, Memo, OfferPlace, Sealer, Workflows
 from rental.service.ledger import Ledger
 
 MEMO_S = 24 * 3600
+MAX_SECRETS_BYTES = 128 * 1024
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,8 @@ class Renting:
         if host is None or host.machine_key is None:
             raise InvalidRequestError("The host of this offer has no machine key. Choose another offer.")
         plaintext = json.dumps(secrets, separators=(",", ":")).encode()
+        if len(plaintext) > MAX_SECRETS_BYTES:
+            raise InvalidRequestError(f"env, entrypoint and args exceed {MAX_SECRETS_BYTES} bytes of JSON together.")
         return self.sealer.seal(host.machine_key, contract_id, plaintext)
 
     def _repeated(self, account: str, repeatable: Repeatable | None, now: int) -> Contract | None:

@@ -6,8 +6,10 @@ with it, sweeping with a negative lateness resumes every contract that is not ov
 
 from dataclasses import dataclass, replace
 
-from rental.domain.book import Book
+from rental.domain.book import Book, Cause
 from rental.domain.contract import Contract
+from rental.domain.ending import fail
+from rental.domain.lifecycle import ContractStatus
 from rental.ports import Tasks, Workflows
 from rental.service.ledger import Ledger
 from rental.service.life import answer_for
@@ -30,8 +32,9 @@ class Sweeping:
     def _resume(self, contract: Contract, before: int) -> bool:
         if contract.next_due is None or contract.next_due > before:
             return False
+        contract = self._abandoned(contract)
         self._wake(contract)
-        if self.workflows.is_running(contract.id, contract.run):
+        if contract.next_due is None or self.workflows.is_running(contract.id, contract.run):
             return False
 
         def rerun(book: Book, _now: int) -> Book:
@@ -43,6 +46,20 @@ class Sweeping:
         resumed = self.ledger.change_contract(contract.id, rerun).contract(contract.id)
         self.workflows.start(resumed.id, resumed.run)
         return True
+
+    def _abandoned(self, contract: Contract) -> Contract:
+        """Fail what should have been provisioned by now: its execution may wait longer than the contract lasts."""
+        if contract.status is not ContractStatus.PENDING or contract.provision_by > self.ledger.clock.now():
+            return contract
+        reason = "The host did not start the containers in time."
+        cause = Cause("service", "provisioning gave up")
+
+        def give_up(book: Book, now: int) -> Book:
+            return fail(book, contract.id, reason, now, cause)
+
+        tokens = contract.task_tokens
+        failed = self.ledger.change_contract(contract.id, give_up).contract(contract.id)
+        return replace(failed, task_tokens=tokens)
 
     def _wake(self, contract: Contract) -> None:
         """Answer a task whose answer was lost."""

@@ -8,15 +8,20 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from rental.adapters.items import Guarded, Item, Key
-from rental.adapters.store import ConditionFailedError, Query
+from rental.adapters.store import INDEX_KEYS, ConditionFailedError, Query
 from rental.domain.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 BATCH = 100
-INDEX_KEYS = {"GSI1": ("gsi1pk", "gsi1sk"), "GSI2": ("gsi2pk", "gsi2sk"), "GSI3": ("gsi3pk", "next_due")}
 LOST_RACES = {"ConditionalCheckFailed", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+TRY_AGAIN = {
+    "TransactionInProgressException",
+    "ThrottlingException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+}
 
 _serializer = TypeSerializer()
 _deserializer = TypeDeserializer()
@@ -51,7 +56,7 @@ class DynamoTable:
             raise _lost(error, writes) from error
 
     def query(self, query: Query) -> tuple[list[Item], Item | None]:
-        pk_name, sk_name = INDEX_KEYS[query.index] if query.index is not None else ("pk", "sk")
+        pk_name, sk_name = INDEX_KEYS[query.index]
         condition, values = "#pk = :pk", {":pk": {"S": query.pk}}
         if query.sk_prefix:
             condition, values = condition + " AND begins_with(#sk, :sk)", values | {":sk": {"S": query.sk_prefix}}
@@ -114,7 +119,7 @@ def _condition(write: Guarded) -> dict[str, Any]:
 
 
 def _lost(error: ClientError, writes: Sequence[Guarded]) -> Exception:
-    if error.response["Error"]["Code"] == "TransactionInProgressException":
+    if error.response["Error"]["Code"] in TRY_AGAIN:
         return ConditionFailedError([])
     reasons: Any = error.response.get("CancellationReasons", [])
     codes = {reason.get("Code") for reason in reasons} - {"None", None}

@@ -1,19 +1,20 @@
-"""The table in memory: the twin that tests run on. It can be told to conflict, throttle and lose answers."""
+"""The table in memory: the twin that tests run on. It can be told to conflict and to lose answers."""
 
 import json
 import threading
 from collections.abc import Callable, Sequence
 
 from rental.adapters.items import Guarded, Item, Key
-from rental.adapters.store import ConditionFailedError, Query
+from rental.adapters.store import INDEX_KEYS, ConditionFailedError, Query
 
-INDEX_KEYS = {"GSI1": ("gsi1pk", "gsi1sk"), "GSI2": ("gsi2pk", "gsi2sk"), "GSI3": ("gsi3pk", "next_due")}
+MAX_WRITES = 100
 
 
 class MemoryTable:
     """Items as JSON text, so that nothing is shared with the caller. `fault` is asked before each transaction.
 
-    A fault of "conflict" refuses it; "lost" performs it and repeats it, as a client does whose answer was lost.
+    A fault of "conflict" refuses it, as throttling does; "lost" performs it and repeats it, as a client does whose
+    answer was lost.
     """
 
     def __init__(self, fault: Callable[[], str] = lambda: "") -> None:
@@ -32,6 +33,8 @@ class MemoryTable:
         self._items[(item["pk"], item["sk"])] = json.dumps(item)
 
     def transact(self, writes: Sequence[Guarded]) -> None:
+        if len(writes) > MAX_WRITES:
+            raise ValueError(f"{len(writes)} writes are more than DynamoDB takes in one transaction")
         fault = self._fault()
         if fault == "conflict":
             raise ConditionFailedError([])
@@ -41,14 +44,15 @@ class MemoryTable:
                 self._transact(writes)
 
     def query(self, query: Query) -> tuple[list[Item], Item | None]:
-        pk_name, sk_name = INDEX_KEYS[query.index] if query.index is not None else ("pk", "sk")
-        found = [item for item in map(json.loads, self._items.values()) if item.get(pk_name) == query.pk]
+        pk_name, sk_name = INDEX_KEYS[query.index]
+        found = [item for item in self.items() if item.get(pk_name) == query.pk]
         found = [item for item in found if str(item[sk_name]).startswith(query.sk_prefix)]
         if query.due_before is not None:
             found = [item for item in found if item["next_due"] <= query.due_before]
-        found.sort(key=lambda item: (item[sk_name], item["pk"]))
+        found.sort(key=lambda item: _place(item, sk_name))
         if query.after is not None:
-            found = [item for item in found if str(item[sk_name]) > str(query.after[sk_name])]
+            start = _place(query.after, sk_name)
+            found = [item for item in found if _place(item, sk_name) > start]
         page = found[: query.limit]
         names = {"pk", "sk", pk_name, sk_name}
         more = len(found) > len(page)
@@ -56,7 +60,9 @@ class MemoryTable:
 
     def items(self) -> list[Item]:
         """Everything, for tests that walk the whole table."""
-        return [json.loads(text) for text in self._items.values()]
+        with self._lock:
+            texts = list(self._items.values())
+        return [json.loads(text) for text in texts]
 
     def _transact(self, writes: Sequence[Guarded]) -> None:
         failed = [(write, self.get(write.key)) for write in writes if not _holds(write, self.get(write.key))]
@@ -67,6 +73,10 @@ class MemoryTable:
                 self._items.pop(write.key, None)
             else:
                 self.put(write.item)
+
+
+def _place(item: Item, sk_name: str) -> tuple[int | str, str]:
+    return int(item[sk_name]) if sk_name == "next_due" else item[sk_name], item["pk"]
 
 
 def _holds(write: Guarded, current: Item | None) -> bool:

@@ -1,0 +1,225 @@
+"""Does what was decided, for one instance at a time: decide, do one step, look again, until there is nothing to do.
+
+Each step is in the journal before its effect, and each effect may be done twice, so a daemon that dies anywhere
+goes on from where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from gpulease_host.backoff import Backoff
+from gpulease_host.decide import Nothing, Remove, Settle, Start, Stop, decide, decide_stray
+from gpulease_host.engine import Container, Engine, EngineError, EngineUnavailableError, Secrets
+from gpulease_host.gpus import Gpus, holders
+from gpulease_host.journal import JournalError
+from gpulease_host.ledger import Ledger
+from gpulease_host.log import Log
+from gpulease_host.permission import Denied, Granted, Permissions, Unreachable, Unusable
+from gpulease_host.records import HOLDING, Record
+from gpulease_host.world import World
+
+MAX_STEPS = 12
+REMOVE_GRACE_S = 1
+
+
+class NotYetError(Exception):
+    """Nobody could say whether it may start."""
+
+
+@dataclass(frozen=True)
+class Applier:
+    ledger: Ledger
+    engine: Engine
+    world: World
+    gpus: Gpus
+    permissions: Permissions
+    clock: Callable[[], float]
+    again: Callable[[int, float], None]
+    """Have an instance worked on again, after so many seconds."""
+    backoff: Backoff
+    log: Log
+    stop_grace_s: int
+
+    def settle(self, instance_id: int) -> None:
+        """Bring one instance to what is wanted of it. What fails for now is tried again later."""
+        try:
+            if self._steps(instance_id):
+                self.backoff.succeeded(instance_id)
+            else:
+                self._later(instance_id, "It does not come to rest.")
+        except (EngineError, JournalError, NotYetError) as error:
+            self._later(instance_id, str(error))
+
+    def _steps(self, instance_id: int) -> bool:
+        """Whether it came to rest."""
+        for _ in range(MAX_STEPS):
+            containers = self.world.containers()
+            record = self.ledger.record(instance_id)
+            if record is None:
+                self._settle_stray(instance_id, containers)
+                return True
+            if self._step(record, containers):
+                return True
+        return False
+
+    def _step(self, record: Record, containers: tuple[Container, ...]) -> bool:
+        """One step; whether there was none left to do."""
+        action = decide(record, self.world.facts(record, self.ledger, containers))
+        match action:
+            case Nothing():
+                return True
+            case Settle():
+                self._record(record, action)
+            case Stop():
+                self._stop(record, action.reason)
+            case Remove():
+                self._remove(record)
+            case Start():
+                self._start(record, containers)
+            case _:
+                assert_never(action)
+        return False
+
+    def _record(self, record: Record, action: Settle) -> None:
+        """The GPUs are looked at before the record says that they are left, so that both are known at once."""
+        if record.status in HOLDING and action.after.status not in HOLDING:
+            uuids = [gpu.uuid for gpu in record.order.gpus]
+            self.gpus.left(uuids, record.order.instance_id)
+            self.gpus.look(holders(self.ledger.view().records).keys() - set(uuids))
+        if self.ledger.swap(record, action.after) and action.after.status != record.status:
+            self._say(action.after, action.after.status, action.reason)
+
+    def _stop(self, record: Record, reason: str) -> None:
+        """A journal that cannot be written may keep nothing running."""
+        try:
+            if record.status in ("running", "loading"):
+                if not self.ledger.swap(record, replace(record, status="stopping", reason=reason)):
+                    return
+                self._say(record, "stopping", reason)
+        except JournalError as error:
+            self.log.say("stops without the journal", instance_id=record.order.instance_id, reason=str(error))
+        self.engine.stop(record.order.instance_id, self.stop_grace_s)
+        if record.status != "exited":
+            self.ledger.note_ended(record.order.instance_id)
+
+    def _remove(self, record: Record) -> None:
+        order = record.order
+        self._say(record, "removing", "The control plane says that its contract is gone.")
+        self.engine.stop(order.instance_id, REMOVE_GRACE_S)
+        self.ledger.note_ended(order.instance_id)
+        self.engine.remove(order.contract_id, order.instance_id)
+
+    def _start(self, record: Record, containers: tuple[Container, ...]) -> None:
+        permission = self.permissions.ask(record.order)
+        match permission:
+            case Granted():
+                self._begin(record, permission.secrets, containers)
+            case Denied():
+                self.ledger.swap(record, replace(record, held=permission.reason))
+            case Unusable():
+                self._fail(record, permission.reason)
+            case Unreachable():
+                self.ledger.swap(record, replace(record, reason=permission.reason))
+                raise NotYetError(permission.reason)
+            case _:
+                assert_never(permission)
+
+    def _begin(self, record: Record, secrets: Secrets, containers: tuple[Container, ...]) -> None:
+        """Nothing else can begin on these GPUs meanwhile, and nobody's order has changed: then start."""
+        order = record.order
+        uuids = {gpu.uuid for gpu in order.gpus}
+        with ExitStack() as stack:
+            for lock in self.gpus.start_locks(uuids):
+                stack.enter_context(lock)
+            if not self._may_still_begin(record):
+                return
+            self._evict(record, containers)
+            dirt = self.gpus.why_not_clean(uuids)
+            if dirt is not None:
+                self._fail(record, dirt)
+                return
+            begun = replace(
+                record, token=order.token, begun_at=int(self.clock()), begun=False, status="loading", reason=None
+            )
+            if self._may_still_begin(record) and self.ledger.swap(record, begun):
+                self.gpus.taken(uuids, order.instance_id)
+                self._run(begun, secrets)
+
+    def _may_still_begin(self, record: Record) -> bool:
+        """Asking took time; what is decided on may have passed."""
+        return self.clock() < record.order.end_at and self.ledger.fenced_by(record) is None
+
+    def _run(self, record: Record, secrets: Secrets) -> None:
+        order = record.order
+        try:
+            self.engine.start(order, secrets)
+        except EngineUnavailableError:
+            raise
+        except EngineError as error:
+            with suppress(EngineError):
+                self.engine.stop(order.instance_id, REMOVE_GRACE_S)
+            self._fail(record, str(error))
+        else:
+            self.ledger.amend(order.instance_id, begun=True, run_id=self.world.run_id)
+
+    def _evict(self, record: Record, containers: tuple[Container, ...]) -> None:
+        """A higher token first ends what is there."""
+        wanted = {gpu.uuid for gpu in record.order.gpus}
+        if self._others_begun_on(wanted, record.order.instance_id):
+            containers = self.world.containers()
+        for container in containers:
+            theirs = {self.gpus.uuids.get(index) for index in container.gpus}
+            other = container.instance_id != record.order.instance_id
+            if other and container.status == "running" and theirs & wanted:
+                reason = f"Its GPU was given to a newer lease (token {record.order.token})."
+                self.log.say("evicted", instance_id=container.instance_id, reason=reason)
+                self.engine.stop(container.instance_id, self.stop_grace_s)
+                self.ledger.note_ended(container.instance_id)
+                self.gpus.left(wanted, container.instance_id)
+                self.again(container.instance_id, 0)
+
+    def _others_begun_on(self, uuids: set[str], instance_id: int) -> bool:
+        """Whether one may have begun on these GPUs since the containers were listed."""
+        return any(
+            other.token is not None and any(gpu.uuid in uuids for gpu in other.order.gpus)
+            for other_id, other in self.ledger.view().records.items()
+            if other_id != instance_id
+        )
+
+    def _fail(self, record: Record, reason: str) -> None:
+        """This generation cannot be reached, and that is the answer to it."""
+        uuids = [gpu.uuid for gpu in record.order.gpus]
+        self.gpus.left(uuids, record.order.instance_id)
+        self.gpus.look(holders(self.ledger.view().records).keys() - set(uuids))
+        failed = replace(record.ended(), status="failed", reason=reason, applied=record.order.generation)
+        if self.ledger.swap(record, failed):
+            self._say(failed, "failed", reason)
+
+    def _settle_stray(self, instance_id: int, containers: tuple[Container, ...]) -> None:
+        first_seen = self.ledger.view().strays.get(instance_id)
+        for container in containers:
+            if container.instance_id == instance_id and first_seen is not None:
+                action = decide_stray(container, first_seen, self.clock())
+                if isinstance(action, Stop):
+                    self.log.say("stray stopped", instance_id=instance_id, reason=action.reason)
+                    self.engine.stop(instance_id, self.stop_grace_s)
+
+    def _later(self, instance_id: int, reason: str) -> None:
+        delay_s = self.backoff.failed(instance_id)
+        self.log.say("tried again later", instance_id=instance_id, reason=reason, delay_s=round(delay_s, 3))
+        self.again(instance_id, delay_s)
+
+    def _say(self, record: Record, what: str, reason: str) -> None:
+        order = record.order
+        self.log.say(
+            "instance",
+            contract_id=order.contract_id,
+            instance_id=order.instance_id,
+            generation=order.generation,
+            status=what,
+            reason=reason,
+        )

@@ -1,0 +1,45 @@
+"""`gpulease-host`: register, daemon, accept, status.
+
+`accept` is run for each command, so it and this file import next to nothing; the rest is imported when it is asked for.
+"""
+
+import os
+import sys
+
+USAGE = """usage: gpulease-host register --api-url URL --token TOKEN [--simulate-gpus N]
+       gpulease-host daemon
+       gpulease-host accept ORDER
+       gpulease-host status
+
+State is kept in GPULEASE_HOST_DIR (/var/lib/gpulease)."""
+
+
+def main() -> int:
+    """The console script. Exit codes: 0 done, 1 refused or failed, 2 wrong use."""
+    arguments = sys.argv[1:]
+    if len(arguments) == 2 and arguments[0] == "accept":
+        return _ask_daemon(arguments[1])
+    if arguments == ["status"]:
+        return _ask_daemon(None)
+    if arguments == ["daemon"] or arguments[:1] == ["register"]:
+        from gpulease_host.commands import run_command
+
+        return run_command(arguments, os.environ)
+    print(USAGE, file=sys.stdout if arguments in (["-h"], ["--help"]) else sys.stderr)
+    return 0 if arguments in (["-h"], ["--help"]) else 2
+
+
+def _ask_daemon(order: str | None) -> int:
+    from gpulease_host.accept import DEFAULT_FOLDER, AcceptError, accept, status
+
+    folder = os.environ.get("GPULEASE_HOST_DIR") or DEFAULT_FOLDER
+    try:
+        print(status(folder) if order is None else accept(order, folder))
+    except AcceptError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+"""The daemon: puts its parts together, starts their threads, and stops without touching a container.
+
+socket ──► intake ──► ledger (journal) ──► queue ──► workers: decide, do ──► engine
+asking (manifest) ───┘       │                ▲
+                             │                ├── watch, each second
+                             ▼                └── the engine's events
+                          report ──► sender ──► EventBridge
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+from gpulease_host.apply import Applier
+from gpulease_host.asking import Asker, ManifestApi
+from gpulease_host.backoff import Backoff
+from gpulease_host.engine import Engine, EngineError
+from gpulease_host.gpus import Gpus, holders
+from gpulease_host.instance_queue import InstanceQueue
+from gpulease_host.intake import Intake
+from gpulease_host.ledger import Ledger
+from gpulease_host.log import Log
+from gpulease_host.machine_key import MachineKey
+from gpulease_host.permission import FetchApi, Permissions
+from gpulease_host.report import Reporter
+from gpulease_host.sender import Sender, Sink
+from gpulease_host.settings import Settings, SettingsError
+from gpulease_host.threads import repeat
+from gpulease_host.unix_socket import SocketServer
+from gpulease_host.watch import Watch
+from gpulease_host.workers import Workers
+from gpulease_host.world import World
+
+WATCH_S = 1.0
+ASK_LOOK_S = 2.0
+EVENTS_AGAIN_S = 1.0
+ENGINE_WAIT_S = 2.0
+
+
+class HostApi(FetchApi, ManifestApi, Protocol):
+    """What the daemon asks of the control plane."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the daemon gets from outside; tests bring their own."""
+
+    settings: Settings
+    host_id: int
+    key: MachineKey
+    engine: Engine
+    api: HostApi
+    sink: Sink
+    read_run: Callable[[], str]
+    boot_id: str
+    log: Log
+    clock: Callable[[], float] = time.time
+    elapsed: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    random: Callable[[], float] = field(default=random.random)
+
+
+class Daemon:
+    """All parts, put together around one ledger. Nothing runs before `start`."""
+
+    def __init__(self, parts: Parts, inventory: dict[str, Any]) -> None:
+        self.parts = parts
+        self.stopping = threading.Event()
+        self.queue = InstanceQueue(parts.elapsed)
+        self.ledger = Ledger.open(parts.settings.journal_path, parts.host_id, parts.clock)
+        self.world = World(parts.engine, inventory, parts.read_run, parts.clock)
+        self.gpus = Gpus(parts.engine, inventory, parts.elapsed, parts.sleep)
+        self.asker = self._build_asker()
+        self.reporter = Reporter(self.ledger, self.world, self.gpus, lambda: self.asker.is_sweeping)
+        self.sender = self._build_sender()
+        self.ledger.on_change = self.sender.ring
+        self.applier = self._build_applier()
+        self.watch = self._build_watch()
+        self.intake = self._build_intake()
+        self._ask_backoff = Backoff(1.0, 60.0, parts.random)
+        self._workers = Workers(self.queue, self.applier.settle, parts.log)
+        self._socket: SocketServer | None = None
+
+    def start(self) -> None:
+        """Take up what the journal knows, then listen."""
+        records = self.ledger.view().records
+        self.gpus.look(holders(records).keys())
+        for instance_id in records:
+            self.queue.add(instance_id)
+        self.sender.ring(must_say=True)
+        self._workers.start()
+        repeat("watch", self._watch_once, self.stopping, self.stopping)
+        repeat("events", self._follow_events, self.stopping, self.stopping)
+        repeat("asking", self._ask_once, self.stopping, self.stopping)
+        repeat("sender", self.sender.step, self.sender.bell, self.stopping)
+        self._socket = SocketServer(self.parts.settings.folder, self.intake.answer)
+        self._socket.start()
+        self.parts.log.say("daemon started", host_id=self.parts.host_id, boot_id=self.parts.boot_id)
+
+    def stop(self) -> None:
+        """Take no more orders and begin nothing more. Containers run on."""
+        self.stopping.set()
+        self.sender.bell.set()
+        if self._socket is not None:
+            self._socket.stop()
+        self._workers.stop()
+        self.parts.log.say("daemon stopped")
+
+    def _watch_once(self) -> float:
+        self.watch.tick()
+        return WATCH_S
+
+    def _ask_once(self) -> float:
+        if not self.asker.is_due():
+            return ASK_LOOK_S
+        if not self.asker.ask():
+            return self._ask_backoff.failed("ask")
+        self._ask_backoff.succeeded("ask")
+        self.sender.ring(must_say=True)
+        return ASK_LOOK_S
+
+    def _follow_events(self) -> float:
+        try:
+            for instance_id in self.parts.engine.events():
+                self.queue.add(instance_id)
+                if self.stopping.is_set():
+                    break
+        except EngineError as error:
+            self.parts.log.say("engine events broke off", reason=str(error))
+        return EVENTS_AGAIN_S
+
+    def _build_asker(self) -> Asker:
+        parts = self.parts
+        return Asker(parts.api, self.ledger, self.world, parts.host_id, parts.elapsed, self.queue.add, parts.log)
+
+    def _build_sender(self) -> Sender:
+        parts = self.parts
+        return Sender(
+            state=self.reporter.state,
+            sink=parts.sink,
+            ledger=self.ledger,
+            key=parts.key,
+            host_id=parts.host_id,
+            boot_id=parts.boot_id,
+            heartbeat_s=parts.settings.heartbeat_s,
+            clock=parts.clock,
+            elapsed=parts.elapsed,
+            random=parts.random,
+            backoff=Backoff(0.5, 30.0, parts.random),
+            log=parts.log,
+        )
+
+    def _build_applier(self) -> Applier:
+        parts = self.parts
+        return Applier(
+            ledger=self.ledger,
+            engine=parts.engine,
+            world=self.world,
+            gpus=self.gpus,
+            permissions=Permissions(parts.api, parts.key),
+            clock=parts.clock,
+            again=self.queue.add,
+            backoff=Backoff(0.5, 15.0, parts.random),
+            log=parts.log,
+            stop_grace_s=parts.settings.stop_grace_s,
+        )
+
+    def _build_watch(self) -> Watch:
+        parts = self.parts
+        return Watch(
+            ledger=self.ledger,
+            engine=parts.engine,
+            world=self.world,
+            gpus=self.gpus,
+            clock=parts.clock,
+            elapsed=parts.elapsed,
+            attend=self.queue.add,
+            ring=self.sender.ring,
+            log=parts.log,
+        )
+
+    def _build_intake(self) -> Intake:
+        parts = self.parts
+        return Intake(
+            ledger=self.ledger,
+            world=self.world,
+            host_id=parts.host_id,
+            clock=parts.clock,
+            attend=self.queue.add,
+            say_again=lambda: self.sender.ring(must_say=True),
+            state=self.reporter.state,
+            log=parts.log,
+        )
+
+
+def open_daemon(parts: Parts) -> Daemon:
+    """Wait for the engine, as long as it takes, then put the daemon together."""
+    while True:
+        try:
+            return Daemon(parts, parts.engine.inventory())
+        except EngineError as error:
+            parts.log.say("waits for the engine", reason=str(error))
+            parts.sleep(ENGINE_WAIT_S)
+
+
+def lock_folder(path: Path) -> TextIO:
+    """One daemon a folder, for as long as the answered file is open. Raises SettingsError."""
+    file = path.open("a+", encoding="ascii")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise SettingsError(f"Another daemon runs already in {path.parent}.") from None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file

@@ -1,0 +1,73 @@
+"""What btrfs knows of one subvolume's size, asked of the kernel directly.
+
+Docker's own `size` option limits what a container *refers to*, its image included. What a contract reserves is what
+the container adds, which btrfs calls exclusive: so that is limited and read here.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_MAGIC = 0x94 << 8
+_READ, _WRITE = 2 << 30, 1 << 30
+_QGROUP_LIMIT = _READ | 48 << 16 | _MAGIC | 43
+_INO_LOOKUP = _READ | _WRITE | 4096 << 16 | _MAGIC | 18
+_TREE_SEARCH = _READ | _WRITE | 4096 << 16 | _MAGIC | 17
+
+_LIMIT_EXCLUSIVE = 1 << 1
+_FIRST_OBJECT_ID = 256
+_QUOTA_TREE_ID = 8
+_QGROUP_INFO_KEY = 242
+_SEARCH_KEY = struct.Struct("=7Q4I4Q")
+_SEARCH_HEADER = struct.Struct("=3Q2I")
+_QGROUP_INFO = struct.Struct("=5Q")
+_U64_MAX = 2**64 - 1
+
+
+def limit_exclusive(subvolume: Path, max_bytes: int) -> None:
+    """Refuse writes once the subvolume holds that much of its own; quotas must be enabled."""
+    with _opened(subvolume) as descriptor:
+        own_group = 0  # means: the subvolume's own
+        request = struct.pack("=6Q", own_group, _LIMIT_EXCLUSIVE, 0, max_bytes, 0, 0)
+        fcntl.ioctl(descriptor, _QGROUP_LIMIT, request)
+
+
+def exclusive_bytes(subvolume: Path) -> int | None:
+    """What the subvolume holds of its own, as of the last commit (every 30 s); None without quotas."""
+    with _opened(subvolume) as descriptor:
+        lookup = bytearray(struct.pack("=2Q", 0, _FIRST_OBJECT_ID).ljust(4096, b"\0"))
+        fcntl.ioctl(descriptor, _INO_LOOKUP, lookup)
+        (subvolume_id,) = struct.unpack_from("=Q", lookup)
+        return _qgroup_exclusive_bytes(descriptor, subvolume_id)
+
+
+def _qgroup_exclusive_bytes(descriptor: int, subvolume_id: int) -> int | None:
+    key = _SEARCH_KEY.pack(
+        *(_QUOTA_TREE_ID, 0, 0, subvolume_id, subvolume_id, 0, _U64_MAX),
+        *(_QGROUP_INFO_KEY, _QGROUP_INFO_KEY, 1, 0),
+        *(0, 0, 0, 0),
+    )
+    search = bytearray(key.ljust(4096, b"\0"))
+    try:
+        fcntl.ioctl(descriptor, _TREE_SEARCH, search)
+    except FileNotFoundError:  # no quota tree
+        return None
+    found = _SEARCH_KEY.unpack_from(search)[9]
+    if not found:
+        return None
+    _generation, _referred, _, exclusive, _ = _QGROUP_INFO.unpack_from(search, _SEARCH_KEY.size + _SEARCH_HEADER.size)
+    return int(exclusive)
+
+
+@contextmanager
+def _opened(directory: Path) -> Iterator[int]:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,186 @@
+"""Reads and writes control groups in both layouts, v1 and v2; nothing else in the host knows the difference.
+
+Groups are named by their path from the root, for example `gpulease/3f2a…`. Weights are in the kernel's own units, of
+which a whole host is `whole_weight`: 1024 of v1's `cpu.shares`, 1000 of v2's `cpu.weight`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class _Layout:
+    version: int
+    cpu_directory: str
+    memory_directory: str
+    io_directory: str
+    cpu_weight: str
+    memory_limit: str
+    memory_low: str
+    memory_usage: str
+    cache_key: str
+    shmem_key: str
+    whole_weight: int
+    default_weight: int
+    max_weight: int
+
+
+_V1 = _Layout(
+    version=1,
+    cpu_directory="cpu",
+    memory_directory="memory",
+    io_directory="blkio",
+    cpu_weight="cpu.shares",
+    memory_limit="memory.limit_in_bytes",
+    memory_low="memory.soft_limit_in_bytes",
+    memory_usage="memory.usage_in_bytes",
+    cache_key="total_cache",
+    shmem_key="total_shmem",
+    whole_weight=1024,
+    default_weight=1024,
+    max_weight=262_144,
+)
+_V2 = _Layout(
+    version=2,
+    cpu_directory="",
+    memory_directory="",
+    io_directory="",
+    cpu_weight="cpu.weight",
+    memory_limit="memory.max",
+    memory_low="memory.low",
+    memory_usage="memory.current",
+    cache_key="file",
+    shmem_key="shmem",
+    whole_weight=1000,
+    default_weight=100,
+    max_weight=10_000,
+)
+_V2_CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
+
+
+class Cgroups:
+    def __init__(self, root: Path = ROOT) -> None:
+        self._root = root
+        self._layout = _V2 if (root / "cgroup.controllers").exists() else _V1
+
+    @property
+    def version(self) -> int:
+        return self._layout.version
+
+    @property
+    def default_weight(self) -> int:
+        """What the kernel gives a group that nobody weighs."""
+        return self._layout.default_weight
+
+    @property
+    def max_weight(self) -> int:
+        return self._layout.max_weight
+
+    def weight_of(self, permille: int) -> int:
+        """A share of the host in the kernel's units; v1 knows none below 2."""
+        lowest = 2 if self.version == 1 else 1
+        return max(lowest, round(self._layout.whole_weight * permille / 1000))
+
+    def create(self, group: str) -> None:
+        """Make the group, with every controller that the kernel has enabled for what is below it."""
+        if self.version == 2:
+            self._enable_controllers(group)
+        for directory in {self._layout.cpu_directory, self._layout.memory_directory}:
+            (self._root / directory / group).mkdir(parents=True, exist_ok=True)
+        if self.version == 2:
+            self._enable_controllers(f"{group}/-")
+
+    def exists(self, group: str) -> bool:
+        return self._memory(group).is_dir()
+
+    def cpu_weight(self, group: str) -> int:
+        return _read_int(self._cpu(group) / self._layout.cpu_weight)
+
+    def set_cpu_weight(self, group: str, weight: int) -> None:
+        (self._cpu(group) / self._layout.cpu_weight).write_text(str(weight))
+
+    def root_weights(self, *, except_prefix: str) -> int:
+        """The sum of the weights of the groups at the root, without those of that prefix."""
+        groups = [path for path in (self._root / self._layout.cpu_directory).iterdir() if path.is_dir()]
+        files = [path / self._layout.cpu_weight for path in groups if not path.name.startswith(except_prefix)]
+        return sum(_read_int(file) for file in files if file.exists())
+
+    def memory_limit_bytes(self, group: str) -> int | None:
+        return _read_bytes(self._memory(group) / self._layout.memory_limit)
+
+    def set_memory_limit(self, group: str, limit_bytes: int) -> None:
+        (self._memory(group) / self._layout.memory_limit).write_text(str(limit_bytes))
+
+    def memory_low_bytes(self, group: str) -> int | None:
+        """The reservation: what the kernel leaves to the group when memory is scarce."""
+        return _read_bytes(self._memory(group) / self._layout.memory_low)
+
+    def set_memory_low(self, group: str, low_bytes: int) -> None:
+        (self._memory(group) / self._layout.memory_low).write_text(str(low_bytes))
+
+    def used_memory_bytes(self, group: str) -> int:
+        return _read_int(self._memory(group) / self._layout.memory_usage)
+
+    def held_memory_bytes(self, group: str) -> int:
+        """Memory in use, less the file cache: the kernel drops that before it kills anyone."""
+        stat = dict(line.split() for line in (self._memory(group) / "memory.stat").read_text().splitlines())
+        file_cache = int(stat.get(self._layout.cache_key, 0)) - int(stat.get(self._layout.shmem_key, 0))
+        return self.used_memory_bytes(group) - file_cache
+
+    def pids(self, group: str) -> list[int]:
+        """Every process in the group and in groups that it made below itself."""
+        return [pid for directory in _walk(self._memory(group)) for pid in _pids(directory / "cgroup.procs")]
+
+    def root_pids(self) -> list[int]:
+        return _pids(self._root / self._layout.cpu_directory / "cgroup.procs")
+
+    def io_weight_file(self, group: str) -> Path | None:
+        """Where the kernel takes a block I/O weight from 1 to 1000 for this group, if it does."""
+        directory = self._root / self._layout.io_directory / group
+        names = ("blkio.bfq.weight", "blkio.weight") if self.version == 1 else ("io.bfq.weight", "io.weight")
+        return next((directory / name for name in names if (directory / name).exists()), None)
+
+    def _cpu(self, group: str) -> Path:
+        return self._root / self._layout.cpu_directory / group
+
+    def _memory(self, group: str) -> Path:
+        return self._root / self._layout.memory_directory / group
+
+    def _enable_controllers(self, group: str) -> None:
+        """On v2 a controller reaches a group only when each group above it passes it on."""
+        for parent in reversed(Path(group).parents):
+            directory = self._root / parent
+            available = (directory / "cgroup.controllers").read_text().split()
+            wanted = [f"+{name}" for name in _V2_CONTROLLERS if name in available]
+            (directory / "cgroup.subtree_control").write_text(" ".join(wanted))
+
+
+def _read_int(file: Path) -> int:
+    return int(file.read_text().split()[-1])
+
+
+def _read_bytes(file: Path) -> int | None:
+    text = file.read_text().strip()
+    return None if text == "max" else int(text)
+
+
+def _pids(file: Path) -> list[int]:
+    try:
+        return [int(line) for line in file.read_text().split()]
+    except (FileNotFoundError, OSError):
+        return []
+
+
+def _walk(directory: Path) -> Iterator[Path]:
+    yield directory
+    try:
+        children = [path for path in directory.iterdir() if path.is_dir()]
+    except FileNotFoundError:
+        return
+    for child in children:
+        yield from _walk(child)

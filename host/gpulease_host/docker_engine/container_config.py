@@ -1,0 +1,111 @@
+"""What Docker is asked to create for an order: a pure function, so that every flag is read and tested in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gpulease_host.docker_engine.storage import LOG_FILES, log_file_bytes
+from gpulease_host.engine import Limits, Order, OrderedGpu, Secrets
+
+# What sshd and package managers need; never NET_RAW, never an administrator's.
+CAPABILITIES = (
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "KILL",
+    "NET_BIND_SERVICE",
+    "SETGID",
+    "SETUID",
+    "SYS_CHROOT",
+)
+# A tenant's own values would choose GPUs or load libraries into the GPU hook's programs.
+REFUSED_ENV_PREFIXES = ("NVIDIA_", "LD_")
+
+HOST_LABEL = "gpulease.host"
+CONTRACT_LABEL = "gpulease.contract"
+INSTANCE_LABEL = "gpulease.instance"
+GENERATION_LABEL = "gpulease.generation"
+TOKEN_LABEL = "gpulease.token"
+GPUS_LABEL = "gpulease.gpus"
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the machine adds to an order."""
+
+    host_id: int
+    network: str
+    cgroup_parent: str
+    cpu_shares: int
+    gpus_by_request: bool
+    size_option: Mapping[str, str] | None
+
+
+def container_name(instance_id: int) -> str:
+    return f"gpulease-{instance_id}"
+
+
+def container_config(order: Order, secrets: Secrets, surroundings: Surroundings) -> dict[str, Any]:
+    """The body of Docker's `POST /containers/create`; None for entrypoint or args means the image's own."""
+    return {
+        "Image": order.image,
+        "Entrypoint": secrets.entrypoint,
+        "Cmd": secrets.args,
+        "Env": _environment(secrets.env, order.gpus),
+        "Labels": _labels(order, surroundings.host_id),
+        "HostConfig": _host_config(order, surroundings),
+    }
+
+
+def _host_config(order: Order, surroundings: Surroundings) -> dict[str, Any]:
+    by_request = surroundings.gpus_by_request and order.gpus
+    return {
+        "NetworkMode": surroundings.network,
+        "CgroupParent": surroundings.cgroup_parent,
+        "CpuShares": surroundings.cpu_shares,
+        "Runtime": "runc",
+        "RestartPolicy": {"Name": "no"},
+        "CapDrop": ["ALL"],
+        "CapAdd": list(CAPABILITIES),
+        "SecurityOpt": ["no-new-privileges"],
+        "StorageOpt": dict(surroundings.size_option) if surroundings.size_option else None,
+        "DeviceRequests": [_gpu_request(order.gpus)] if by_request else None,
+        **_limits(order.limits),
+    }
+
+
+def _limits(limits: Limits) -> dict[str, Any]:
+    log_options = {"max-size": str(log_file_bytes(limits.disk_bytes)), "max-file": str(LOG_FILES)}
+    return {
+        "Memory": limits.memory_limit_bytes,
+        "MemorySwap": limits.memory_limit_bytes,  # both together: no swap
+        "MemoryReservation": limits.memory_baseline_bytes,
+        "ShmSize": limits.shm_bytes,
+        "PidsLimit": limits.pids,
+        "LogConfig": {"Type": "json-file", "Config": log_options},
+    }
+
+
+def _gpu_request(gpus: Sequence[OrderedGpu]) -> dict[str, Any]:
+    return {"Driver": "", "DeviceIDs": [gpu.uuid for gpu in gpus], "Capabilities": [["gpu"]]}
+
+
+def _environment(wanted: Mapping[str, str], gpus: Sequence[OrderedGpu]) -> list[str]:
+    """The exact GPUs are always named, because images come with NVIDIA_VISIBLE_DEVICES=all."""
+    kept = {name: value for name, value in wanted.items() if not name.upper().startswith(REFUSED_ENV_PREFIXES)}
+    kept["NVIDIA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in gpus) or "void"
+    return [f"{name}={value}" for name, value in kept.items()]
+
+
+def _labels(order: Order, host_id: int) -> dict[str, str]:
+    return {
+        HOST_LABEL: str(host_id),
+        CONTRACT_LABEL: str(order.contract_id),
+        INSTANCE_LABEL: str(order.instance_id),
+        GENERATION_LABEL: str(order.generation),
+        TOKEN_LABEL: str(order.token or 0),
+        GPUS_LABEL: ",".join(str(gpu.index) for gpu in order.gpus),
+    }

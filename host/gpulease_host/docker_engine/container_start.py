@@ -1,0 +1,122 @@
+"""Starts one container for an order, from whatever is there already: nothing, a network, a stopped container."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
+
+from gpulease_host.docker_engine import kernel_limits
+from gpulease_host.docker_engine.cgroups import Cgroups
+from gpulease_host.docker_engine.container_config import Surroundings, container_config, container_name
+from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
+from gpulease_host.docker_engine.machine import Machine
+from gpulease_host.docker_engine.networks import ContractNetworks, network_name
+from gpulease_host.docker_engine.oom_guard import OomGuard
+from gpulease_host.docker_engine.tenants_group import TenantsGroup
+from gpulease_host.engine import DiskError, EngineError, ImageMissingError, LimitsError, Order, Secrets
+
+PARALLEL_NETWORKS = 8
+
+
+class ContainerStart:
+    def __init__(
+        self,
+        api: DockerApi,
+        networks: ContractNetworks,
+        machine: Machine,
+        tenants: TenantsGroup,
+        cgroups: Cgroups,
+        guard: OomGuard,
+        *,
+        host_id: int,
+    ) -> None:
+        self._api = api
+        self._networks = networks
+        self._machine = machine
+        self._tenants = tenants
+        self._cgroups = cgroups
+        self._guard = guard
+        self._host_id = host_id
+        self._threads = ThreadPoolExecutor(PARALLEL_NETWORKS, thread_name_prefix="network")
+
+    def run(self, order: Order, secrets: Secrets, *, gpus_by_request: bool) -> None:
+        network = self._threads.submit(self._networks.ensure, order.contract_id)
+        try:
+            container_id = self._existing(order) or self._create(order, secrets, gpus_by_request=gpus_by_request)
+            self._machine.storage.limit(container_id, order.limits.disk_bytes)
+            network.result()
+        except EngineError:
+            self._clear(order, network)
+            raise
+        self._start(order)
+        self._limit(order, container_id)
+
+    def _existing(self, order: Order) -> str | None:
+        found = self._api.inspect_container(container_name(order.instance_id))
+        return None if found is None else str(found["Id"])
+
+    def _create(self, order: Order, secrets: Secrets, *, gpus_by_request: bool) -> str:
+        image = self._image(order.image, secrets)
+        surroundings = Surroundings(
+            host_id=self._host_id,
+            network=network_name(order.contract_id),
+            cgroup_parent=self._tenants.docker_parent,
+            cpu_shares=max(2, round(1024 * order.limits.cpu_weight_permille / 1000)),
+            gpus_by_request=gpus_by_request,
+            size_option=self._machine.storage.size_option(order.limits.disk_bytes, int(image["Size"])),
+        )
+        name = container_name(order.instance_id)
+        try:
+            return self._api.create_container(name, container_config(order, secrets, surroundings))
+        except RefusedError as error:
+            return self._created_by_another(order, error)
+
+    def _created_by_another(self, order: Order, error: RefusedError) -> str:
+        """The name was taken between our look and our call: someone applied the same order."""
+        existing = self._existing(order) if error.status == 409 else None
+        if existing is not None:
+            return existing
+        if "storage-opt" in str(error) or "quota" in str(error):
+            raise DiskError(f"Docker did not take the disk limit: {error}") from error
+        raise error
+
+    def _image(self, image: str, secrets: Secrets) -> dict[str, Any]:
+        found = self._api.inspect_image(image)
+        if found is None:
+            self._api.pull(image, secrets.login)
+            found = self._api.inspect_image(image)
+        if found is None:
+            raise ImageMissingError(f"{image} was pulled and is not there")
+        return found
+
+    def _start(self, order: Order) -> None:
+        name = container_name(order.instance_id)
+        try:
+            self._api.start_container(name)
+        except RefusedError as error:
+            if error.status != 404 or "network" not in str(error):
+                raise
+            # Its network was pruned while it was stopped, and has just been made anew.
+            self._api.reconnect(name, network_name(order.contract_id))
+            self._api.start_container(name)
+
+    def _limit(self, order: Order, container_id: str) -> None:
+        """A container that runs with other limits than its share is ended, not tolerated."""
+        group = self._tenants.of_container(container_id)
+        self._guard.also_watch(group, order.limits.memory_baseline_bytes)
+        try:
+            in_force = kernel_limits.apply(self._cgroups, group, order.limits)
+            if not in_force and self._is_running(container_id):
+                raise LimitsError("the container's control group is not where Docker was told to make it")
+        except LimitsError:
+            self._api.stop_container(container_id, grace_s=0)
+            raise
+
+    def _is_running(self, container_id: str) -> bool:
+        found = self._api.inspect_container(container_id)
+        return found is not None and bool(found["State"]["Running"])
+
+    def _clear(self, order: Order, network: Future[None]) -> None:
+        """Without a container, no network stays behind."""
+        wait([network])
+        self._networks.remove_if_unused(order.contract_id)

@@ -1,0 +1,64 @@
+"""What Docker says of a container, turned into the daemon's words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from gpulease_host.docker_engine.container_config import (
+    CONTRACT_LABEL,
+    GENERATION_LABEL,
+    GPUS_LABEL,
+    INSTANCE_LABEL,
+    TOKEN_LABEL,
+)
+from gpulease_host.engine import Container
+
+Status = Literal["created", "running", "exited"]
+# Asks the kernel whether it killed a process of this container (by id) since then; None when it cannot tell.
+KilledSince = Callable[[str, float], bool | None]
+_STATUS: Mapping[str, Status] = {
+    "created": "created",
+    "running": "running",
+    "paused": "running",
+    "restarting": "running",
+}
+
+
+def container_of(inspected: Mapping[str, Any], killed_since: KilledSince) -> Container:
+    labels, state = inspected["Config"]["Labels"], inspected["State"]
+    status = _STATUS.get(state["Status"], "exited")
+    started_at = _epoch(state["StartedAt"])
+    return Container(
+        contract_id=int(labels[CONTRACT_LABEL]),
+        instance_id=int(labels[INSTANCE_LABEL]),
+        generation=int(labels[GENERATION_LABEL]),
+        token=int(labels[TOKEN_LABEL]),
+        status=status,
+        exit_code=int(state["ExitCode"]) if status == "exited" else None,
+        oom_killed=status == "exited" and _was_oom(inspected["Id"], state, started_at, killed_since),
+        started_at=None if started_at is None else int(started_at),
+        error=state["Error"] or None,
+        gpus=gpu_indexes(labels),
+    )
+
+
+def gpu_indexes(labels: Mapping[str, str]) -> tuple[int, ...]:
+    return tuple(int(index) for index in labels.get(GPUS_LABEL, "").split(",") if index)
+
+
+def _was_oom(container_id: str, state: Mapping[str, Any], started_at: float | None, killed_since: KilledSince) -> bool:
+    """A clean exit is none, whatever happened below it; Docker's flag counts only where the kernel is silent."""
+    if state["ExitCode"] == 0 or started_at is None:
+        return False
+    killed = killed_since(container_id, started_at)
+    return bool(state["OOMKilled"]) if killed is None else killed
+
+
+def _epoch(docker_time: str) -> float | None:
+    """Docker writes nanoseconds, and year 1 for never."""
+    if docker_time.startswith("0001-"):
+        return None
+    whole, _, fraction = docker_time.rstrip("Z").partition(".")
+    return datetime.fromisoformat(f"{whole}+00:00").timestamp() + float(f"0.{fraction or 0}")

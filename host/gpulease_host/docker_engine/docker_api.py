@@ -1,0 +1,141 @@
+"""The few calls to Docker that the engine makes, over one kept connection, with its errors turned into ours.
+
+Refused calls carry Docker's own sentence: it is the true reason, and the host's owner can search for it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import docker
+import docker.errors
+import requests
+import urllib3.exceptions
+
+from gpulease_host.engine import EngineError, EngineUnavailableError, ImageMissingError
+
+TIMEOUT_S = 120
+Json = dict[str, Any]
+_UNREACHABLE = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+
+
+class RefusedError(EngineError):
+    """Docker refused a call; `status` is its HTTP status."""
+
+    code = "docker_refused"
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+class DockerApi:
+    """Connects on first use and again after Docker was away; safe to use from several threads."""
+
+    def __init__(self, docker_host: str) -> None:
+        self._docker_host = docker_host
+        self._lock = threading.Lock()
+        self._client: Any = None
+
+    def info(self) -> Json:
+        with self._calling() as client:
+            return dict(client.info())
+
+    def list_containers(self, label: str, *, all_states: bool = True) -> list[Json]:
+        with self._calling() as client:
+            return list(client.containers(all=all_states, filters={"label": label}))
+
+    def inspect_container(self, name: str) -> Json | None:
+        return self._or_none("inspect_container", name)
+
+    def inspect_image(self, image: str) -> Json | None:
+        return self._or_none("inspect_image", image)
+
+    def container_with_size(self, name: str) -> Json | None:
+        with self._calling() as client:
+            response = client.get(client._url("/containers/{0}/json", name), params={"size": 1})
+            return dict(response.json()) if response.ok else None
+
+    def create_container(self, name: str, config: Mapping[str, Any]) -> str:
+        with self._calling() as client:
+            return str(client.create_container_from_config(dict(config), name)["Id"])
+
+    def start_container(self, name: str) -> None:
+        with self._calling() as client:
+            client.start(name)
+
+    def stop_container(self, name: str, grace_s: int) -> None:
+        with self._calling() as client:
+            client.stop(name, timeout=grace_s)
+
+    def remove_container(self, name: str) -> None:
+        with self._calling() as client:
+            client.remove_container(name, force=True, v=True)
+
+    def create_network(self, body: Mapping[str, Any]) -> None:
+        with self._calling() as client:
+            client._result(client._post_json(client._url("/networks/create"), data=body), json=True)
+
+    def subnets(self) -> list[str]:
+        with self._calling() as client:
+            pools = [pool for network in client.networks() for pool in network["IPAM"].get("Config") or []]
+            return [str(pool["Subnet"]) for pool in pools if "Subnet" in pool]
+
+    def remove_network(self, name: str) -> None:
+        with self._calling() as client:
+            client.remove_network(name)
+
+    def reconnect(self, container: str, network: str) -> None:
+        """Put a container back on a network that was made anew under the same name."""
+        with self._calling() as client:
+            client.disconnect_container_from_network(container, network, force=True)
+            client.connect_container_to_network(container, network)
+
+    def pull(self, image: str, login: Mapping[str, str] | None) -> None:
+        try:
+            with self._calling() as client:
+                for line in client.pull(image, stream=True, decode=True, auth_config=_auth(login)):
+                    if "error" in line:
+                        raise ImageMissingError(f"{image} could not be pulled: {line['error']}")
+        except RefusedError as error:
+            raise ImageMissingError(f"{image} could not be pulled: {error}") from error
+
+    def container_events(self, label: str, since: int) -> Iterator[Json]:
+        """Blocks; ends with EngineUnavailableError when Docker goes away."""
+        with self._calling() as client:
+            yield from client.events(since=since, decode=True, filters={"label": label, "type": "container"})
+        raise EngineUnavailableError("Docker closed the stream of events")
+
+    def _or_none(self, method: str, name: str) -> Json | None:
+        try:
+            with self._calling() as client:
+                return dict(getattr(client, method)(name))
+        except RefusedError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    @contextmanager
+    def _calling(self) -> Iterator[Any]:
+        try:
+            yield self._connected()
+        except docker.errors.APIError as error:
+            raise RefusedError(error.status_code or 500, str(error.explanation or error)) from error
+        except (docker.errors.DockerException, *_UNREACHABLE) as error:
+            raise EngineUnavailableError(f"Docker does not answer on {self._docker_host}: {error}") from error
+
+    def _connected(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = docker.APIClient(base_url=self._docker_host, version="auto", timeout=TIMEOUT_S)
+            return self._client
+
+
+def _auth(login: Mapping[str, str] | None) -> dict[str, str] | None:
+    if not login:
+        return None
+    server = login.get("server", "")
+    return {"username": login["username"], "password": login["password"], "serveraddress": server}

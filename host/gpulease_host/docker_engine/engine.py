@@ -1,0 +1,251 @@
+"""The `Engine` on Docker: what the daemon decides, done on this machine's containers, groups, networks and disks.
+
+A start makes the network and the container side by side, because Docker takes 0.1 s for the first; nothing else on
+that path asks Docker twice, and no program is run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+from gpulease_host import inventory
+from gpulease_host.docker_engine import container_state, kernel_limits, oom_records
+from gpulease_host.docker_engine.cgroups import Cgroups
+from gpulease_host.docker_engine.container_config import HOST_LABEL, INSTANCE_LABEL, container_name
+from gpulease_host.docker_engine.container_start import ContainerStart
+from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
+from gpulease_host.docker_engine.event_stream import instance_changes
+from gpulease_host.docker_engine.firewall import Firewall
+from gpulease_host.docker_engine.machine import Machine
+from gpulease_host.docker_engine.networks import ContractNetworks
+from gpulease_host.docker_engine.oom_guard import OomGuard
+from gpulease_host.docker_engine.oom_marks import OomMarks
+from gpulease_host.docker_engine.storage import DiskMeter
+from gpulease_host.docker_engine.tenants_group import TenantsGroup
+from gpulease_host.engine import (
+    Container,
+    EngineError,
+    EngineUnavailableError,
+    GpuCheck,
+    Limits,
+    Order,
+    Overrun,
+    Secrets,
+)
+
+ADDRESS_POOL = "10.213.0.0/16"
+PARENT_GROUP = "gpulease"
+REMOVAL_TIMEOUT_S = 60.0
+INVENTORY_AGE_S = 30.0
+FIREWALL_CHECK_S = 60.0
+
+
+class DockerEngine:
+    """`memory_bytes` is what tenants may have together; None means the machine's RAM less a reserve."""
+
+    def __init__(
+        self,
+        docker_host: str,
+        host_id: int,
+        gpus: inventory.GpuSource,
+        *,
+        address_pool: str = ADDRESS_POOL,
+        parent_group: str = PARENT_GROUP,
+        memory_bytes: int | None = None,
+        firewall: Firewall | None = None,
+    ) -> None:
+        self._host_id = host_id
+        self._gpus = gpus
+        self._parent_group = parent_group
+        self._memory_bytes = memory_bytes or inventory.memory_for_tenants_bytes()
+        self._api = DockerApi(docker_host)
+        self._machine = Machine(self._api)
+        self._cgroups = Cgroups()
+        self._meter = DiskMeter()
+        self._firewall = _Paced(firewall.ensure if firewall else Firewall().ensure, FIREWALL_CHECK_S)
+        self._networks = ContractNetworks(self._api, host_id, address_pool)
+        self._running_ids: dict[int, str] = {}
+        self._oom_kills: dict[tuple[str, float], bool | None] = {}
+        self._inventory: tuple[float, dict[str, Any]] | None = None
+
+    def inventory(self) -> dict[str, Any]:
+        if self._inventory is None or time.monotonic() - self._inventory[0] > INVENTORY_AGE_S:
+            self._inventory = (time.monotonic(), self._read_inventory())
+        return self._inventory[1]
+
+    def containers(self) -> list[Container]:
+        inspected = [self._api.inspect_container(listed["Id"]) for listed in self._list(all_states=True)]
+        return [container_state.container_of(found, self._killed_since) for found in inspected if found is not None]
+
+    def start(self, order: Order, secrets: Secrets) -> None:
+        self._firewall.first_time()
+        self._tenants.ensure()
+        if self._gpus.simulated:
+            self._machine.declare_simulated(gpu.uuid for gpu in order.gpus)
+        by_request = not self._gpus.simulated or self._machine.hook_directory() is not None
+        self._starts.run(order, secrets, gpus_by_request=by_request)
+
+    def stop(self, instance_id: int, grace_s: int = 10) -> None:
+        with _absence_is_fine():
+            self._api.stop_container(container_name(instance_id), grace_s)
+
+    def remove(self, contract_id: int, instance_id: int) -> None:
+        name = container_name(instance_id)
+        try:
+            self._api.remove_container(name)
+        except RefusedError as error:
+            if error.status not in (404, 409):  # 409: being removed already
+                raise
+        self._await_absence(name)
+        self._networks.remove_if_unused(contract_id)
+
+    def gpu_checks(self) -> list[GpuCheck]:
+        """A GPU in a running container is not clean, whatever its driver says."""
+        holders = {
+            index: int(listed["Labels"][INSTANCE_LABEL])
+            for listed in self._list(all_states=False)
+            for index in container_state.gpu_indexes(listed["Labels"])
+        }
+        return [_held_by(check, holders.get(check.index)) for check in self._gpus.checks()]
+
+    def watch(self, limits: Mapping[int, Limits]) -> list[Overrun]:
+        """The marks go first and need no Docker: containers outlive it."""
+        ids = {instance: container for instance, container in self._known_running().items() if instance in limits}
+        groups = {self._tenants.of_container(container): limits[instance] for instance, container in ids.items()}
+        self._guard.watch_only({group: share.memory_baseline_bytes for group, share in groups.items()})
+        self._tenants.ensure()
+        for group, share in groups.items():
+            kernel_limits.apply(self._cgroups, group, share)
+        self._firewall.in_time()
+        return self._overruns(ids, limits)
+
+    def events(self) -> Iterator[int]:
+        return instance_changes(self._api, self._host_id)
+
+    def disk_used_bytes(self, instance_id: int) -> int | None:
+        listed = self._api.list_containers(f"{INSTANCE_LABEL}={instance_id}")
+        return self._used_bytes(str(listed[0]["Id"])) if listed else None
+
+    def disk_free_bytes(self) -> int:
+        return self._machine.storage.free_bytes()
+
+    def unenforced(self) -> list[str]:
+        return self._machine.unenforced()
+
+    def close(self) -> None:
+        """Threads of the engine end; containers go on."""
+        self._guard.close()
+
+    @cached_property
+    def _tenants(self) -> TenantsGroup:
+        systemd = self._machine.systemd_groups
+        return TenantsGroup(self._cgroups, self._parent_group, self._memory_bytes, systemd=systemd)
+
+    @cached_property
+    def _guard(self) -> OomGuard:
+        return OomGuard(self._cgroups, self._tenants.name, OomMarks(self._cgroups))
+
+    @cached_property
+    def _starts(self) -> ContainerStart:
+        return ContainerStart(
+            self._api,
+            self._networks,
+            self._machine,
+            self._tenants,
+            self._cgroups,
+            self._guard,
+            host_id=self._host_id,
+        )
+
+    def _list(self, *, all_states: bool) -> list[dict[str, Any]]:
+        return self._api.list_containers(f"{HOST_LABEL}={self._host_id}", all_states=all_states)
+
+    def _known_running(self) -> dict[int, str]:
+        """While Docker is away, the containers last seen."""
+        try:
+            listed = self._list(all_states=False)
+        except EngineUnavailableError:
+            return self._running_ids
+        self._running_ids = {int(found["Labels"][INSTANCE_LABEL]): str(found["Id"]) for found in listed}
+        return self._running_ids
+
+    def _overruns(self, ids: Mapping[int, str], limits: Mapping[int, Limits]) -> list[Overrun]:
+        if self._machine.storage.enforced:
+            return []
+        used = {instance: self._used_bytes(container) for instance, container in ids.items()}
+        return [
+            Overrun(instance, size, limits[instance].disk_bytes)
+            for instance, size in used.items()
+            if size is not None and size > limits[instance].disk_bytes
+        ]
+
+    def _used_bytes(self, container_id: str) -> int | None:
+        return self._meter.used_bytes(
+            self._machine.storage, container_id, lambda: self._docker_size_bytes(container_id)
+        )
+
+    def _docker_size_bytes(self, container_id: str) -> int | None:
+        found = self._api.container_with_size(container_id)
+        return None if found is None else int(found.get("SizeRw", 0))
+
+    def _killed_since(self, container_id: str, started_at: float) -> bool | None:
+        key = (container_id, started_at)
+        if key not in self._oom_kills:
+            self._oom_kills[key] = oom_records.was_killed(self._tenants.of_container(container_id), started_at)
+        return self._oom_kills[key]
+
+    def _read_inventory(self) -> dict[str, Any]:
+        used = sum(self._used_bytes(str(listed["Id"])) or 0 for listed in self._api.list_containers(HOST_LABEL))
+        return inventory.describe(
+            self._gpus,
+            self._machine.facts(self._cgroups.version),
+            memory_bytes=self._memory_bytes,
+            disk_bytes=inventory.disk_for_tenants_bytes(self._machine.storage.free_bytes(), used),
+        )
+
+    def _await_absence(self, name: str) -> None:
+        deadline = time.monotonic() + REMOVAL_TIMEOUT_S
+        while self._api.inspect_container(name) is not None:
+            if time.monotonic() > deadline:
+                raise EngineError(f"Docker has not removed {name} within {REMOVAL_TIMEOUT_S:.0f} s")
+            time.sleep(0.05)
+
+
+class _Paced:
+    """Does something at most once in an interval."""
+
+    def __init__(self, action: Callable[[], None], interval_s: float) -> None:
+        self._action = action
+        self._interval_s = interval_s
+        self._done_at: float | None = None
+
+    def first_time(self) -> None:
+        if self._done_at is None:
+            self._do()
+
+    def in_time(self) -> None:
+        if self._done_at is None or time.monotonic() - self._done_at > self._interval_s:
+            self._do()
+
+    def _do(self) -> None:
+        self._action()
+        self._done_at = time.monotonic()
+
+
+@contextmanager
+def _absence_is_fine() -> Iterator[None]:
+    try:
+        yield
+    except RefusedError as error:
+        if error.status != 404:
+            raise
+
+
+def _held_by(check: GpuCheck, instance_id: int | None) -> GpuCheck:
+    if instance_id is None:
+        return check
+    return GpuCheck(check.index, check.uuid, False, f"instance {instance_id} runs on it")

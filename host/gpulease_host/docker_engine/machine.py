@@ -1,0 +1,76 @@
+"""What Docker says of the machine it runs on, read once a minute at most, and what follows from it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from gpulease_host.docker_engine.docker_api import DockerApi
+from gpulease_host.docker_engine.storage import Storage, storage_of
+from gpulease_host.engine import EngineError
+from gpulease_host.inventory import DockerFacts
+
+# A Docker Engine with a double of NVIDIA's hook says in this label where simulated GPUs are declared to it.
+SIMULATED_GPUS_LABEL = "gpulease.simulated-gpus"
+REFRESH_S = 60.0
+
+
+class Machine:
+    def __init__(self, api: DockerApi, now: Callable[[], float] = time.monotonic) -> None:
+        self._api = api
+        self._now = now
+        self._info: dict[str, Any] = {}
+        self._read_at = -REFRESH_S
+
+    @property
+    def storage(self) -> Storage:
+        return storage_of(self._fresh_info())
+
+    @property
+    def systemd_groups(self) -> bool:
+        return bool(self._fresh_info()["CgroupDriver"] == "systemd")
+
+    def facts(self, cgroup_version: int) -> DockerFacts:
+        return DockerFacts(
+            docker_version=str(self._fresh_info()["ServerVersion"]),
+            cgroup_version=cgroup_version,
+            disk_enforced=self.storage.enforced,
+            unenforced=tuple(self.unenforced()),
+        )
+
+    def unenforced(self) -> list[str]:
+        """What a share promises and this machine cannot hold anyone to."""
+        return ["network"] if weighs_io(self.storage.data_root) else ["io", "network"]
+
+    def hook_directory(self) -> Path | None:
+        """Where the double of NVIDIA's hook looks for declared GPUs, if Docker has that double."""
+        labels = dict(label.partition("=")[::2] for label in self._fresh_info().get("Labels") or [])
+        return Path(labels[SIMULATED_GPUS_LABEL]) if SIMULATED_GPUS_LABEL in labels else None
+
+    def declare_simulated(self, uuids: Iterable[str]) -> None:
+        directory = self.hook_directory()
+        if directory is None:
+            return
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            for uuid in uuids:
+                (directory / uuid).touch()
+        except OSError as error:
+            raise EngineError(f"simulated GPUs could not be declared in {directory}: {error}") from error
+
+    def _fresh_info(self) -> dict[str, Any]:
+        if self._now() - self._read_at >= REFRESH_S:
+            self._info = self._api.info()
+            self._read_at = self._now()
+        return self._info
+
+
+def weighs_io(path: Path, devices: Path = Path("/sys/dev/block")) -> bool:
+    """Whether the disk below `path` is scheduled by weight. btrfs and others without a device of their own: no."""
+    device = path.stat().st_dev
+    entry = devices / f"{os.major(device)}:{os.minor(device)}"
+    schedulers = (entry / "queue" / "scheduler", entry / ".." / "queue" / "scheduler")  # a disk, or a partition of it
+    return any(file.is_file() and "[bfq]" in file.read_text() for file in schedulers)

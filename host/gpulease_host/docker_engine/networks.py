@@ -1,0 +1,124 @@
+"""One bridge network per contract: the lowest free /28 of a pool, and an interface name the static rules know.
+
+Docker refuses a range it uses itself, but knows nothing of other Docker Engines on the machine; so the machine's
+routes are read too, under a lock that every daemon here takes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import ipaddress
+import socket
+import struct
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gpulease_host.docker_engine.container_config import CONTRACT_LABEL, HOST_LABEL
+from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
+from gpulease_host.engine import EngineError
+
+PREFIX = "gl-"
+CONTRACT_PREFIX_LENGTH = 28
+LOCK = Path("/run/gpulease-networks.lock")
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+class NetworkPoolError(EngineError):
+    """Every /28 of the pool is taken."""
+
+    code = "network_pool_used_up"
+
+
+def network_name(contract_id: int) -> str:
+    """Also the name of the bridge: at most 14 of the 15 characters Linux allows, as ids have 53 bits."""
+    digits = ""
+    while contract_id:
+        contract_id, digit = divmod(contract_id, 36)
+        digits = _DIGITS[digit] + digits
+    return PREFIX + (digits or "0")
+
+
+class ContractNetworks:
+    def __init__(self, api: DockerApi, host_id: int, pool: str, lock: Path = LOCK) -> None:
+        self._api = api
+        self._host_id = host_id
+        self._pool = ipaddress.IPv4Network(pool)
+        self._lock = lock
+
+    def ensure(self, contract_id: int) -> None:
+        with self._alone():
+            taken = routed_networks()
+            try:
+                self._create(contract_id, taken)
+            except NetworkPoolError:
+                raise
+            except RefusedError as error:
+                if error.status != 409:
+                    raise
+
+    def remove_if_unused(self, contract_id: int) -> None:
+        """With the contract's last container; one that is only stopped still needs its network."""
+        if self._api.list_containers(f"{CONTRACT_LABEL}={contract_id}"):
+            return
+        try:
+            self._api.remove_network(network_name(contract_id))
+        except RefusedError as error:
+            if error.status != 404:
+                raise
+
+    def _create(self, contract_id: int, taken: list[ipaddress.IPv4Network]) -> None:
+        """Docker's own ranges are asked for only when it refuses one: those of bridges are routes already."""
+        subnet = lowest_free(self._pool, taken)
+        try:
+            self._api.create_network(self._body(contract_id, subnet))
+        except RefusedError as error:
+            if "overlap" not in str(error):
+                raise
+            known = [ipaddress.ip_network(subnet) for subnet in self._api.subnets()]
+            known_v4 = [network for network in known if isinstance(network, ipaddress.IPv4Network)]
+            subnet = lowest_free(self._pool, [*taken, *known_v4, subnet])
+            self._api.create_network(self._body(contract_id, subnet))
+
+    def _body(self, contract_id: int, subnet: ipaddress.IPv4Network) -> dict[str, object]:
+        name = network_name(contract_id)
+        return {
+            "Name": name,
+            "CheckDuplicate": True,
+            "Driver": "bridge",
+            "EnableIPv6": False,
+            "IPAM": {"Driver": "default", "Config": [{"Subnet": str(subnet)}]},
+            "Options": {"com.docker.network.bridge.name": name},
+            "Labels": {HOST_LABEL: str(self._host_id), CONTRACT_LABEL: str(contract_id)},
+        }
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._lock.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def lowest_free(pool: ipaddress.IPv4Network, taken: Iterable[ipaddress.IPv4Network]) -> ipaddress.IPv4Network:
+    """A route that spans the whole pool does not take it: the bridge's own is more specific."""
+    within = [network for network in taken if network.overlaps(pool) and not network.supernet_of(pool)]
+    within += [network for network in taken if network == pool]
+    for subnet in pool.subnets(new_prefix=CONTRACT_PREFIX_LENGTH):
+        if not any(subnet.overlaps(network) for network in within):
+            return subnet
+    raise NetworkPoolError(f"every /{CONTRACT_PREFIX_LENGTH} of {pool} is taken")
+
+
+def routed_networks(routes: Path = Path("/proc/net/route")) -> list[ipaddress.IPv4Network]:
+    """The ranges this machine routes anywhere, the default route left out."""
+    found = []
+    for line in routes.read_text().splitlines()[1:]:
+        fields = line.split()
+        mask = _address(fields[7])
+        if mask != "0.0.0.0":
+            found.append(ipaddress.IPv4Network(f"{_address(fields[1])}/{mask}", strict=False))
+    return found
+
+
+def _address(kernel_hex: str) -> str:
+    return socket.inet_ntoa(struct.pack("=I", int(kernel_hex, 16)))

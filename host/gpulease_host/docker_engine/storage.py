@@ -1,0 +1,151 @@
+"""Containers' disk: limited by the storage driver where it can, else measured; logs count either way."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpulease_host.docker_engine import btrfs
+from gpulease_host.engine import DiskError
+
+LOG_FILES = 2
+MAX_LOG_FILE_BYTES = 10 << 20
+MIN_LOG_FILE_BYTES = 64 << 10
+# Walking a container's files rests this many times as long as it took, so that it costs 5% of one CPU at most.
+WALK_REST_FACTOR = 20
+MIN_WALK_INTERVAL_S = 5.0
+
+
+def log_file_bytes(disk_bytes: int) -> int:
+    """Docker keeps LOG_FILES of this size: a hundredth of the disk each, within reason."""
+    return max(MIN_LOG_FILE_BYTES, min(MAX_LOG_FILE_BYTES, disk_bytes // 100))
+
+
+def writable_bytes(disk_bytes: int) -> int:
+    """What is left for files once the logs have their place."""
+    return disk_bytes - LOG_FILES * log_file_bytes(disk_bytes)
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Docker's storage driver and what it can do; `data_root` is Docker's."""
+
+    driver: str
+    enforced: bool
+    data_root: Path
+
+    def size_option(self, disk_bytes: int, image_bytes: int) -> dict[str, str] | None:
+        if not self.enforced:
+            return None
+        counts_image = self.driver == "btrfs"
+        return {"size": str(writable_bytes(disk_bytes) + (image_bytes if counts_image else 0))}
+
+    def limit(self, container_id: str, disk_bytes: int) -> None:
+        """What Docker's own option does not say exactly; before the container's first start."""
+        if not self.enforced or self.driver != "btrfs":
+            return
+        try:
+            btrfs.limit_exclusive(self._subvolume(container_id), writable_bytes(disk_bytes))
+        except OSError as error:
+            raise DiskError(f"btrfs did not take the disk limit of {disk_bytes} bytes: {error}") from error
+
+    def free_bytes(self) -> int:
+        status = os.statvfs(self.data_root)
+        return status.f_bavail * status.f_frsize
+
+    def exact_used_bytes(self, container_id: str) -> int | None:
+        """Without a walk, where the file system keeps the number itself."""
+        if self.driver != "btrfs":
+            return None
+        try:
+            used = btrfs.exclusive_bytes(self._subvolume(container_id))
+        except OSError:
+            return None
+        return None if used is None else used + self._log_bytes(container_id)
+
+    def walked_bytes(self, container_id: str) -> int | None:
+        """The container's own layer and its logs, file by file; None for drivers that keep it otherwise."""
+        if self.driver not in ("overlay2", "fuse-overlayfs"):
+            return None
+        try:
+            layer = self.data_root / self.driver / self._mount_id(container_id) / "diff"
+        except OSError:
+            return None
+        return _tree_bytes(layer) + self._log_bytes(container_id)
+
+    def _subvolume(self, container_id: str) -> Path:
+        return self.data_root / "btrfs" / "subvolumes" / self._mount_id(container_id)
+
+    def _mount_id(self, container_id: str) -> str:
+        mounts = self.data_root / "image" / self.driver / "layerdb" / "mounts"
+        return (mounts / container_id / "mount-id").read_text().strip()
+
+    def _log_bytes(self, container_id: str) -> int:
+        directory = self.data_root / "containers" / container_id
+        try:
+            return sum(entry.stat().st_blocks * 512 for entry in directory.glob("*-json.log*"))
+        except OSError:
+            return 0
+
+
+def storage_of(docker_info: Mapping[str, Any], mountinfo: Path = Path("/proc/self/mountinfo")) -> Storage:
+    driver = str(docker_info["Driver"])
+    data_root = Path(str(docker_info["DockerRootDir"]))
+    backing = dict(docker_info.get("DriverStatus") or []).get("Backing Filesystem")
+    enforced = driver in ("btrfs", "zfs")
+    if driver == "overlay2" and backing == "xfs":
+        enforced = bool({"prjquota", "pquota"} & _mount_options(data_root, mountinfo))
+    return Storage(driver, enforced, data_root)
+
+
+class DiskMeter:
+    """Remembers measurements, so that asking every second costs little."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._measured: dict[str, tuple[float, int | None]] = {}
+
+    def used_bytes(self, storage: Storage, container_id: str, docker_size: Callable[[], int | None]) -> int | None:
+        exact = storage.exact_used_bytes(container_id)
+        if exact is not None:
+            return exact
+        due_at, used = self._measured.get(container_id, (0.0, None))
+        started = self._now()
+        if started < due_at:
+            return used
+        used = storage.walked_bytes(container_id)
+        if used is None:
+            used = docker_size()
+        rest_s = max(MIN_WALK_INTERVAL_S, WALK_REST_FACTOR * (self._now() - started))
+        self._measured[container_id] = (self._now() + rest_s, used)
+        return used
+
+    def forget(self, container_id: str) -> None:
+        self._measured.pop(container_id, None)
+
+
+def _tree_bytes(directory: Path) -> int:
+    """Blocks, so that sparse files count what they take; files that vanish meanwhile count nothing."""
+    total = 0
+    for parent, directories, files in os.walk(directory, onerror=None):
+        for name in [*directories, *files]:
+            try:
+                total += os.lstat(f"{parent}/{name}").st_blocks * 512
+            except FileNotFoundError:
+                continue
+    return total
+
+
+def _mount_options(path: Path, mountinfo: Path) -> set[str]:
+    """Super options of the file system that holds `path`."""
+    best: tuple[int, set[str]] = (-1, set())
+    for line in mountinfo.read_text().splitlines():
+        fields = line.split()
+        mount_point = Path(fields[4])
+        if path.is_relative_to(mount_point) and len(mount_point.parts) > best[0]:
+            best = (len(mount_point.parts), set(fields[-1].split(",")))
+    return best[1]

@@ -1,0 +1,158 @@
+"""What the daemon asks of the machine: orders from the control plane, containers, and the engine that runs them.
+
+The daemon decides, an `Engine` does. Everything here is plain data, so the daemon's rules are tested against a fake
+engine and the Docker engine is tested against the kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+Desired = Literal["running", "stopped", "absent"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The share of one instance; sizes in bytes, weights in permille of the whole host."""
+
+    gpus: str
+    cpu_weight_permille: int
+    memory_baseline_bytes: int
+    memory_limit_bytes: int
+    shm_bytes: int
+    pids: int
+    disk_bytes: int
+    io_weight_permille: int
+
+
+@dataclass(frozen=True)
+class OrderedGpu:
+    index: int
+    uuid: str
+
+
+@dataclass(frozen=True)
+class Order:
+    """The whole wanted state of one instance, as the control plane sent it (schemas/command.v1.json)."""
+
+    contract_id: int
+    instance_id: int
+    generation: int
+    desired: Desired
+    token: int | None
+    end_at: int
+    delete_after: int
+    image: str
+    mode: str
+    ports: tuple[Any, ...]
+    gpus: tuple[OrderedGpu, ...]
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What only the host may read; values never appear in a repr."""
+
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    entrypoint: list[str] | None = field(default=None, repr=False)
+    args: list[str] | None = field(default=None, repr=False)
+    onstart: str | None = field(default=None, repr=False)
+    login: Mapping[str, str] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container of ours as the engine sees it now."""
+
+    contract_id: int
+    instance_id: int
+    generation: int
+    token: int
+    status: Literal["created", "running", "exited"]
+    exit_code: int | None
+    oom_killed: bool
+    started_at: int | None
+    error: str | None
+    gpus: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class GpuCheck:
+    """Whether a GPU could be handed to the next tenant now; `reason` says why not."""
+
+    index: int
+    uuid: str
+    clean: bool
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Overrun:
+    """An instance that uses more disk than it holds, on a host that can only watch."""
+
+    instance_id: int
+    used_bytes: int
+    allowed_bytes: int
+
+
+class EngineError(Exception):
+    """The engine could not do what was asked.
+
+    - ImageMissingError: the image is neither here nor to be had
+    - EngineUnavailableError: Docker does not answer
+    - LimitsError: a limit could not be set, or read back differently
+    - DiskError: the disk allocation could not be made
+    """
+
+    code = "engine_error"
+
+
+class ImageMissingError(EngineError):
+    code = "image_missing"
+
+
+class EngineUnavailableError(EngineError):
+    code = "engine_unavailable"
+
+
+class LimitsError(EngineError):
+    code = "limits_refused"
+
+
+class DiskError(EngineError):
+    code = "disk_refused"
+
+
+class Engine(Protocol):
+    """Every call is idempotent and raises only `EngineError`."""
+
+    def inventory(self) -> dict[str, Any]: ...
+
+    def containers(self) -> list[Container]: ...
+
+    def start(self, order: Order, secrets: Secrets) -> None: ...
+
+    def stop(self, instance_id: int, grace_s: int = 10) -> None: ...
+
+    def remove(self, contract_id: int, instance_id: int) -> None: ...
+
+    def gpu_checks(self) -> list[GpuCheck]: ...
+
+    def watch(self, limits: Mapping[int, Limits]) -> list[Overrun]: ...
+
+    def events(self) -> Iterator[int]: ...
+
+    def disk_used_bytes(self, instance_id: int) -> int | None: ...
+
+    def unenforced(self) -> list[str]: ...
+
+
+class OpenEngine(Protocol):
+    """How a daemon or a registration gets its engine: `gpulease_host.docker_engine.open_engine`.
+
+    `host_id` is 0 at registration, when only `inventory` is asked. `simulate_gpus` 0 means the machine's own GPUs.
+    """
+
+    def __call__(self, host_id: int, simulate_gpus: int) -> Engine: ...

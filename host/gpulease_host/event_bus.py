@@ -1,0 +1,81 @@
+"""Puts events on the EventBridge bus, with the credentials that the SSM agent writes and renews."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from gpulease_host.sender import Kind, SendError
+
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+
+SOURCE = "gpulease.host"
+_CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
+_STALE_CREDENTIALS = frozenset(
+    {"ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId"}
+)
+
+
+def credentials_path(environment: Mapping[str, str]) -> Path:
+    """Where the agent writes the host role's credentials."""
+    given = environment.get("AWS_SHARED_CREDENTIALS_FILE")
+    return Path(given) if given else Path("~/.aws/credentials").expanduser()
+
+
+def open_client(region: str) -> EventBridgeClient:
+    """A client with the credentials as they are now."""
+    return boto3.Session(region_name=region).client("events", config=_CONFIG)
+
+
+class EventBus:
+    """One client for as long as its credentials file stays the same; boto3 reads that file only once by itself."""
+
+    def __init__(self, bus_name: str, credentials: Path, open_client: Callable[[], EventBridgeClient]) -> None:
+        self._bus_name = bus_name
+        self._credentials = credentials
+        self._open_client = open_client
+        self._client: EventBridgeClient | None = None
+        self._stamp: tuple[int, int] | None = None
+
+    def put(self, kind: Kind, detail: dict[str, Any]) -> None:
+        """Raises SendError."""
+        entry: Any = {
+            "Source": SOURCE,
+            "DetailType": kind,
+            "Detail": json.dumps(detail),
+            "EventBusName": self._bus_name,
+        }
+        try:
+            answer = self._current_client().put_events(Entries=[entry])
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "unknown")
+            if code in _STALE_CREDENTIALS:
+                self._client = None
+            raise SendError(f"EventBridge refused it: {code}") from error
+        except (BotoCoreError, OSError) as error:
+            raise SendError(f"EventBridge does not answer: {type(error).__name__}") from error
+        if answer["FailedEntryCount"]:
+            raise SendError(f"EventBridge did not take it: {answer['Entries'][0].get('ErrorCode', 'unknown')}")
+
+    def _current_client(self) -> EventBridgeClient:
+        stamp = _stamp(self._credentials)
+        if self._client is None or stamp != self._stamp:
+            self._stamp = stamp
+            self._client = self._open_client()
+        return self._client
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Another when the file is rewritten or replaced."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns

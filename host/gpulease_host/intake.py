@@ -1,0 +1,66 @@
+"""What the daemon answers on its socket: takes commands, tells its state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gpulease_host.admit import Again, Refused
+from gpulease_host.journal import JournalError
+from gpulease_host.ledger import Ledger
+from gpulease_host.log import Log
+from gpulease_host.wire import WIRE_VERSION, WireError, parse_command
+from gpulease_host.world import World
+
+
+class CommandRefusedError(Exception):
+    """The whole command is not for this host, or not for now."""
+
+
+@dataclass(frozen=True)
+class Intake:
+    ledger: Ledger
+    world: World
+    host_id: int
+    clock: Callable[[], float]
+    attend: Callable[[int], None]
+    """Have an instance worked on now."""
+    say_again: Callable[[], None]
+    """Report the state even if nothing changes."""
+    state: Callable[[], dict[str, Any]]
+    log: Log
+
+    def answer(self, request: Any) -> dict[str, Any]:
+        """Answer one request; what is refused as a whole is `{"error": reason}`."""
+        operation = request.get("op") if isinstance(request, dict) else None
+        try:
+            if operation == "accept":
+                return self.accept(request.get("command"))
+            if operation == "status":
+                return {"v": WIRE_VERSION, "host_id": self.host_id, "state": self.state()}
+        except (WireError, JournalError, CommandRefusedError) as error:
+            self.log.say("command refused", reason=str(error))
+            return {"error": str(error)}
+        return {"error": "the request is none of accept, status"}
+
+    def accept(self, value: Any) -> dict[str, Any]:
+        """Take a command: what is answered as accepted is in the journal. Raises as `answer` catches."""
+        command = parse_command(value)
+        if command.host_id != self.host_id:
+            raise CommandRefusedError(f"the command is for host {command.host_id}; this is host {self.host_id}")
+        if self.clock() > command.not_after:
+            raise CommandRefusedError("the command came too late: its not_after has passed")
+        accepted: list[int] = []
+        refused = [{"instance_id": each.instance_id, "reason": each.reason} for each in command.bad]
+        verdicts = self.ledger.admit(command.orders, self.world.gpu_uuids, command.not_after, self.world.run_id)
+        for order, verdict in verdicts:
+            if isinstance(verdict, Refused):
+                refused.append({"instance_id": order.instance_id, "reason": verdict.reason})
+                continue
+            accepted.append(order.instance_id)
+            self.attend(order.instance_id)
+            if isinstance(verdict, Again):
+                self.say_again()
+        self.log.say("command taken", accepted=accepted, refused=refused)
+        return {"v": WIRE_VERSION, "accepted": accepted, "refused": refused}

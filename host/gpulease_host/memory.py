@@ -1,0 +1,61 @@
+"""All that the host remembers, as a value that journal entries change; the journal is a list of such entries.
+
+An entry is an object with any of: `records` (whole records), `forget` (instance ids), `fences` (GPU UUID to token and
+instance), `strays` (instance id to when it was first seen, or null), `seq` (no event may use a number up to this one
+again), `lost` (whether the journal was lost and the control plane not asked since).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gpulease_host.journal import Entry
+from gpulease_host.records import Fence, Record, record_from_json, record_to_json
+
+
+@dataclass
+class Memory:
+    records: dict[int, Record] = field(default_factory=dict)
+    fences: dict[str, Fence] = field(default_factory=dict)
+    strays: dict[int, int] = field(default_factory=dict)
+    seq: int = 0
+    lost: bool = False
+
+    def apply(self, entry: Entry) -> None:
+        for value in entry.get("records", ()):
+            record = record_from_json(value)
+            self.records[record.order.instance_id] = record
+        for instance_id in entry.get("forget", ()):
+            self.records.pop(instance_id, None)
+        for uuid, (token, instance_id) in entry.get("fences", {}).items():
+            self.fences[uuid] = Fence(token, instance_id)
+        for key, first_seen in entry.get("strays", {}).items():
+            self.strays.pop(int(key), None)
+            if first_seen is not None:
+                self.strays[int(key)] = first_seen
+        self.seq = max(self.seq, entry.get("seq", 0))
+        self.lost = entry.get("lost", self.lost)
+
+    def entries(self) -> Iterator[Entry]:
+        """As few entries as say all of this."""
+        strays = {str(instance_id): first_seen for instance_id, first_seen in self.strays.items()}
+        yield {"seq": self.seq, "lost": self.lost, "strays": strays, **changed(fences=self.fences)}
+        for record in self.records.values():
+            yield changed(records=(record,))
+
+
+def changed(records: Iterable[Record] = (), fences: Mapping[str, Fence] | None = None) -> dict[str, Any]:
+    """The entry that says these records and fences."""
+    entry: dict[str, Any] = {"records": [record_to_json(record) for record in records]}
+    if fences:
+        entry["fences"] = {uuid: [fence.token, fence.instance_id] for uuid, fence in fences.items()}
+    return entry
+
+
+def replayed(entries: Iterable[Entry]) -> Memory:
+    memory = Memory()
+    for entry in entries:
+        memory.apply(entry)
+    return memory

@@ -1,0 +1,72 @@
+"""Before a container starts, the API is asked whether it may, and for its secrets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from gpulease_host.api import ApiRefusedError, ApiUnreachableError
+from gpulease_host.engine import Order, Secrets
+from gpulease_host.machine_key import MachineKey, MachineKeyError
+from gpulease_host.wire import WireError, parse_secrets
+
+
+class FetchApi(Protocol):
+    def fetch(self, order: Order) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Granted:
+    secrets: Secrets = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Denied:
+    """The API says that this is not current: nothing starts."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """It may start, but what was sealed for it cannot be used here: it never will."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Unreachable:
+    """Nobody said yes or no; ask again."""
+
+    reason: str
+
+
+Permission = Granted | Denied | Unusable | Unreachable
+
+
+class Permissions:
+    def __init__(self, api: FetchApi, key: MachineKey) -> None:
+        self._api = api
+        self._key = key
+
+    def ask(self, order: Order) -> Permission:
+        try:
+            answer = self._api.fetch(order)
+        except ApiRefusedError as error:
+            return Denied(f"The control plane does not let it start: {error}")
+        except ApiUnreachableError as error:
+            return Unreachable(f"Asks the control plane whether it may start: {error}")
+        return self._open(answer, order.contract_id)
+
+    def _open(self, answer: Any, contract_id: int) -> Permission:
+        if not isinstance(answer, dict) or answer.get("v") != 1:
+            return Unreachable("The control plane's answer to fetch cannot be read.")
+        sealed = answer.get("sealed")
+        if sealed is None:
+            return Granted(Secrets())
+        if answer.get("key_id") != self._key.key_id:
+            return Unusable("Its secrets are sealed to another machine key than this host's.")
+        try:
+            return Granted(parse_secrets(self._key.unseal(str(sealed), contract_id)))
+        except (MachineKeyError, WireError) as error:
+            return Unusable(f"Its secrets cannot be used: {error}.")

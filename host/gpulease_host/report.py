@@ -1,0 +1,88 @@
+"""The host's whole state, as every event carries it: schemas/event.v1.json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gpulease_host.engine import Container
+from gpulease_host.gpus import Gpus, holders
+from gpulease_host.ledger import Ledger
+from gpulease_host.records import Record
+from gpulease_host.world import World
+
+MOST_INSTANCES = 400
+"""An event may carry 256 KB; the oldest tombstones are left out first, and said again when asked for."""
+UNCLAIMED = "No order and no manifest names it. It is stopped after ten minutes, and kept."
+
+
+@dataclass(frozen=True)
+class Reporter:
+    ledger: Ledger
+    world: World
+    gpus: Gpus
+    is_sweeping: Callable[[], bool]
+
+    def state(self) -> dict[str, Any]:
+        view = self.ledger.view()
+        used = self.world.disk_used_bytes
+        strays = [each for each in self.world.last_seen if each.instance_id in view.strays]
+        inventory = self.world.inventory
+        held = {**_held_by_strays(strays, self.gpus.uuids), **holders(view.records)}
+        return {
+            "inventory": inventory,
+            "gpus": self.gpus.report(held, view.fences),
+            "instances": [
+                *(_say(record, used.get(instance_id)) for instance_id, record in _foremost(view.records)),
+                *(_say_stray(each, used.get(each.instance_id)) for each in strays),
+            ],
+            "disk_free_bytes": _disk_free_bytes(inventory["disk_bytes"], view.records.values()),
+            "sweeping": self.is_sweeping(),
+        }
+
+
+def _foremost(records: Mapping[int, Record]) -> list[tuple[int, Record]]:
+    """The living, then the latest tombstones, as many as fit; in the order of their ids."""
+    ranked = sorted(records.items(), key=lambda pair: -(pair[1].tombstone_at or float("inf")))
+    return sorted(ranked[:MOST_INSTANCES])
+
+
+def _say(record: Record, disk_used_bytes: int | None) -> dict[str, Any]:
+    return {
+        "contract_id": record.order.contract_id,
+        "instance_id": record.order.instance_id,
+        "generation": record.applied,
+        "token": record.order.token,
+        "status": record.status,
+        "reason": record.reason,
+        "exit_code": record.exit_code,
+        "started_at": record.started_at,
+        "end_at": record.order.end_at,
+        "disk_used_bytes": disk_used_bytes,
+    }
+
+
+def _say_stray(container: Container, disk_used_bytes: int | None) -> dict[str, Any]:
+    return {
+        "contract_id": container.contract_id,
+        "instance_id": container.instance_id,
+        "generation": 0,
+        "token": container.token,
+        "status": "running" if container.status == "running" else "stopped",
+        "reason": UNCLAIMED,
+        "exit_code": container.exit_code,
+        "started_at": container.started_at,
+        "end_at": 0,
+        "disk_used_bytes": disk_used_bytes,
+    }
+
+
+def _held_by_strays(strays: Collection[Container], uuids: Mapping[int, str]) -> dict[str, int]:
+    running = [each for each in strays if each.status == "running"]
+    return {uuids[index]: each.instance_id for each in running for index in each.gpus if index in uuids}
+
+
+def _disk_free_bytes(disk_bytes: int, records: Iterable[Record]) -> int:
+    promised = sum(record.order.limits.disk_bytes for record in records if record.status != "absent")
+    return max(0, disk_bytes - promised)

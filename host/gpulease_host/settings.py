@@ -1,0 +1,87 @@
+"""What a host is told: by its environment at start, and by its registration for good."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from gpulease_host.accept import DEFAULT_FOLDER
+from gpulease_host.event_bus import credentials_path
+from gpulease_host.files import write_durably
+
+
+class SettingsError(Exception):
+    """The host is not registered here, or a setting is not what it must be."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    folder: Path
+    heartbeat_s: float
+    stop_grace_s: int
+    credentials: Path
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Raises SettingsError, naming the variable."""
+        return cls(
+            folder=Path(environment.get("GPULEASE_HOST_DIR") or DEFAULT_FOLDER),
+            heartbeat_s=_number(environment, "GPULEASE_HEARTBEAT_S", 60),
+            stop_grace_s=int(_number(environment, "GPULEASE_STOP_GRACE_S", 10)),
+            credentials=credentials_path(environment),
+        )
+
+    @property
+    def key_path(self) -> Path:
+        return self.folder / "machine.key"
+
+    @property
+    def journal_path(self) -> Path:
+        return self.folder / "journal"
+
+    @property
+    def config_path(self) -> Path:
+        return self.folder / "config.json"
+
+    @property
+    def pid_path(self) -> Path:
+        return self.folder / "daemon.pid"
+
+
+@dataclass(frozen=True)
+class HostConfig:
+    """What registration learned."""
+
+    api_url: str
+    host_id: int
+    key_id: str
+    event_bus_name: str
+    region: str
+    simulate_gpus: int
+
+    @classmethod
+    def load(cls, path: Path) -> HostConfig:
+        """Raises SettingsError."""
+        try:
+            body = json.loads(path.read_bytes())
+            return cls(**{name: body[name] for name in cls.__dataclass_fields__})
+        except FileNotFoundError:
+            raise SettingsError(f"{path} is missing. Run `gpulease-host register` first.") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise SettingsError(f"{path} cannot be read: {error!r}") from error
+
+    def save(self, path: Path) -> None:
+        write_durably(path, json.dumps({"v": 1, **asdict(self)}, indent=2).encode() + b"\n", mode=0o600)
+
+
+def _number(environment: Mapping[str, str], name: str, default: float) -> float:
+    text = environment.get(name) or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 86400:
+        raise SettingsError(f"{name} is {text!r}; it must be a number of seconds above 0.")
+    return value

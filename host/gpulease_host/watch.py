@@ -1,0 +1,106 @@
+"""What must be seen to each second: ends that have come, RAM and disk beyond the share, GPUs that become clean.
+
+Docker's events make it prompt; this makes it certain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gpulease_host.decide import Nothing, decide
+from gpulease_host.engine import Engine, EngineError, Overrun
+from gpulease_host.gpus import Gpus, holders
+from gpulease_host.journal import JournalError
+from gpulease_host.ledger import Ledger
+from gpulease_host.log import Log
+from gpulease_host.records import HOLDING
+from gpulease_host.world import World
+
+RECONCILE_S = 10
+REFRESH_S = 30
+
+
+@dataclass
+class Watch:
+    ledger: Ledger
+    engine: Engine
+    world: World
+    gpus: Gpus
+    clock: Callable[[], float]
+    """Epoch seconds, for ends."""
+    elapsed: Callable[[], float]
+    """Monotonic seconds, for how often."""
+    attend: Callable[[int], None]
+    """Have an instance worked on now."""
+    ring: Callable[[], None]
+    """Something that is reported may have changed."""
+    log: Log
+    _reconciled_at: float = field(default=float("-inf"), init=False)
+    _refreshed_at: float = field(default=float("-inf"), init=False)
+    _reconciled_run: str | None = field(default=None, init=False)
+    _last_fault: str | None = field(default=None, init=False)
+
+    def tick(self) -> None:
+        """Once a second. A machine that does not answer is tried again with the next tick."""
+        now = self.elapsed()
+        self._end_what_is_over(self.clock())
+        try:
+            self._mind_shares()
+            if now - self._reconciled_at >= RECONCILE_S or self._reconciled_run != self.world.run_id:
+                self.reconcile()
+            self._mind_gpus()
+            if now - self._refreshed_at >= REFRESH_S:
+                self._refreshed_at = now
+                self.world.refresh()
+                self.ledger.forget_old()
+            self._last_fault = None
+        except (EngineError, JournalError) as error:
+            self._say_once(str(error))
+
+    def reconcile(self) -> None:
+        """Hold every container against every record; whoever differs is worked on. Raises EngineError."""
+        run_id = self.world.run_id
+        containers = self.world.containers()
+        records = self.ledger.view().records
+        for instance_id, record in records.items():
+            if not isinstance(decide(record, self.world.facts(record, self.ledger, containers)), Nothing):
+                self.attend(instance_id)
+        strays = {each.instance_id for each in containers} - records.keys()
+        for instance_id in self.ledger.note_strays(strays):
+            self.attend(instance_id)
+        self.gpus.look(holders(records).keys())
+        self._reconciled_at = self.elapsed()
+        self._reconciled_run = run_id
+        self.ring()
+
+    def _end_what_is_over(self, now: float) -> None:
+        """Also when cut off: the end that this host last heard of is the end."""
+        for instance_id, record in self.ledger.view().records.items():
+            if now >= record.order.end_at and record.status in HOLDING:
+                self.attend(instance_id)
+
+    def _mind_shares(self) -> None:
+        records = self.ledger.view().records
+        limits = {each: record.order.limits for each, record in records.items() if record.status == "running"}
+        for overrun in self.engine.watch(limits):
+            self._end_overrun(overrun)
+
+    def _end_overrun(self, overrun: Overrun) -> None:
+        record = self.ledger.record(overrun.instance_id)
+        if record is None or record.status != "running" or record.order.desired != "running":
+            return
+        fault = f"It used {overrun.used_bytes} bytes of disk; its allocation is {overrun.allowed_bytes}."
+        self.ledger.amend(overrun.instance_id, fault=fault)
+        self.attend(overrun.instance_id)
+
+    def _mind_gpus(self) -> None:
+        held = holders(self.ledger.view().records).keys()
+        if self.gpus.needs_look(held):
+            self.gpus.look(held)
+            self.ring()
+
+    def _say_once(self, reason: str) -> None:
+        if reason != self._last_fault:
+            self.log.say("machine does not answer", reason=reason)
+        self._last_fault = reason

@@ -1,0 +1,218 @@
+"""What travels between the control plane and a host, read strictly: schemas/command.v1.json and its kin.
+
+Unknown fields are ignored, so that the control plane may speak first of what a host does not know yet. Everything
+else that is not exactly as written is refused with a sentence: a command is root on this machine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from gpulease_host.engine import Desired, Limits, Order, OrderedGpu, Secrets
+
+WIRE_VERSION = 1
+_DESIRED = ("running", "stopped", "absent")
+_MAX_ID = 2**53 - 1
+_LIMIT_INTEGERS = (
+    "cpu_weight_permille",
+    "memory_baseline_bytes",
+    "memory_limit_bytes",
+    "shm_bytes",
+    "pids",
+    "disk_bytes",
+    "io_weight_permille",
+)
+
+
+class WireError(Exception):
+    """What came over the wire is not what the schema says."""
+
+
+@dataclass(frozen=True)
+class BadOrder:
+    """An order that cannot be read; the others of its command still can."""
+
+    instance_id: int | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Command:
+    host_id: int
+    not_after: int
+    orders: tuple[Order, ...]
+    bad: tuple[BadOrder, ...]
+
+
+def parse_command(value: Any) -> Command:
+    """Read a decoded command. Raises WireError when the whole of it cannot be used."""
+    body = _object(value, "command")
+    _check_version(body)
+    orders, bad = _parse_orders(_list(body, "orders"))
+    if not orders and not bad:
+        raise WireError("orders is empty")
+    return Command(_integer(body, "host_id", 1), _integer(body, "not_after", 0), orders, bad)
+
+
+def parse_manifest(value: Any, host_id: int) -> tuple[tuple[Order, ...], tuple[BadOrder, ...]]:
+    """Read the whole wanted state of this host. Raises WireError when it is not for this host or unreadable."""
+    body = _object(value, "manifest")
+    _check_version(body)
+    if _integer(body, "host_id", 1) != host_id:
+        raise WireError("the manifest is of another host")
+    return _parse_orders(_list(body, "orders"))
+
+
+def parse_order(value: Any) -> Order:
+    """Read one order. Raises WireError."""
+    body = _object(value, "order")
+    desired = body.get("desired")
+    if desired not in _DESIRED:
+        raise WireError("desired is none of running, stopped, absent")
+    order = Order(
+        contract_id=_integer(body, "contract_id", 1, _MAX_ID),
+        instance_id=_integer(body, "instance_id", 1, _MAX_ID),
+        generation=_integer(body, "generation", 1),
+        desired=cast(Desired, desired),
+        token=_token(body, desired == "running"),
+        end_at=_integer(body, "end_at", 0),
+        delete_after=_integer(body, "delete_after", 0),
+        image=_text(body, "image"),
+        mode=_text(body, "mode"),
+        ports=tuple(_list(body, "ports")),
+        gpus=tuple(_parse_gpu(each) for each in _list(body, "gpus")),
+        limits=_parse_limits(body.get("limits")),
+    )
+    _check_gpus(order)
+    return order
+
+
+def order_to_wire(order: Order) -> dict[str, Any]:
+    """The order as it came; what is written here can be read by `parse_order`."""
+    limits = order.limits
+    return {
+        "contract_id": order.contract_id,
+        "instance_id": order.instance_id,
+        "generation": order.generation,
+        "desired": order.desired,
+        "token": order.token,
+        "end_at": order.end_at,
+        "delete_after": order.delete_after,
+        "image": order.image,
+        "mode": order.mode,
+        "ports": list(order.ports),
+        "gpus": [{"index": gpu.index, "uuid": gpu.uuid} for gpu in order.gpus],
+        "limits": {"gpus": limits.gpus, **{name: getattr(limits, name) for name in _LIMIT_INTEGERS}},
+    }
+
+
+def parse_secrets(plaintext: bytes) -> Secrets:
+    """Read what was sealed to this machine. Raises WireError, which never quotes what it read."""
+    try:
+        body = _object(json.loads(plaintext), "secrets")
+    except ValueError:
+        raise WireError("the secrets are not JSON") from None
+    return Secrets(
+        env=_string_map(body.get("env"), "env"),
+        entrypoint=_strings(body.get("entrypoint"), "entrypoint"),
+        args=_strings(body.get("args"), "args"),
+        onstart=_optional_text(body.get("onstart"), "onstart"),
+        login=None if body.get("login") is None else _string_map(body["login"], "login"),
+    )
+
+
+def _parse_orders(values: list[Any]) -> tuple[tuple[Order, ...], tuple[BadOrder, ...]]:
+    orders: list[Order] = []
+    bad: list[BadOrder] = []
+    for value in values:
+        try:
+            orders.append(parse_order(value))
+        except WireError as error:
+            bad.append(BadOrder(_instance_id_of(value), f"the order cannot be read: {error}"))
+    return tuple(orders), tuple(bad)
+
+
+def _instance_id_of(value: Any) -> int | None:
+    instance_id = value.get("instance_id") if isinstance(value, dict) else None
+    return instance_id if type(instance_id) is int else None
+
+
+def _check_version(body: Mapping[str, Any]) -> None:
+    if body.get("v") != WIRE_VERSION or type(body["v"]) is not int:
+        raise WireError(f"version {body.get('v')!r} is not known here; this host speaks {WIRE_VERSION}")
+
+
+def _check_gpus(order: Order) -> None:
+    if order.desired == "running" and not order.gpus:
+        raise WireError("gpus is empty")
+    if len({gpu.uuid for gpu in order.gpus}) != len(order.gpus):
+        raise WireError("gpus names one GPU twice")
+
+
+def _token(body: Mapping[str, Any], wanted_running: bool) -> int | None:
+    if wanted_running:
+        return _integer(body, "token", 1)
+    if body.get("token") is not None:
+        raise WireError("token is given, but desired is not running")
+    return None
+
+
+def _parse_gpu(value: Any) -> OrderedGpu:
+    body = _object(value, "gpus[]")
+    return OrderedGpu(_integer(body, "index", 0), _text(body, "uuid"))
+
+
+def _parse_limits(value: Any) -> Limits:
+    body = _object(value, "limits")
+    integers = (_integer(body, name, 0 if name.endswith("_bytes") else 1) for name in _LIMIT_INTEGERS)
+    return Limits(_text(body, "gpus"), *integers)
+
+
+def _object(value: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise WireError(f"{name} is not an object")
+    return value
+
+
+def _list(body: Mapping[str, Any], name: str) -> list[Any]:
+    value = body.get(name)
+    if not isinstance(value, list):
+        raise WireError(f"{name} is not a list")
+    return value
+
+
+def _integer(body: Mapping[str, Any], name: str, least: int, most: int = 2**63 - 1) -> int:
+    value = body.get(name)
+    if type(value) is not int or not least <= value <= most:
+        raise WireError(f"{name} is not an integer from {least} to {most}")
+    return value
+
+
+def _text(body: Mapping[str, Any], name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise WireError(f"{name} is not a printable text")
+    return value
+
+
+def _optional_text(value: Any, name: str) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise WireError(f"{name} is not a text")
+    return value
+
+
+def _strings(value: Any, name: str) -> list[str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise WireError(f"{name} is not a list of texts")
+    return value
+
+
+def _string_map(value: Any, name: str) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+        raise WireError(f"{name} is not a map of texts")
+    return value

@@ -1,0 +1,91 @@
+"""The machine as the daemon sees it: what it has, what runs on it, and in which run of machine and Docker."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gpulease_host.decide import Facts
+from gpulease_host.engine import Container, Engine, EngineError
+from gpulease_host.ledger import Ledger
+from gpulease_host.records import Record
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_DOCKER_PIDS = (Path("/var/run/docker.pid"), Path("/run/docker.pid"))
+
+
+def read_run_id() -> str:
+    """Another after each start of the machine or of Docker: either may have ended containers against their will."""
+    parts = [_BOOT_ID.read_text().strip()]
+    for path in _DOCKER_PIDS:
+        try:
+            parts.append(f"{path.read_text().strip()}@{path.stat().st_mtime_ns}")
+        except OSError:
+            continue
+        break
+    return "/".join(parts)
+
+
+class World:
+    """Containers and inventory, as last seen. `read_run` is asked anew each time."""
+
+    def __init__(
+        self, engine: Engine, inventory: Mapping[str, Any], read_run: Callable[[], str], clock: Callable[[], float]
+    ) -> None:
+        self.inventory = inventory
+        self._engine = engine
+        self._read_run = read_run
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._containers: tuple[Container, ...] = ()
+        self._disk_used_bytes: dict[int, int | None] = {}
+        self._uuids = frozenset(gpu["uuid"] for gpu in inventory["gpus"])
+
+    @property
+    def gpu_uuids(self) -> frozenset[str]:
+        return self._uuids
+
+    @property
+    def run_id(self) -> str:
+        return self._read_run()
+
+    @property
+    def last_seen(self) -> tuple[Container, ...]:
+        with self._lock:
+            return self._containers
+
+    @property
+    def disk_used_bytes(self) -> Mapping[int, int | None]:
+        with self._lock:
+            return dict(self._disk_used_bytes)
+
+    def containers(self) -> tuple[Container, ...]:
+        """Look again. Raises EngineError."""
+        containers = tuple(self._engine.containers())
+        with self._lock:
+            self._containers = containers
+        return containers
+
+    def facts(self, record: Record, ledger: Ledger, containers: tuple[Container, ...]) -> Facts:
+        """What `decide` needs to know of one instance."""
+        instance_id = record.order.instance_id
+        run_id = self.run_id
+        return Facts(
+            container=next((each for each in containers if each.instance_id == instance_id), None),
+            now=self._clock(),
+            run_id=run_id,
+            confirmed=ledger.is_confirmed(instance_id, run_id),
+            fenced_by=ledger.fenced_by(record),
+        )
+
+    def refresh(self) -> None:
+        """Read again what changes slowly: inventory and disk use. What cannot be read stays as it was."""
+        try:
+            self.inventory = self._engine.inventory()
+            used = {each.instance_id: self._engine.disk_used_bytes(each.instance_id) for each in self.last_seen}
+        except EngineError:
+            return
+        with self._lock:
+            self._disk_used_bytes = used

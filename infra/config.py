@@ -1,0 +1,91 @@
+"""Stages: the same template with other values. Everything that differs between deployments is here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, get_args
+
+DAY_S = 86_400
+HOUR_S = 3_600
+
+
+class StageError(ValueError):
+    """The wanted stage or one of its settings makes no sense."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    name: str
+    cell: int = 0
+    """Number of this deployment in every id it draws; a cell holds at most 950 hosts."""
+    grace_s: int = 2 * DAY_S
+    """From a contract's end to the deletion of its data. A promise to clients: only tests shorten it."""
+    provision_timeout_s: int = 900
+    """An instance that does not run by then has failed. Covers the pull of a large image."""
+    log_retention_days: int = 30
+    log_level: str = "INFO"
+    allow_simulated_gpus: bool = False
+    keep_data: bool = True
+    """Tables survive the deletion of their stack, and refuse to be deleted."""
+    require_layer: bool = True
+    """Synthesis refuses without a built dependency layer."""
+    alarm_email: str | None = None
+    throttle_rate_per_s: int = 100
+    throttle_burst: int = 200
+
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage(name="prod", log_retention_days=365),
+        Stage(name="dev", allow_simulated_gpus=True, keep_data=False, log_level="DEBUG"),
+        Stage(
+            name="local",
+            allow_simulated_gpus=True,
+            keep_data=False,
+            log_retention_days=1,
+            # The local cloud runs functions in an interpreter that has these libraries already.
+            require_layer=False,
+            throttle_rate_per_s=10_000,
+            throttle_burst=5_000,
+        ),
+    )
+}
+
+OVERRIDABLE = tuple(field.name for field in fields(Stage) if field.name not in ("name", "require_layer"))
+
+
+def choose_stage(context: Mapping[str, object]) -> Stage:
+    """The stage that `-c stage=…` names, with each of its settings that `-c setting=value` overrides."""
+    name = context.get("stage", "dev")
+    if name not in STAGES:
+        raise StageError(f"stage {name!r} is not one of {', '.join(sorted(STAGES))}")
+    changes: dict[str, Any] = {
+        key: _read(key, context[key]) for key in OVERRIDABLE if context.get(key) is not None
+    }
+    return _checked(replace(STAGES[str(name)], **changes))
+
+
+def _read(key: str, value: object) -> object:
+    """CDK hands over text from the command line, and whatever type the JSON file has."""
+    declared = Stage.__dataclass_fields__[key].type
+    wanted = (get_args(declared) or (declared,))[0]
+    text = str(value).strip()
+    if wanted is bool:
+        if text.lower() not in ("true", "false"):
+            raise StageError(f"{key} is true or false, not {value!r}")
+        return text.lower() == "true"
+    if wanted is int:
+        if not text.isdecimal():
+            raise StageError(f"{key} is a whole number, not {value!r}")
+        return int(text)
+    return text
+
+
+def _checked(stage: Stage) -> Stage:
+    if stage.grace_s < 1:
+        raise StageError("grace_s is at least one second")
+    if not 10 <= stage.provision_timeout_s <= HOUR_S:
+        raise StageError("provision_timeout_s lies between 10 seconds and an hour")
+    if not 0 <= stage.cell < 64:
+        raise StageError("cell has six bits: 0 to 63")
+    return stage

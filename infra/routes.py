@@ -1,0 +1,42 @@
+"""The HTTP API: which function answers which route, and which routes need an API key.
+
+`authorized` routes pass through the authorizer, which lets every request through and says whose key it bears; the
+function answers 401 in the service's own shape. Hosts sign with their machine key instead, which `api_machine` verifies.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Route:
+    method: str
+    path: str
+    function: str
+    authorized: bool = True
+
+
+ROUTES = (
+    Route("GET", "/v1/health", "api_root", authorized=False),
+    Route("GET", "/v1/openapi.json", "api_root", authorized=False),
+    Route("GET", "/v1/offers", "api_offers"),
+    Route("GET", "/v1/offers/{offer_id}", "api_offers"),
+    Route("POST", "/v1/contracts", "api_contracts"),
+    Route("GET", "/v1/contracts", "api_contracts"),
+    Route("GET", "/v1/contracts/{contract_id}", "api_contracts"),
+    Route("DELETE", "/v1/contracts/{contract_id}", "api_contracts"),
+    Route("POST", "/v1/contracts/{contract_id}/start", "api_contracts"),
+    Route("POST", "/v1/contracts/{contract_id}/stop", "api_contracts"),
+    Route("POST", "/v1/contracts/{contract_id}/extend", "api_contracts"),
+    Route("GET", "/v1/contracts/{contract_id}/events", "api_contracts"),
+    Route("POST", "/v1/hosts", "api_hosts"),
+    Route("GET", "/v1/hosts", "api_hosts"),
+    Route("GET", "/v1/hosts/{host_id}", "api_hosts"),
+    Route("PUT", "/v1/hosts/{host_id}/listing", "api_hosts"),
+    Route("DELETE", "/v1/hosts/{host_id}/listing", "api_hosts"),
+    Route("POST", "/v1/host/register", "api_machine", authorized=False),
+    Route("POST", "/v1/host/fetch", "api_machine", authorized=False),
+    Route("POST", "/v1/host/manifest", "api_machine", authorized=False),
+)
+
+FALLBACK = Route("ANY", "$default", "api_root", authorized=False)
+"""Whatever no route takes: a 404 in the service's own shape."""

@@ -1,0 +1,16 @@
+"""What must outlive everything else: the tables."""
+
+from aws_cdk import CfnOutput, Stack
+from constructs import Construct
+
+from infra.config import Stage
+from infra.constructs.tables import LivenessTable, RentalTable
+
+
+class DataStack(Stack):
+    def __init__(self, scope: Construct, construct_id: str, *, stage: Stage) -> None:
+        super().__init__(scope, construct_id, termination_protection=stage.keep_data)
+        self.rentals = RentalTable(self, "Rentals", stage=stage)
+        self.liveness = LivenessTable(self, "Liveness", stage=stage)
+        CfnOutput(self, "TableName", value=self.rentals.table_name)
+        CfnOutput(self, "LivenessTableName", value=self.liveness.table_name)

@@ -1,0 +1,54 @@
+"""From settings to a cloud assembly, with nothing read but files of this repository: no AWS call, git or network.
+
+`python -m infra.synth -c stage=local -c grace_s=10 --output cdk.out` does what `cdk synth` does, without the CDK's
+command line, which a local deployment does not need.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import aws_cdk as cdk
+
+from infra.config import OVERRIDABLE, StageError, choose_stage
+from infra.layer import LayerMissingError
+from infra.paths import ROOT
+from infra.stacks.data import DataStack
+from infra.stacks.host import HostStack
+from infra.stacks.service import ServiceStack
+from infra.stacks.wiring import STAGE_TAG
+
+
+def build_app(overrides: Mapping[str, str] | None = None, output: Path | None = None) -> cdk.App:
+    """The application with all its stacks; `.synth()` writes it. The CDK's own `-c` wins over `overrides`."""
+    context = {**json.loads((ROOT / "cdk.json").read_text())["context"], **(overrides or {})}
+    app = cdk.App(context=context, outdir=str(output) if output else None)
+    settings = {key: app.node.try_get_context(key) for key in ("stage", *OVERRIDABLE)}
+    stage = choose_stage({key: value for key, value in settings.items() if value is not None})
+    prefix = f"GpuLease-{stage.name}"
+    data = DataStack(app, f"{prefix}-Data", stage=stage)
+    host = HostStack(app, f"{prefix}-Host")
+    ServiceStack(app, f"{prefix}-Service", stage=stage, data=data, host=host)
+    cdk.Tags.of(app).add(STAGE_TAG, stage.name)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m infra.synth", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("-c", "--context", action="append", default=[], metavar="SETTING=VALUE")
+    parser.add_argument("-o", "--output", type=Path, default=ROOT / "cdk.out")
+    options = parser.parse_args(arguments)
+    overrides = {name: value for name, _, value in (pair.partition("=") for pair in options.context)}
+    try:
+        build_app(overrides, options.output).synth()
+    except (StageError, LayerMissingError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(options.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

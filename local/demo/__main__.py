@@ -1,0 +1,81 @@
+"""`python -m local.demo`: set a site up from nothing, play the rental, take everything down again."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+
+from local import dockerd
+from local.client import ApiError, WaitedTooLongError
+from local.demo.narration import Narrator
+from local.demo.rental import DURATION_S, Rental, UnexpectedError
+from local.leftovers import remove_containers
+from local.machine import JoinError
+from local.ports import free_port
+from local.site import LOCAL, Site, release_docker
+from local.supervise import ProcessError
+from local.synth import SynthesisError
+
+GRACE_S = 10
+HEARTBEAT_S = 5
+STATE = LOCAL / "demo"
+FAILURES = (ApiError, JoinError, ProcessError, SynthesisError, UnexpectedError, WaitedTooLongError)
+
+
+def main() -> int:
+    """Play it; the exit code is 0 only if every act came out as promised and nothing is left running."""
+    tell = Narrator()
+    site = Site(STATE, free_port(), GRACE_S, HEARTBEAT_S)
+    try:
+        _clear(site)
+        with tell.step("Start the service, and make this machine a host"):
+            running = site.start(tell.say)
+            tell.say(f"serving on {running.cloud.front_url}, host {running.host_id}")
+        _play(Rental(running, tell, {}, {}))
+    except dockerd.DockerdError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except FAILURES as error:
+        print(f"\nThe demo failed: {error}\nLogs are in {STATE.relative_to(LOCAL.parent)}.", file=sys.stderr)
+        _halt(site)
+        return 1
+    except KeyboardInterrupt:
+        _halt(site)
+        return 130
+    with tell.step("Take everything down"):
+        _clear(site)
+    print(f"\nOne rental from offer to deletion, in {tell.total_s:.0f} s.")
+    return 0
+
+
+def _play(rental: Rental) -> None:
+    acts = (
+        ("The client looks at the offers", rental.choose),
+        (f"The client rents one GPU for {DURATION_S} s", rental.rent),
+        ("The limits, read back from the kernel and Docker", rental.check_limits),
+        ("The client stops the instance", rental.stop),
+        ("The client starts it again", rental.start),
+        ("The host's owner extends the contract", rental.extend),
+        ("The contract expires at its new end", rental.expire),
+        (f"After the grace ({GRACE_S} s here, 48 h by default) everything is deleted", rental.delete),
+    )
+    for title, act in acts:
+        with rental.tell.step(title):
+            act()
+
+
+def _halt(site: Site) -> None:
+    """Leave nothing running, but keep the logs."""
+    site.stop()
+    remove_containers(site.state, dockerd.ensure(LOCAL / "docker").docker_host)
+
+
+def _clear(site: Site) -> None:
+    """Leave nothing of this demo or of one that was killed."""
+    _halt(site)
+    shutil.rmtree(site.state, ignore_errors=True)
+    release_docker()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""Debian packages the local Docker Engine needs: installed as root, else the exact line to run is printed.
+
+Other distributions name them differently, so nothing is guessed there either.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+# A program that proves the package is there, looked for where root's PATH would find it.
+PROGRAMS = {
+    "docker.io": "dockerd",
+    "busybox-static": "busybox",
+    "iptables": "iptables",
+    "btrfs-progs": "mkfs.btrfs",
+}
+ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class MissingPackagesError(Exception):
+    """Packages are missing and this user, or this distribution, does not let us install them."""
+
+
+def missing() -> list[str]:
+    absent = [package for package, program in PROGRAMS.items() if shutil.which(program, path=ROOT_PATH) is None]
+    if not _venv_works():
+        absent.append("python3-venv")
+    return absent
+
+
+def ensure() -> None:
+    """Install what is missing, or raise with the line that would."""
+    absent = missing()
+    if not absent:
+        return
+    line = f"apt-get update && apt-get install -y --no-install-recommends {' '.join(absent)}"
+    if os.geteuid() != 0 or not _is_debian():
+        raise MissingPackagesError(f"Docker's packages are missing. As root on Debian or Ubuntu, run:\n  {line}")
+    print(f"installing {', '.join(absent)}: {line}", flush=True)
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["update"], ["install", "-y", "--no-install-recommends", *absent]):
+        subprocess.run(["apt-get", "-q", *command], check=True, env=environment, stdout=sys.stderr)
+
+
+def _venv_works() -> bool:
+    """python3-venv only ships ensurepip's wheels; inside a virtual environment it has done its work."""
+    return sys.prefix != sys.base_prefix or shutil.which("virtualenv") is not None or _has_ensurepip()
+
+
+def _has_ensurepip() -> bool:
+    return (Path(os.__file__).parent / "ensurepip" / "_bundled").is_dir()
+
+
+def _is_debian() -> bool:
+    release = Path("/etc/os-release")
+    if not release.is_file() or shutil.which("apt-get") is None:
+        return False
+    fields = dict(line.split("=", 1) for line in release.read_text().splitlines() if "=" in line)
+    names = f"{fields.get('ID', '')} {fields.get('ID_LIKE', '')}".replace('"', "").split()
+    return "debian" in names or "ubuntu" in names

@@ -1,0 +1,36 @@
+"""`make down` stops what `make up` started; `make clean` forgets its state, and what the demo left, as well."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+
+from local import dockerd
+from local.leftovers import remove_containers
+from local.site import LOCAL, Site, release_docker
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make down", description=__doc__)
+    parser.add_argument("--forget", action="store_true", help="remove containers, data and keys too")
+    options = parser.parse_args()
+    sites = [Site(LOCAL / name, 0) for name in (("up", "demo", "bench") if options.forget else ("up",))]
+    stopped = [site.stop() for site in sites]
+    print("Stopped." if any(stopped) else "Nothing was running.")
+    if not options.forget:
+        release_docker()
+    else:
+        docker_host = dockerd.ensure(LOCAL / "docker").docker_host
+        for site in sites:
+            remove_containers(site.state, docker_host)
+        if not dockerd.stop(LOCAL / "docker"):
+            print("Docker still runs containers of others: it stays.")
+            return 0
+        shutil.rmtree(LOCAL, ignore_errors=True)
+        print("All local state is gone.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""Makes this machine a host of the local service, by the same steps as any machine: agent, registration, daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from local import supervise
+from local.client import Client, wait_until
+from local.cloud.settings import CloudInfo
+
+SIMULATED_GPUS = 4
+LISTED_S = 365 * 86_400
+GPU_PRICE_MICROUSD_H = 350_000
+DISK_PRICE_MICROUSD_GIB_MONTH = 100_000
+JOIN_TIMEOUT_S = 60
+
+
+class JoinError(Exception):
+    """This machine could not become a host; the sentence holds the reason."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The host side of a site, all in one folder: agent, daemon, their state and logs."""
+
+    state: Path
+    docker_host: str
+    heartbeat_s: int = 60
+
+    @property
+    def host_dir(self) -> Path:
+        return self.state / "host"
+
+    @property
+    def credentials(self) -> Path:
+        return self.state / "agent" / "credentials"
+
+    def join(self, cloud: CloudInfo, owner: Client, simulated_gpus: int) -> int:
+        """Register and list this machine, once; start its agent and daemon. Answers the host's id."""
+        self._write_program(cloud)
+        config = self.host_dir / "config.json"
+        if config.exists():
+            self._start_agent(cloud)
+            self._start_daemon()
+            return int(json.loads(config.read_text())["host_id"])
+        admission = owner.post("/v1/hosts", {"label": os.uname().nodename})
+        self._start_agent(cloud, admission["activation_code"], admission["activation_id"])
+        self._register(cloud, admission["registration_token"], simulated_gpus)
+        self._start_daemon()
+        host_id = int(admission["id"])
+        wait_until(
+            lambda: owner.get(f"/v1/hosts/{host_id}"),
+            lambda host: host["last_seen_at"] is not None,
+            "The host's first report",
+            JOIN_TIMEOUT_S,
+        )
+        self._list(owner, host_id)
+        return host_id
+
+    def leave(self) -> None:
+        """Stop the daemon and the agent; containers stay as they are."""
+        supervise.stop("daemon", state=self.state)
+        supervise.stop("agent", state=self.state)
+
+    def _start_agent(self, cloud: CloudInfo, code: str = "", activation_id: str = "") -> None:
+        command = [sys.executable, "-m", "local.agent", "--endpoint", cloud.aws_endpoint, "--region", cloud.region]
+        command += ["--state-dir", str(self.state / "agent"), "--credentials-file", str(self.credentials)]
+        command += ["--register", code, activation_id] if code else []
+        supervise.start("agent", command, state=self.state, env=self._environment())
+
+    def _start_daemon(self) -> None:
+        supervise.start("daemon", [str(self._program), "daemon"], state=self.state, env=self._environment())
+
+    def _register(self, cloud: CloudInfo, token: str, simulated_gpus: int) -> None:
+        command = [str(self._program), "register", "--api-url", cloud.front_url, "--token", token]
+        command += ["--simulate-gpus", str(simulated_gpus)] if simulated_gpus else []
+        deadline = time.monotonic() + JOIN_TIMEOUT_S
+        while True:
+            done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                return
+            if time.monotonic() > deadline:
+                raise JoinError(f"The machine could not register: {done.stderr.strip() or done.stdout.strip()}")
+            time.sleep(0.3)
+
+    def _list(self, owner: Client, host_id: int) -> None:
+        owner.put(
+            f"/v1/hosts/{host_id}/listing",
+            {
+                "gpu_price_microusd_h": GPU_PRICE_MICROUSD_H,
+                "disk_price_microusd_gib_month": DISK_PRICE_MICROUSD_GIB_MONTH,
+                "end_at": int(time.time()) + LISTED_S,
+                "min_gpus": 1,
+                "allow_soft_disk": True,
+            },
+        )
+
+    @property
+    def _program(self) -> Path:
+        return self.state / "bin" / "gpulease-host"
+
+    def _write_program(self, cloud: CloudInfo) -> None:
+        """The program that the command document calls, found by the agent on its PATH."""
+        self._program.parent.mkdir(parents=True, exist_ok=True)
+        lines = [
+            "#!/bin/sh",
+            f"export GPULEASE_HOST_DIR='{self.host_dir}' PYTHONPATH='{supervise.ROOT / 'host'}'",
+            f"export AWS_ENDPOINT_URL='{cloud.aws_endpoint}' AWS_SHARED_CREDENTIALS_FILE='{self.credentials}'",
+            f"exec '{sys.executable}' -m gpulease_host \"$@\"",
+        ]
+        self._program.write_text("\n".join(lines) + "\n")
+        self._program.chmod(0o755)
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PATH": f"{self._program.parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "PYTHONPATH": str(supervise.ROOT),
+            "HOME": str(self.state),
+            "LANG": "C.UTF-8",
+            "DOCKER_HOST": self.docker_host,
+            "GPULEASE_HEARTBEAT_S": str(self.heartbeat_s),
+        }
+
+
+def has_nvidia_gpus() -> bool:
+    """Whether this machine has an NVIDIA driver with a GPU."""
+    return Path("/dev/nvidiactl").exists() and any(Path("/dev").glob("nvidia[0-9]*"))

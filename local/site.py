@@ -1,0 +1,73 @@
+"""A whole service on this machine: Docker, the local cloud, and this machine as its host.
+
+`make up` and the demo are sites of their own, with ports and state of their own; they share one Docker Engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from local import dockerd, images, supervise
+from local.client import Client
+from local.cloud.settings import CloudInfo
+from local.credentials import Credentials, provide_keys
+from local.machine import SIMULATED_GPUS, Machine, has_nvidia_gpus
+
+LOCAL = supervise.ROOT / ".local"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a site keeps its state and what it is told; seconds."""
+
+    state: Path
+    port: int
+    grace_s: int | None = None
+    heartbeat_s: int = 60
+
+    def start(self, say: Say = print) -> Running:
+        """Bring everything up over whatever was left; what runs already stays."""
+        docker = dockerd.ensure(LOCAL / "docker")
+        say(docker.note)
+        images.ensure(docker.docker_host)
+        say("Starting the local cloud …")
+        cloud = supervise.start_cloud(self.state, self.port, grace_s=self.grace_s)
+        credentials = provide_keys(cloud, self.state)
+        say("Making this machine a host …")
+        machine = Machine(self.state, docker.docker_host, self.heartbeat_s)
+        simulated = 0 if has_nvidia_gpus() else SIMULATED_GPUS
+        host_id = machine.join(cloud, Client(cloud.front_url, credentials.host_key), simulated)
+        return Running(cloud, credentials, host_id, docker.docker_host)
+
+    def stop(self) -> bool:
+        """Stop what this site started; True when something was running. Containers are not touched."""
+        running = [supervise.stop(name, state=self.state) for name in ("daemon", "agent")]
+        return supervise.stop_cloud(self.state) or any(running)
+
+
+def release_docker() -> None:
+    """Stop a Docker Engine of ours that nobody uses any more: no site's host runs, and no container."""
+    if not any(supervise.running("daemon", state=site) for site in LOCAL.glob("*") if site.is_dir()):
+        dockerd.stop(LOCAL / "docker")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A site that serves."""
+
+    cloud: CloudInfo
+    credentials: Credentials
+    host_id: int
+    docker_host: str
+
+    @property
+    def client(self) -> Client:
+        return Client(self.cloud.front_url, self.credentials.client_key)
+
+    @property
+    def owner(self) -> Client:
+        return Client(self.cloud.front_url, self.credentials.host_key)

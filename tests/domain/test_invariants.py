@@ -1,0 +1,209 @@
+"""Random lives of many contracts on one host, in which some things must never happen (I1, I2, I4, I5, I6).
+
+The host of this test lies at random: it reports any status of any generation and token. Whatever it says, the book
+must stay consistent.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from rental.domain.book import Book
+from rental.domain.contract import Contract
+from rental.domain.ending import begin_deletion, end_early, expire, extend, fail
+from rental.domain.errors import ConflictError, InvalidRequestError
+from rental.domain.ids import ContractId, InstanceId
+from rental.domain.lifecycle import REMOVING, ContractStatus, Desired, InstanceStatus
+from rental.domain.observation import Report, ReportedGpu, ReportedInstance, ReportedStatus, contracts_to_read, observe
+from rental.domain.running import grant_waiters, grantable, start_instances, stop_instances
+from tests.fakes.builders import CAUSE, HOST, make_manifest, rent
+from tests.fakes.ports import NOW
+
+STATUSES: tuple[ReportedStatus, ...] = ("loading", "running", "stopping", "stopped", "exited", "absent", "failed")
+OBEYED: dict[Desired, ReportedStatus] = {
+    Desired.RUNNING: "running",
+    Desired.STOPPED: "stopped",
+    Desired.ABSENT: "absent",
+}
+OVER = REMOVING | {ContractStatus.DELETED}
+
+
+class HostLife(RuleBasedStateMachine):
+    """Decisions on one book, as the ledger makes them: each is followed by granting who waits."""
+
+    @initialize(gpus=st.integers(1, 4))
+    def begin(self, gpus: int) -> None:
+        self.now = NOW
+        self.opened = 0
+        self.book = Book(make_manifest(gpus))
+
+    def decide(self, change: Callable[[Book], Book]) -> None:
+        before = self.book
+        try:
+            self.book = grant_waiters(change(before), self.now)
+        except (ConflictError, InvalidRequestError):
+            return
+        self.check_step(before)
+
+    def any_contract(self, data: st.DataObject) -> ContractId:
+        return data.draw(st.sampled_from(sorted(self.book.contracts)))
+
+    @rule(seconds=st.sampled_from([1, 130, 1800, 3600, 172_800]))
+    def time_passes(self, seconds: int) -> None:
+        self.now += seconds
+
+    @rule(size=st.sampled_from([1, 2, 4]), split=st.sampled_from([1, 2]), duration_s=st.sampled_from([600, 3600]))
+    def open(self, size: int, split: int, duration_s: int) -> None:
+        if size > self.book.manifest.capacity.gpus:
+            return
+        self.opened += 1
+        book, number = self.book, 1000 * self.opened
+        self.decide(
+            lambda _: rent(book, number, self.now, num_gpus=size, instances=split, duration_s=duration_s),
+        )
+
+    @rule(data=st.data(), deed=st.sampled_from(["start", "stop", "expire", "extend", "end", "delete", "fail"]))
+    def act(self, data: st.DataObject, deed: str) -> None:
+        if not self.book.contracts:
+            return
+        chosen = self.any_contract(data)
+        deeds: dict[str, Callable[[Book], Book]] = {
+            "start": lambda book: start_instances(book, chosen, None, self.now, CAUSE),
+            "stop": lambda book: stop_instances(book, chosen, None, self.now, CAUSE),
+            "expire": lambda book: expire(book, chosen, self.now),
+            "extend": lambda book: extend(book, chosen, book.contract(chosen).end_at + 1800, self.now, CAUSE),
+            "end": lambda book: end_early(book, chosen, self.now, CAUSE),
+            "delete": lambda book: begin_deletion(book, chosen, self.now),
+            "fail": lambda book: fail(book, chosen, "late", self.now, CAUSE),
+        }
+        self.decide(deeds[deed])
+
+    @rule(data=st.data())
+    def the_host_reports_anything(self, data: st.DataObject) -> None:
+        said: dict[InstanceId, ReportedInstance] = {}
+        for contract in self.book.contracts.values():
+            for each in contract.instances:
+                if data.draw(st.booleans()):
+                    generation = max(0, each.generation - data.draw(st.integers(-1, 2)))
+                    token = data.draw(st.sampled_from([None, each.token, 1]))
+                    status = data.draw(st.sampled_from(STATUSES))
+                    said[each.id] = ReportedInstance(contract.id, each.id, generation, token, status, None, None, None)
+        holder = data.draw(st.sampled_from([None, *said]))
+        report = Report(HOST, said, (ReportedGpu(0, "held", holder) if holder else ReportedGpu(0, "free", None),))
+        self.hear(report)
+
+    @rule()
+    def the_host_obeys(self) -> None:
+        """Everything wanted is applied and truthfully reported, except what waits."""
+        said = {
+            each.id: ReportedInstance(
+                contract.id, each.id, each.generation, each.token, OBEYED[each.desired], None, None, self.now
+            )
+            for contract in self.book.contracts.values()
+            for each in contract.instances
+        }
+        self.hear(Report(HOST, said, ()))
+
+    def hear(self, report: Report) -> None:
+        touched = contracts_to_read(self.book.manifest, report, self.now)
+        everything = self.book.contracts
+
+        def change(book: Book) -> Book:
+            narrow = replace(book, contracts={each: everything[each] for each in touched})
+            seen = observe(narrow, report, self.now)
+            return replace(seen, contracts={**everything, **seen.contracts})
+
+        self.decide(change)
+
+    def check_step(self, before: Book) -> None:
+        for contract in self.book.contracts.values():
+            earlier = before.contracts.get(contract.id)
+            if earlier is not None:
+                self.check_contract_step(earlier, contract)
+
+    def check_contract_step(self, earlier: Contract, contract: Contract) -> None:
+        assert contract.end_at >= earlier.end_at
+        assert contract.gpus == earlier.gpus
+        if contract.status is ContractStatus.DELETING and earlier.status is not ContractStatus.DELETING:
+            assert self.now >= earlier.delete_after, "deleted before the promise"
+        for old, new in zip(earlier.instances, contract.instances, strict=True):
+            assert new.generation >= old.generation
+            assert new.desired is old.desired or new.generation > old.generation
+            if new.token not in (old.token, None):
+                assert not contract.is_past_end(self.now), "an expired contract starts"
+                assert new.token > (old.token or 0)
+
+    @invariant()
+    def leases_and_instances_agree(self) -> None:
+        manifest = self.book.manifest
+        held: dict[int, InstanceId] = {}
+        for contract in self.book.contracts.values():
+            for instance in contract.instances:
+                if instance.token is None:
+                    continue
+                for index in instance.gpu_indexes:
+                    assert index not in held, "a GPU with two leases"
+                    held[index] = instance.id
+                    assert manifest.leases[index].token == instance.token
+        assert held == {index: lease.instance_id for index, lease in manifest.leases.items()}
+
+    @invariant()
+    def disk_is_promised_once(self) -> None:
+        manifest = self.book.manifest
+        promised = sum(claim.disk_bytes for claim in manifest.claims.values())
+        assert 0 <= manifest.disk_free_bytes == manifest.capacity.disk_bytes - promised
+
+    @invariant()
+    def the_manifest_claims_exactly_what_is_not_released(self) -> None:
+        unreleased = {each.id for each in self.book.contracts.values() if not each.is_released}
+        assert set(self.book.manifest.claims) == unreleased
+        for contract_id, claim in self.book.manifest.claims.items():
+            contract = self.book.contract(contract_id)
+            assert (claim.end_at, claim.delete_after) == (contract.end_at, contract.delete_after)
+            for instance in contract.instances:
+                claimed = claim.instances[instance.id]
+                assert (claimed.generation, claimed.desired, claimed.status, claimed.token) == (
+                    instance.generation,
+                    instance.desired,
+                    instance.status,
+                    instance.token,
+                )
+
+    @invariant()
+    def nothing_is_wanted_absent_before_its_time(self) -> None:
+        for contract in self.book.contracts.values():
+            wants_absent = {each.desired for each in contract.instances} == {Desired.ABSENT}
+            assert wants_absent == (contract.status in OVER)
+
+    @invariant()
+    def what_is_wanted_running_holds_its_gpus_or_waits(self) -> None:
+        waiting = {each.instance_id for each in self.book.manifest.waiters}
+        for contract in self.book.contracts.values():
+            for instance in contract.instances:
+                waits = instance.status is InstanceStatus.SCHEDULING
+                assert waits == (instance.id in waiting)
+                if instance.desired is Desired.RUNNING:
+                    assert waits == (instance.token is None)
+
+    @invariant()
+    def nobody_waits_whose_turn_has_come(self) -> None:
+        assert grantable(self.book) == ()
+
+    @invariant()
+    def nothing_is_held_by_what_is_gone(self) -> None:
+        gone = {each.id for each in self.book.contracts.values() if each.is_released}
+        manifest = self.book.manifest
+        assert not gone & {lease.contract_id for lease in manifest.leases.values()}
+        assert not gone & {waiter.contract_id for waiter in manifest.waiters}
+        for contract in self.book.contracts.values():
+            if contract.status is ContractStatus.DELETED:
+                assert contract.id in gone
+            if contract.status in OVER:
+                assert contract.launch.sealed is None
+
+
+HostLife.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestHostLife = HostLife.TestCase

@@ -1,0 +1,162 @@
+"""Rules 2, 11, 12 and 13: what a host's report teaches, and what it cannot change."""
+
+from dataclasses import replace
+
+import pytest
+
+from rental.domain.book import Book
+from rental.domain.ending import end_early
+from rental.domain.ids import ContractId, InstanceId
+from rental.domain.lifecycle import ContractStatus, Desired, InstanceStatus
+from rental.domain.observation import COMMAND_IN_FLIGHT_S, ReportedGpu, ReportedStatus, contracts_to_read, observe
+from rental.domain.running import start_instances, stop_instances
+from tests.fakes.builders import CAUSE, active, hear, instance_status, make_manifest, make_report, rent, reported
+from tests.fakes.ports import NOW
+
+A = ContractId(100)
+LATER = NOW + COMMAND_IN_FLIGHT_S + 1
+
+
+def pending() -> Book:
+    return rent(Book(make_manifest()))
+
+
+def running() -> Book:
+    return active(Book(make_manifest()))
+
+
+def stopping() -> Book:
+    return stop_instances(running(), A, None, NOW, CAUSE)
+
+
+def test_a_contract_is_active_once_all_its_instances_run() -> None:
+    book = rent(Book(make_manifest()), num_gpus=2, instances=2)
+    first, second = reported(book.contract(A), "running")
+    half = observe(book, make_report([first]), NOW)
+    assert half.contract(A).status is ContractStatus.PENDING
+    whole = observe(half, make_report([first, second]), NOW)
+    assert whole.contract(A).status is ContractStatus.ACTIVE
+
+
+def test_a_loading_host_says_so_before_it_has_applied_the_generation() -> None:
+    book = hear(pending(), A, "loading", generation=0, reason="pulling the image")
+    assert (instance_status(book), book.contract(A).instances[0].reason) == (
+        InstanceStatus.LOADING,
+        "pulling the image",
+    )
+
+
+def test_a_report_that_changes_nothing_touches_no_contract() -> None:
+    book = running()
+    report = make_report(reported(book.contract(A), "running"))
+    assert contracts_to_read(book.manifest, report, LATER) == ()
+    assert observe(book, report, NOW) == book
+
+
+def test_a_report_of_an_older_generation_says_nothing_about_now() -> None:
+    book = stopping()
+    assert hear(book, A, "stopped", generation=1) == book
+
+
+def test_a_running_report_under_another_token_is_not_believed() -> None:
+    book = pending()
+    assert hear(book, A, "running", token=99) == book
+
+
+def test_a_container_that_exits_by_itself_is_wanted_stopped_and_its_gpus_return() -> None:
+    book = hear(running(), A, "exited", exit_code=0, reason="done")
+    instance = book.contract(A).instances[0]
+    assert (instance.status, instance.desired) == (InstanceStatus.EXITED, Desired.STOPPED)
+    assert (instance.reason, instance.exit_code, instance.token) == ("done", 0, None)
+    assert instance.generation == 2
+    assert not book.manifest.leases
+    assert book.bells[-1].generation == 2
+
+
+def test_a_container_that_is_done_before_anyone_saw_it_run_makes_its_contract_active() -> None:
+    assert hear(pending(), A, "exited", exit_code=0, reason="done").contract(A).status is ContractStatus.ACTIVE
+
+
+def test_the_reason_of_an_exit_survives_its_confirmation() -> None:
+    exited = hear(running(), A, "exited", exit_code=137, reason="oom")
+    confirmed = hear(exited, A, "exited")
+    assert (instance_status(confirmed), confirmed.contract(A).instances[0].reason) == (InstanceStatus.EXITED, "oom")
+
+
+def test_a_failed_start_fails_a_pending_contract_and_wants_it_absent() -> None:
+    book = hear(pending(), A, "failed", reason="There is no such image.")
+    assert (book.contract(A).status, book.contract(A).reason) == (ContractStatus.FAILED, "There is no such image.")
+    assert book.contract(A).instances[0].desired is Desired.ABSENT
+
+
+def test_a_failed_start_of_an_active_contract_stops_the_instance_only() -> None:
+    stopped = hear(stopping(), A, "stopped")
+    book = hear(start_instances(stopped, A, None, NOW, CAUSE), A, "failed", reason="No such image.")
+    assert book.contract(A).status is ContractStatus.ACTIVE
+    assert (instance_status(book), book.contract(A).instances[0].desired) == (InstanceStatus.STOPPED, Desired.STOPPED)
+
+
+@pytest.mark.parametrize("status", ["stopped", "exited", "absent"])
+def test_a_lease_stays_while_the_host_still_sees_the_container_on_the_gpu(status: ReportedStatus) -> None:
+    book = stopping()
+    held = (ReportedGpu(0, "held", InstanceId(100)),)
+    report = make_report(reported(book.contract(A), status), held)
+    assert observe(book, report, NOW) == book
+    assert 0 in book.manifest.leases
+
+
+def test_only_absent_confirms_a_removal() -> None:
+    ending = end_early(running(), A, NOW, CAUSE)
+    assert hear(ending, A, "stopped") == ending
+    assert hear(ending, A, "absent").contract(A).status is ContractStatus.DELETED
+
+
+def test_a_contract_of_two_is_deleted_only_when_both_are_gone() -> None:
+    ending = end_early(active(Book(make_manifest()), num_gpus=2, instances=2), A, NOW, CAUSE)
+    first, second = reported(ending.contract(A), "absent")
+    half = observe(ending, make_report([first]), NOW)
+    assert half.contract(A).status is ContractStatus.ENDING
+    assert A in half.manifest.claims
+    whole = observe(half, make_report([first, second]), NOW)
+    assert whole.contract(A).status is ContractStatus.DELETED
+    assert not whole.manifest.claims
+
+
+def test_what_differs_is_commanded_again_once_no_command_is_in_flight() -> None:
+    book = pending()
+    assert observe(book, make_report([]), NOW + COMMAND_IN_FLIGHT_S) == book
+    again = observe(book, make_report([]), LATER)
+    assert len(again.bells) == len(book.bells) + 1
+    assert observe(again, make_report([]), LATER + 1) == again
+
+
+def test_a_removal_whose_bell_was_lost_is_commanded_again_also_for_one_that_waited() -> None:
+    stopped = hear(stop_instances(active(Book(make_manifest(1))), A, None, NOW, CAUSE), A, "stopped")
+    waiting = start_instances(active(stopped, 200), A, None, NOW, CAUSE)
+    ending = end_early(waiting, A, NOW, CAUSE)
+    report = make_report([])
+    assert A in contracts_to_read(ending.manifest, report, LATER)
+    assert A in {bell.contract_id for bell in observe(ending, report, LATER).bells[len(ending.bells) :]}
+
+
+def test_a_container_that_nobody_knows_is_left_alone() -> None:
+    book = running()
+    stranger = replace(reported(book.contract(A), "running")[0], contract_id=ContractId(5), instance_id=InstanceId(5))
+    report = make_report([*reported(book.contract(A), "running"), stranger])
+    assert contracts_to_read(book.manifest, report, NOW) == ()
+    assert observe(book, report, NOW) == book
+
+
+def test_a_gpu_in_quarantine_is_taken_out_of_the_market_and_brought_back() -> None:
+    book = Book(make_manifest())
+    out = observe(book, make_report([], (ReportedGpu(2, "quarantined", None),)), NOW)
+    assert out.manifest.free_gpus() == {0, 1, 3}
+    assert observe(out, make_report([], (ReportedGpu(2, "free", None),)), NOW).manifest.free_gpus() == {0, 1, 2, 3}
+
+
+def test_a_repeated_report_changes_nothing() -> None:
+    statuses: tuple[ReportedStatus, ...] = ("running", "loading", "exited", "failed")
+    for status in statuses:
+        once = hear(pending(), A, status)
+        said = reported(pending().contract(A), status)
+        assert observe(once, make_report(said), NOW) == once

@@ -1,0 +1,50 @@
+"""What the end-to-end tests do again and again: rent, wait, look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from local.client import Client, wait_until
+from local.images import BUSYBOX
+from local.site import Running
+
+
+def offer_of(client: Client, num_gpus: int = 1) -> dict[str, Any]:
+    offers = client.get("/v1/offers")["items"]
+    found: dict[str, Any] = next(offer for offer in offers if offer["num_gpus"] == num_gpus)
+    return found
+
+
+def request_for(offer: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    body = {"offer_id": offer["id"], "image": BUSYBOX, "args": ["sleep", "3600"], "disk_gib": 1, "duration_s": 600}
+    return body | changes
+
+
+def rent(running: Running, num_gpus: int = 1, **changes: Any) -> dict[str, Any]:
+    """A contract whose instances run."""
+    body = request_for(offer_of(running.client, num_gpus), **changes)
+    return wait_for(running, running.client.post("/v1/contracts", body), "active")
+
+
+def show(running: Running, contract: dict[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = running.client.get(f"/v1/contracts/{contract['id']}")
+    return shown
+
+
+def wait_for(running: Running, contract: dict[str, Any], status: str, timeout_s: float = 40) -> dict[str, Any]:
+    """Wait for a status of the contract."""
+    seen: dict[str, Any] = wait_until(
+        lambda: show(running, contract), lambda now: now["status"] == status, f"contract {status}", timeout_s
+    )
+    return seen
+
+
+def wait_for_instance(running: Running, contract: dict[str, Any], status: str, timeout_s: float = 40) -> dict[str, Any]:
+    """Wait for a status of the contract's first instance."""
+    seen: dict[str, Any] = wait_until(
+        lambda: show(running, contract),
+        lambda now: now["instances"][0]["status"] == status,
+        f"instance {status}",
+        timeout_s,
+    )
+    return seen

@@ -1,0 +1,133 @@
+"""Stand-ins for the world that the service asks through its ports. They record what was asked of them."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rental.domain.book import Bell
+from rental.domain.contract import Sealed
+from rental.domain.host import MachineKey
+from rental.domain.ids import ContractId, HostId
+from rental.ports import Activation, Sighting
+
+NOW = 1_800_000_000
+
+
+@dataclass
+class FakeClock:
+    """Time that passes only when told."""
+
+    at: int = NOW
+    slept_s: float = 0.0
+
+    def now(self) -> int:
+        return self.at
+
+    def sleep(self, seconds: float) -> None:
+        self.slept_s += seconds
+
+    def advance(self, seconds: int) -> None:
+        self.at += seconds
+
+
+@dataclass
+class FakeEntropy:
+    """Counts up, so that draws never clash unless `repeat` makes each number come more than once."""
+
+    repeat: int = 1
+    drawn: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def below(self, limit: int) -> int:
+        with self.lock:
+            self.drawn += 1
+            return self.drawn // self.repeat % limit
+
+    def token(self) -> str:
+        return f"secret{self.below(1 << 30)}"
+
+
+@dataclass
+class FakeBells:
+    rung: list[Bell] = field(default_factory=list)
+
+    def ring(self, bells: Sequence[Bell]) -> None:
+        self.rung += bells
+
+
+@dataclass
+class FakeWorkflows:
+    """`running` is what Step Functions would show; `deaf` loses every start."""
+
+    started: list[tuple[int, int]] = field(default_factory=list)
+    stopped: list[tuple[int, int]] = field(default_factory=list)
+    running: set[tuple[int, int]] = field(default_factory=set)
+    deaf: bool = False
+
+    def start(self, contract_id: ContractId, run: int) -> None:
+        if not self.deaf and (contract_id, run) not in self.started:
+            self.started.append((contract_id, run))
+            self.running.add((contract_id, run))
+
+    def stop(self, contract_id: ContractId, run: int) -> None:
+        self.stopped.append((contract_id, run))
+        self.running.discard((contract_id, run))
+
+    def is_running(self, contract_id: ContractId, run: int) -> bool:
+        return (contract_id, run) in self.running
+
+
+@dataclass
+class FakeTasks:
+    answered: list[tuple[str, str]] = field(default_factory=list)
+
+    def succeed(self, token: str, output: str) -> None:
+        self.answered.append((token, output))
+
+
+@dataclass
+class FakeCommands:
+    sent: list[tuple[str, str]] = field(default_factory=list)
+
+    def send(self, node_id: str, order: str) -> None:
+        self.sent.append((node_id, order))
+
+
+@dataclass
+class FakeNodes:
+    """A node appears once `joined` names its activation."""
+
+    joined: dict[str, str] = field(default_factory=dict)
+    made: list[str] = field(default_factory=list)
+
+    def create_activation(self, host_id: HostId, expires_at: int) -> Activation:
+        self.made.append(f"activation-{host_id}")
+        return Activation(self.made[-1], "code")
+
+    def node_of(self, activation_id: str) -> str | None:
+        return self.joined.get(activation_id)
+
+
+@dataclass
+class MemoryLiveness:
+    """The liveness table in memory."""
+
+    seen: dict[HostId, Sighting] = field(default_factory=dict)
+
+    def advance(self, sighting: Sighting) -> bool:
+        known = self.seen.get(sighting.host_id)
+        if known is not None and known.seq >= sighting.seq:
+            return False
+        self.seen[sighting.host_id] = sighting
+        return True
+
+    def last_seen(self, host_id: HostId) -> int | None:
+        known = self.seen.get(host_id)
+        return known.seen_at if known is not None else None
+
+
+class PlainSealer:
+    """Shows what would be sealed, so that a test can look for it."""
+
+    def seal(self, key: MachineKey, contract_id: ContractId, plaintext: bytes) -> Sealed:
+        return Sealed(key.key_id, f"sealed-{contract_id}-{len(plaintext)}")

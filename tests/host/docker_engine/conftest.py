@@ -1,0 +1,83 @@
+"""A Docker Engine of the project for the session: the one that runs, or a private one in a network namespace."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gpulease_host.docker_engine import DockerEngine
+from gpulease_host.docker_engine.machine import SIMULATED_GPUS_LABEL
+from gpulease_host.inventory_simulated import SimulatedGpus
+from local import dockerd, images
+from tests.host.docker_engine.bench import GROUP_ROOT, MIB, Bench, client_of
+
+TENANTS_MEMORY_BYTES = 400 * MIB
+
+
+@pytest.fixture(scope="session")
+def docker_host() -> str:
+    """Any Docker Engine, as the set-up finds or starts it."""
+    host = dockerd.ensure().docker_host
+    images.ensure(host)
+    return host
+
+
+@pytest.fixture(scope="session")
+def own_docker_host(docker_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One that enforces disk sizes and has the double of NVIDIA's hook."""
+    labels = client_of(docker_host).info()["Labels"] or []
+    if any(label.startswith(SIMULATED_GPUS_LABEL) for label in labels):
+        yield docker_host
+        return
+    state = tmp_path_factory.mktemp("dockerd")
+    host = start_private(state)
+    images.ensure(host)
+    yield host
+    dockerd.stop(state, force=True)
+
+
+@pytest.fixture
+def bench(docker_host: str) -> Iterator[Bench]:
+    yield from _bench(docker_host)
+
+
+@pytest.fixture
+def own_bench(own_docker_host: str) -> Iterator[Bench]:
+    yield from _bench(own_docker_host)
+
+
+def start_private(state: Path) -> str:
+    """A dockerd of our own in a network namespace: two in one would flush each other's rules."""
+    socket = state / "docker.sock"
+    command = [sys.executable, "-m", "local.dockerd", "start", "--state", str(state), "--socket", str(socket)]
+    subprocess.run(["unshare", "--net", *command], check=True, stdout=subprocess.DEVNULL)
+    return f"unix://{socket}"
+
+
+def _bench(docker_host: str) -> Iterator[Bench]:
+    group = f"gpulease-test-{os.getpid()}"
+    gpus = SimulatedGpus(4, seed=group)
+    engine = DockerEngine(docker_host, os.getpid(), gpus, parent_group=group, memory_bytes=TENANTS_MEMORY_BYTES)
+    bench = Bench(engine, client_of(docker_host), group, gpus)
+    try:
+        yield bench
+    finally:
+        bench.clear()
+        engine.close()
+        _remove_group(group)
+
+
+def _remove_group(group: str) -> None:
+    """Deepest first; a group without processes is an empty directory to rmdir."""
+    controllers = [GROUP_ROOT] if (GROUP_ROOT / "cgroup.controllers").exists() else list(GROUP_ROOT.iterdir())
+    for controller in controllers:
+        directory = controller / group
+        if directory.is_dir():
+            for child in sorted((path for path in directory.rglob("*") if path.is_dir()), reverse=True):
+                child.rmdir()
+            directory.rmdir()

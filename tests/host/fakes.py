@@ -1,0 +1,180 @@
+"""Stand-ins for what the daemon touches: time, engine, API, event bus."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from cryptography.hazmat.bindings._rust import openssl
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+
+from gpulease_host.api import ApiError
+from gpulease_host.engine import (
+    Container,
+    EngineError,
+    EngineUnavailableError,
+    GpuCheck,
+    Limits,
+    Order,
+    Overrun,
+    Secrets,
+)
+from gpulease_host.machine_key import SEAL_INFO, MachineKey, to_b64
+from gpulease_host.sender import Kind, SendError
+from gpulease_host.wire import order_to_wire
+from tests.host.orders import HOST_ID, NOW, inventory, uuid_of
+
+
+class FakeClock:
+    """Both clocks of the daemon; sleeping moves them."""
+
+    def __init__(self, now: float = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class FakeEngine:
+    """Containers in a dict. Two running containers on one GPU are noted in `violations`."""
+
+    def __init__(self, clock: FakeClock, gpus: int = 4) -> None:
+        self.clock = clock
+        self.gpus = gpus
+        self.held: dict[int, Container] = {}
+        self.calls: list[str] = []
+        self.secrets: dict[int, Secrets] = {}
+        self.violations: list[str] = []
+        self.is_down = False
+        self.start_error: EngineError | None = None
+        self.dirty: dict[int, str] = {}
+        self.overruns: list[Overrun] = []
+        self.watched: Mapping[int, Limits] = {}
+        self._lock = threading.RLock()
+
+    def inventory(self) -> dict[str, Any]:
+        self._check_up()
+        return inventory(self.gpus)
+
+    def containers(self) -> list[Container]:
+        self._check_up()
+        with self._lock:
+            return list(self.held.values())
+
+    def start(self, order: Order, secrets: Secrets) -> None:
+        self._check_up()
+        with self._lock:
+            self.calls.append(f"start {order.instance_id} g{order.generation}")
+            if self.start_error is not None:
+                raise self.start_error
+            gpus = tuple(gpu.index for gpu in order.gpus)
+            for other in self.held.values():
+                if other.instance_id != order.instance_id and other.status == "running" and set(other.gpus) & set(gpus):
+                    self.violations.append(f"{order.instance_id} and {other.instance_id} share a GPU")
+            self.secrets[order.instance_id] = secrets
+            before = self.held.get(order.instance_id)
+            generation = order.generation if before is None else before.generation
+            token = (order.token or 0) if before is None else before.token
+            self.held[order.instance_id] = Container(
+                order.contract_id, order.instance_id, generation, token,
+                "running", None, False, int(self.clock()), None, gpus,
+            )  # fmt: skip
+
+    def stop(self, instance_id: int, grace_s: int = 10) -> None:
+        self._check_up()
+        with self._lock:
+            self.calls.append(f"stop {instance_id}")
+            if instance_id in self.held and self.held[instance_id].status == "running":
+                self.exit(instance_id, 137)
+
+    def remove(self, contract_id: int, instance_id: int) -> None:
+        self._check_up()
+        with self._lock:
+            self.calls.append(f"remove {instance_id}")
+            self.held.pop(instance_id, None)
+
+    def gpu_checks(self) -> list[GpuCheck]:
+        self._check_up()
+        busy = {index for each in self.held.values() if each.status == "running" for index in each.gpus}
+        return [
+            GpuCheck(index, uuid_of(index), index not in busy and index not in self.dirty, self.dirty.get(index))
+            for index in range(self.gpus)
+        ]
+
+    def watch(self, limits: Mapping[int, Limits]) -> list[Overrun]:
+        self._check_up()
+        self.watched = dict(limits)
+        return self.overruns
+
+    def events(self) -> Iterator[int]:
+        return iter(())
+
+    def disk_used_bytes(self, instance_id: int) -> int | None:
+        return 1
+
+    def unenforced(self) -> list[str]:
+        return []
+
+    def exit(self, instance_id: int, exit_code: int, oom_killed: bool = False) -> None:
+        """The container ends by itself, or was ended."""
+        ended = replace(self.held[instance_id], status="exited", exit_code=exit_code, oom_killed=oom_killed)
+        self.held[instance_id] = ended
+
+    def is_running(self, instance_id: int) -> bool:
+        return instance_id in self.held and self.held[instance_id].status == "running"
+
+    def starts(self) -> list[str]:
+        return [call for call in self.calls if call.startswith("start")]
+
+    def _check_up(self) -> None:
+        if self.is_down:
+            raise EngineUnavailableError("Docker does not answer.")
+
+
+class FakeApi:
+    """Grants every fetch, names `orders` in the manifest; `error` is raised instead when set."""
+
+    def __init__(self, key: MachineKey) -> None:
+        self.key = key
+        self.orders: list[Order] = []
+        self.fetched: list[Order] = []
+        self.secrets: bytes | None = None
+        self.fetch_error: ApiError | None = None
+        self.manifest_error: ApiError | None = None
+
+    def fetch(self, order: Order) -> Any:
+        self.fetched.append(order)
+        if self.fetch_error is not None:
+            raise self.fetch_error
+        sealed = None if self.secrets is None else seal(self.key, order.contract_id, self.secrets)
+        return {"v": 1, "key_id": self.key.key_id, "sealed": sealed}
+
+    def manifest(self) -> Any:
+        if self.manifest_error is not None:
+            raise self.manifest_error
+        return {"v": 1, "host_id": HOST_ID, "orders": [order_to_wire(each) for each in self.orders]}
+
+
+class FakeSink:
+    def __init__(self) -> None:
+        self.sent: list[tuple[Kind, dict[str, Any]]] = []
+        self.is_down = False
+
+    def put(self, kind: Kind, detail: dict[str, Any]) -> None:
+        if self.is_down:
+            raise SendError("EventBridge does not answer.")
+        self.sent.append((kind, detail))
+
+
+def seal(key: MachineKey, contract_id: int, plaintext: bytes) -> str:
+    """As the control plane seals."""
+    suite = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
+    public = X25519PublicKey.from_public_bytes(key.sealing_public)
+    aad = str(contract_id).encode()
+    return to_b64(openssl.hpke._encrypt_with_aad(suite, plaintext, public, SEAL_INFO, aad))

@@ -1,0 +1,112 @@
+"""Different instances at once, the same one never twice at the same time."""
+
+from __future__ import annotations
+
+import io
+import threading
+
+from gpulease_host.backoff import Backoff
+from gpulease_host.instance_queue import InstanceQueue
+from gpulease_host.log import Log
+from gpulease_host.workers import WORKERS, Workers
+from tests.host.fakes import FakeClock
+
+PATIENCE_S = 10
+
+
+def test_one_that_is_worked_on_is_not_taken_again_but_afterwards() -> None:
+    queue = InstanceQueue(FakeClock())
+    queue.add(11)
+    assert queue.take_ready() == 11
+    queue.add(11)
+    assert queue.take_ready() is None
+    queue.done(11)
+    assert queue.take_ready() == 11
+
+
+def test_a_delayed_one_comes_in_time_or_earlier_when_added_again() -> None:
+    clock = FakeClock()
+    queue = InstanceQueue(clock)
+    queue.add(11, 5)
+    assert queue.take_ready() is None
+    clock.now += 5
+    assert queue.take_ready() == 11
+    queue.done(11)
+    queue.add(11, 5)
+    queue.add(11)
+    assert queue.take_ready() == 11
+    queue.done(11)
+    assert queue.take_ready() is None
+
+
+def test_who_waited_longest_comes_first() -> None:
+    clock = FakeClock()
+    queue = InstanceQueue(clock)
+    queue.add(3)
+    clock.now += 1
+    queue.add(1)
+    assert [queue.take_ready(), queue.take_ready()] == [3, 1]
+
+
+def test_different_instances_are_worked_on_at_once_and_one_serially() -> None:
+    queue = InstanceQueue(threading.TIMEOUT_MAX.__class__)
+    meeting = threading.Barrier(WORKERS)
+    busy: set[int] = set()
+    clashes: list[int] = []
+    finished = threading.Event()
+    left = [WORKERS * 2]
+    lock = threading.Lock()
+
+    def settle(instance_id: int) -> None:
+        with lock:
+            if instance_id in busy:
+                clashes.append(instance_id)
+            busy.add(instance_id)
+        if left[0] > WORKERS:
+            meeting.wait(PATIENCE_S)
+        with lock:
+            busy.discard(instance_id)
+            left[0] -= 1
+            if left[0] == 0:
+                finished.set()
+
+    workers = Workers(queue, settle, Log(io.StringIO(), FakeClock()))
+    for instance_id in range(WORKERS):
+        queue.add(instance_id)
+    workers.start()
+    meeting_done = finished.wait(0.2)
+    for instance_id in range(WORKERS):
+        queue.add(instance_id)
+    assert finished.wait(PATIENCE_S)
+    workers.stop()
+    assert not meeting_done
+    assert clashes == []
+
+
+def test_a_fault_in_one_is_logged_without_its_text_and_the_others_go_on() -> None:
+    out = io.StringIO()
+    clock = FakeClock()
+    queue = InstanceQueue(clock)
+    done = threading.Event()
+
+    def settle(instance_id: int) -> None:
+        if instance_id == 11:
+            raise ValueError("hush")
+        done.set()
+
+    workers = Workers(queue, settle, Log(out, clock))
+    queue.add(11)
+    queue.add(12)
+    workers.start()
+    assert done.wait(PATIENCE_S)
+    workers.stop()
+    assert "ValueError at" in out.getvalue()
+    assert "hush" not in out.getvalue()
+
+
+def test_backoff_doubles_up_to_its_most_and_starts_over() -> None:
+    backoff = Backoff(1, 8, lambda: 0.0)
+    assert [backoff.failed("x") for _ in range(5)] == [0.5, 1, 2, 4, 4]
+    backoff.succeeded("x")
+    assert backoff.failed("x") == 0.5
+    assert Backoff(1, 8, lambda: 0.999).failed("y") < 1

@@ -1,0 +1,36 @@
+"""One local cloud for the tests of this folder, with a small CDK application of their own."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local import supervise, synth
+from local.cloud.settings import CloudInfo
+
+TINY = Path(__file__).parent / "tiny"
+
+
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def tiny_assembly() -> Path:
+    """The small application, synthesized."""
+    return synth.cached_assembly(TINY, {})
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory, tiny_assembly: Path) -> Iterator[CloudInfo]:
+    """A running cloud that the tests of one file share."""
+    state = tmp_path_factory.mktemp("cloud")
+    yield supervise.start_cloud(state, free_port(), assembly=tiny_assembly)
+    supervise.stop_cloud(state)

@@ -1,0 +1,1 @@
+raise ImportError("the layer must arrive empty")
