@@ -28,6 +28,8 @@ class Stage:
     """Tables survive the deletion of their stack, and refuse to be deleted."""
     require_layer: bool = True
     """Synthesis refuses without a built dependency layer."""
+    enforce_tls: bool = True
+    """Queues refuse plain HTTP."""
     alarm_email: str | None = None
     throttle_rate_per_s: int = 100
     throttle_burst: int = 200
@@ -45,13 +47,16 @@ STAGES = {
             log_retention_days=1,
             # The local cloud runs functions in an interpreter that has these libraries already.
             require_layer=False,
+            # It is served over plain HTTP, on the loopback address alone.
+            enforce_tls=False,
             throttle_rate_per_s=10_000,
             throttle_burst=5_000,
         ),
     )
 }
 
-OVERRIDABLE = tuple(field.name for field in fields(Stage) if field.name not in ("name", "require_layer"))
+FIXED = ("name", "require_layer", "enforce_tls")
+OVERRIDABLE = tuple(field.name for field in fields(Stage) if field.name not in FIXED)
 
 
 def choose_stage(context: Mapping[str, object]) -> Stage:
@@ -59,9 +64,7 @@ def choose_stage(context: Mapping[str, object]) -> Stage:
     name = context.get("stage", "dev")
     if name not in STAGES:
         raise StageError(f"stage {name!r} is not one of {', '.join(sorted(STAGES))}")
-    changes: dict[str, Any] = {
-        key: _read(key, context[key]) for key in OVERRIDABLE if context.get(key) is not None
-    }
+    changes: dict[str, Any] = {key: _read(key, context[key]) for key in OVERRIDABLE if context.get(key) is not None}
     return _checked(replace(STAGES[str(name)], **changes))
 
 

@@ -12,7 +12,9 @@ class On(StrEnum):
     """What a grant is on."""
 
     TABLE = "table"
-    TABLE_INDEXES = "table indexes"
+    BY_ACCOUNT = "index GSI1"
+    BY_OWNER = "index GSI2"
+    BY_DEADLINE = "index GSI3"
     LIVENESS = "liveness table"
     URGENT_QUEUE = "urgent queue"
     NORMAL_QUEUE = "normal queue"
@@ -50,42 +52,40 @@ class EntryPoint:
         return f"handlers.{self.name}.handler"
 
 
-READ = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
-WRITE = ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem")
+LOOK_UP = ("dynamodb:GetItem", "dynamodb:BatchGetItem")
+QUERY = ("dynamodb:Query",)
 CONSUME = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 
-COMMAND = (Grant(On.URGENT_QUEUE, ("sqs:SendMessage",)), Grant(On.NORMAL_QUEUE, ("sqs:SendMessage",)))
-REPORT = (Grant(On.OWN_DEAD_LETTERS, ("sqs:SendMessage",)),)
-STATE = (Grant(On.TABLE, READ + WRITE),)
-SEEN = (Grant(On.LIVENESS, READ + WRITE),)
-QUERY_INDEXES = (Grant(On.TABLE_INDEXES, ("dynamodb:Query",)),)
-ANSWER_TASKS = (
-    Grant(
-        On.EVERYTHING,
-        ("states:SendTaskSuccess", "states:SendTaskFailure"),
-        "a task token names its execution; scoped to a machine the calls are refused by some endpoints",
-    ),
+# A change is one transaction of puts and deletes, after consistent reads, and rings for the hosts it concerns.
+COMMIT = Grant(On.TABLE, (*LOOK_UP, "dynamodb:PutItem", "dynamodb:DeleteItem"))
+RING = (Grant(On.URGENT_QUEUE, ("sqs:SendMessage",)), Grant(On.NORMAL_QUEUE, ("sqs:SendMessage",)))
+CHANGE = (COMMIT, *RING)
+ANSWER_TASKS = Grant(
+    On.EVERYTHING,
+    ("states:SendTaskSuccess", "states:SendTaskFailure"),
+    "the call names nothing but a task token, so a policy scoped to a machine is refused",
 )
+BURY = Grant(On.OWN_DEAD_LETTERS, ("sqs:SendMessage",))
 
-TABLES = ("TABLE_NAME", "LIVENESS_TABLE_NAME")
 QUEUES = ("URGENT_QUEUE_URL", "NORMAL_QUEUE_URL")
-RULES = ("GRACE_S", "PROVISION_TIMEOUT_S")
+TERMS = ("CELL", "GRACE_S", "PROVISION_TIMEOUT_S")
+JOINING = ("CELL", "ALLOW_SIMULATED_GPUS", "HOST_ROLE_NAME")
 
 API = (
     EntryPoint(name="authorizer", env=("TABLE_NAME",), grants=(Grant(On.TABLE, ("dynamodb:GetItem",)),)),
     EntryPoint(name="api_root"),
     EntryPoint(
         name="api_offers",
-        env=("TABLE_NAME", "ALLOW_SIMULATED_GPUS"),
-        grants=(Grant(On.TABLE, READ), *QUERY_INDEXES),
+        env=("TABLE_NAME",),
+        grants=(Grant(On.TABLE, ("dynamodb:GetItem",)), Grant(On.BY_OWNER, QUERY)),
     ),
     EntryPoint(
         name="api_contracts",
-        env=("TABLE_NAME", *QUEUES, "STATE_MACHINE_ARN", "CELL", *RULES, "ALLOW_SIMULATED_GPUS"),
+        env=("TABLE_NAME", *QUEUES, "STATE_MACHINE_ARN", *TERMS),
         grants=(
-            *STATE,
-            *QUERY_INDEXES,
-            *COMMAND,
+            *CHANGE,
+            Grant(On.TABLE, QUERY),
+            Grant(On.BY_ACCOUNT, QUERY),
             Grant(On.MACHINE, ("states:StartExecution",)),
             Grant(On.EXECUTIONS, ("states:StopExecution",)),
         ),
@@ -93,10 +93,11 @@ API = (
     ),
     EntryPoint(
         name="api_hosts",
-        env=("TABLE_NAME", "HOST_ROLE_NAME", "EVENT_BUS_NAME", "CELL", "ALLOW_SIMULATED_GPUS"),
+        env=("TABLE_NAME", "LIVENESS_TABLE_NAME", *QUEUES, *JOINING),
         grants=(
-            *STATE,
-            *QUERY_INDEXES,
+            *CHANGE,
+            Grant(On.BY_OWNER, QUERY),
+            Grant(On.LIVENESS, ("dynamodb:GetItem",)),
             Grant(On.HOST_ROLE, ("iam:PassRole",)),
             Grant(On.ANY_NODE, ("ssm:AddTagsToResource",)),
             Grant(
@@ -108,10 +109,9 @@ API = (
     ),
     EntryPoint(
         name="api_machine",
-        env=(*TABLES, "EVENT_BUS_NAME"),
+        env=("TABLE_NAME", "EVENT_BUS_NAME", *JOINING),
         grants=(
-            *STATE,
-            *SEEN,
+            COMMIT,
             Grant(
                 On.EVERYTHING,
                 ("ssm:DescribeInstanceInformation",),
@@ -124,44 +124,49 @@ API = (
 WORKERS = (
     EntryPoint(
         name="step",
-        env=("TABLE_NAME", *QUEUES, *RULES),
-        grants=(*STATE, *COMMAND, *ANSWER_TASKS),
+        env=("TABLE_NAME", *QUEUES),
+        grants=(*CHANGE, ANSWER_TASKS),
         timeout_s=20,  # below the 30 s that the state machine waits for it
     ),
     EntryPoint(
         name="dispatch",
         env=("TABLE_NAME", "COMMAND_DOCUMENT_NAME"),
         grants=(
-            Grant(On.TABLE, ("dynamodb:GetItem", "dynamodb:BatchGetItem")),
+            Grant(On.TABLE, LOOK_UP),
             Grant(On.DOCUMENT, ("ssm:SendCommand",)),
             Grant(On.OUR_NODES, ("ssm:SendCommand",)),
             Grant(On.URGENT_QUEUE, CONSUME),
             Grant(On.NORMAL_QUEUE, CONSUME),
         ),
+        timeout_s=10,  # six times this is what a failed bell waits for its next try
     ),
     EntryPoint(
         name="on_instance_changed",
-        env=(*TABLES, *QUEUES, *RULES),
-        grants=(*STATE, *SEEN, *COMMAND, *ANSWER_TASKS, *REPORT),
+        env=("TABLE_NAME", "LIVENESS_TABLE_NAME", *QUEUES),
+        grants=(*CHANGE, Grant(On.LIVENESS, ("dynamodb:PutItem",)), ANSWER_TASKS, BURY),
         asynchronous=True,
     ),
     EntryPoint(
         name="on_heartbeat",
-        env=(*TABLES, *QUEUES, *RULES),
-        grants=(*STATE, *SEEN, *COMMAND, *ANSWER_TASKS, Grant(On.HEARTBEAT_QUEUE, CONSUME)),
+        env=("TABLE_NAME", "LIVENESS_TABLE_NAME", *QUEUES),
+        grants=(
+            *CHANGE,
+            Grant(On.LIVENESS, ("dynamodb:PutItem",)),
+            ANSWER_TASKS,
+            Grant(On.HEARTBEAT_QUEUE, CONSUME),
+        ),
         timeout_s=30,
     ),
     EntryPoint(
         name="sweep",
-        env=(*TABLES, *QUEUES, "STATE_MACHINE_ARN", *RULES),
+        env=("TABLE_NAME", *QUEUES, "STATE_MACHINE_ARN"),
         grants=(
-            *STATE,
-            *QUERY_INDEXES,
-            *COMMAND,
-            Grant(On.LIVENESS, (*READ, *WRITE, "dynamodb:Scan")),
-            Grant(On.MACHINE, ("states:StartExecution", "states:ListExecutions")),
-            Grant(On.EXECUTIONS, ("states:DescribeExecution", "states:StopExecution")),
-            *REPORT,
+            *CHANGE,
+            Grant(On.BY_DEADLINE, QUERY),
+            Grant(On.MACHINE, ("states:StartExecution",)),
+            Grant(On.EXECUTIONS, ("states:DescribeExecution",)),
+            ANSWER_TASKS,
+            BURY,
         ),
         timeout_s=55,  # done before the next one starts
         asynchronous=True,

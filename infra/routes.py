@@ -1,7 +1,8 @@
 """The HTTP API: which function answers which route, and which routes need an API key.
 
-`authorized` routes pass through the authorizer, which lets every request through and says whose key it bears; the
-function answers 401 in the service's own shape. Hosts sign with their machine key instead, which `api_machine` verifies.
+`authorized` routes pass through the authorizer, which lets every request through and says whose key it bears;
+the function answers 401 in the service's own shape. Hosts sign with their machine key instead, which `api_machine`
+verifies.
 """
 
 from dataclasses import dataclass

@@ -14,14 +14,14 @@ import aws_cdk as cdk
 
 from infra.config import OVERRIDABLE, StageError, choose_stage
 from infra.layer import LayerMissingError
-from infra.paths import ROOT
+from infra.paths import LAYER, ROOT
 from infra.stacks.data import DataStack
 from infra.stacks.host import HostStack
 from infra.stacks.service import ServiceStack
 from infra.stacks.wiring import STAGE_TAG
 
 
-def build_app(overrides: Mapping[str, str] | None = None, output: Path | None = None) -> cdk.App:
+def build_app(overrides: Mapping[str, str] | None = None, output: Path | None = None, layer: Path = LAYER) -> cdk.App:
     """The application with all its stacks; `.synth()` writes it. The CDK's own `-c` wins over `overrides`."""
     context = {**json.loads((ROOT / "cdk.json").read_text())["context"], **(overrides or {})}
     app = cdk.App(context=context, outdir=str(output) if output else None)
@@ -30,7 +30,7 @@ def build_app(overrides: Mapping[str, str] | None = None, output: Path | None = 
     prefix = f"GpuLease-{stage.name}"
     data = DataStack(app, f"{prefix}-Data", stage=stage)
     host = HostStack(app, f"{prefix}-Host")
-    ServiceStack(app, f"{prefix}-Service", stage=stage, data=data, host=host)
+    ServiceStack(app, f"{prefix}-Service", stage=stage, layer=layer, data=data, host=host)
     cdk.Tags.of(app).add(STAGE_TAG, stage.name)
     return app
 

@@ -34,11 +34,14 @@ def missing() -> list[str]:
 
 def ensure() -> None:
     """Install what is missing, or raise with the line that would."""
-    absent = missing()
+    provide(missing(), may_install=os.geteuid() == 0 and _is_debian())
+
+
+def provide(absent: list[str], *, may_install: bool) -> None:
     if not absent:
         return
     line = f"apt-get update && apt-get install -y --no-install-recommends {' '.join(absent)}"
-    if os.geteuid() != 0 or not _is_debian():
+    if not may_install:
         raise MissingPackagesError(f"Docker's packages are missing. As root on Debian or Ubuntu, run:\n  {line}")
     print(f"installing {', '.join(absent)}: {line}", flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}

@@ -35,11 +35,20 @@ def cached_assembly(root: Path, context: Mapping[str, str], *, stage: str = "loc
         cache.mkdir(parents=True, exist_ok=True)
         unfinished = target.with_name(f"{target.name}.{os.getpid()}")
         _synthesize(root, values, unfinished)
-        shutil.rmtree(target, ignore_errors=True)
-        unfinished.rename(target)
+        _publish(unfinished, target)
     os.utime(target)
     _drop_old(cache)
     return target
+
+
+def _publish(unfinished: Path, target: Path) -> None:
+    """Two that synthesize the same at once both succeed: the first one's result stands."""
+    try:
+        unfinished.rename(target)
+    except OSError:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        if not (target / "manifest.json").exists():
+            raise
 
 
 def _synthesize(root: Path, context: Mapping[str, object], out: Path) -> None:

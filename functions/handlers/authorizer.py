@@ -7,11 +7,9 @@ functions refuse in ours.
 import hashlib
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
+from handlers.logs import logger
 from rental.adapters import wiring
 
-logger = Logger()
 MAX_KEY_LENGTH = 256
 
 

@@ -4,17 +4,15 @@ import json
 from functools import cache
 from typing import Any
 
-from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
+from handlers.logs import logger
 from rental.adapters import wiring
 from rental.adapters.settings import CommandSettings, from_env
 from rental.adapters.sqs import load_bell
 from rental.adapters.ssm import SsmCommands
 from rental.adapters.system import SystemClock
 from rental.service.dispatching import Dispatching
-
-logger = Logger()
 
 
 @cache

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError as NoRouteError
 from aws_lambda_powertools.event_handler.exceptions import ServiceError
 from pydantic import BaseModel, ValidationError
 
+from handlers.logs import logger
 from rental.api.errors import error_body, status_of
 from rental.domain.errors import ForbiddenError, InvalidRequestError, NotFoundError, RentalError, UnauthenticatedError
 from rental.ports import Principal
@@ -23,8 +23,6 @@ MAX_BODY_BYTES = 1 << 20
 PAGE = 50
 MAX_ID = (1 << 53) - 1
 MAX_ID_DIGITS = 16
-
-logger = Logger()
 
 
 def make_app() -> APIGatewayHttpResolver:

@@ -3,13 +3,11 @@
 import json
 from typing import Any
 
-from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
+from handlers.logs import logger
 from handlers.reports import take_report
 from rental.domain.errors import RentalError
-
-logger = Logger()
 
 
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:

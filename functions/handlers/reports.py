@@ -6,8 +6,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
+from handlers.logs import logger
 from rental.adapters import wiring
 from rental.adapters.machine_tokens import verify_report
 from rental.adapters.records import from_record
@@ -21,8 +20,6 @@ from rental.service.observing import Observing
 MAX_REPORT_BYTES = 256 * 1024
 MAX_REASON_LENGTH = 500
 MAX_INTEGER = (1 << 53) - 1
-
-logger = Logger()
 
 
 @cache

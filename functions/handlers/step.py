@@ -4,15 +4,13 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
+from handlers.logs import logger
 from rental.adapters import wiring
 from rental.domain.errors import RentalError
 from rental.domain.ids import ContractId
 from rental.service.life import Life
-
-logger = Logger()
 
 
 @cache

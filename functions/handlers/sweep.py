@@ -3,12 +3,9 @@
 from functools import cache
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
+from handlers.logs import logger
 from rental.adapters import wiring
 from rental.service.sweeping import LATE_S, Sweeping
-
-logger = Logger()
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,6 @@ _CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard"
 _STALE_CREDENTIALS = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId"}
 )
-
-
-def credentials_path(environment: Mapping[str, str]) -> Path:
-    """Where the agent writes the host role's credentials."""
-    given = environment.get("AWS_SHARED_CREDENTIALS_FILE")
-    return Path(given) if given else Path("~/.aws/credentials").expanduser()
 
 
 def open_client(region: str) -> EventBridgeClient:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from gpulease_host.admit import Again, Refused
 from gpulease_host.journal import JournalError
 from gpulease_host.ledger import Ledger
 from gpulease_host.log import Log
+from gpulease_host.machine_key import from_b64
 from gpulease_host.wire import WIRE_VERSION, WireError, parse_command
 from gpulease_host.world import World
 
@@ -31,18 +33,18 @@ class Intake:
     state: Callable[[], dict[str, Any]]
     log: Log
 
-    def answer(self, request: Any) -> dict[str, Any]:
-        """Answer one request; what is refused as a whole is `{"error": reason}`."""
-        operation = request.get("op") if isinstance(request, dict) else None
+    def answer(self, request: str) -> tuple[Literal["ok", "no"], str]:
+        """Answer one line: JSON, or why not."""
+        operation, _, order = request.partition(" ")
         try:
             if operation == "accept":
-                return self.accept(request.get("command"))
+                return "ok", json.dumps(self.accept(_decode(order)))
             if operation == "status":
-                return {"v": WIRE_VERSION, "host_id": self.host_id, "state": self.state()}
+                return "ok", json.dumps({"v": WIRE_VERSION, "host_id": self.host_id, "state": self.state()})
         except (WireError, JournalError, CommandRefusedError) as error:
             self.log.say("command refused", reason=str(error))
-            return {"error": str(error)}
-        return {"error": "the request is none of accept, status"}
+            return "no", str(error)
+        return "no", "the request is none of accept, status"
 
     def accept(self, value: Any) -> dict[str, Any]:
         """Take a command: what is answered as accepted is in the journal. Raises as `answer` catches."""
@@ -64,3 +66,11 @@ class Intake:
                 self.say_again()
         self.log.say("command taken", accepted=accepted, refused=refused)
         return {"v": WIRE_VERSION, "accepted": accepted, "refused": refused}
+
+
+def _decode(order: str) -> Any:
+    """base64url of JSON, as the Command document carries it. Raises WireError."""
+    try:
+        return json.loads(from_b64(order))
+    except ValueError:
+        raise WireError("the order is not base64url of JSON") from None

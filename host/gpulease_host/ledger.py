@@ -34,7 +34,14 @@ class View:
 
 
 class Ledger:
-    def __init__(self, journal: Journal, memory: Memory, host_id: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        memory: Memory,
+        host_id: int,
+        clock: Callable[[], float],
+        compact_above_bytes: int = COMPACT_ABOVE_BYTES,
+    ) -> None:
         self.on_change: Callable[[], None] = lambda: None
         """Called after each change of what is remembered, with the lock held: only to ring a bell."""
         self._journal = journal
@@ -44,14 +51,17 @@ class Ledger:
         self._lock = threading.RLock()
         self._next_seq = memory.seq + 1
         self._confirmed: dict[int, str] = {}
-        self._compact_at_bytes = COMPACT_ABOVE_BYTES
+        self._compact_above_bytes = compact_above_bytes
+        self._compact_at_bytes = compact_above_bytes
 
     @classmethod
-    def open(cls, path: Path, host_id: int, clock: Callable[[], float]) -> Ledger:
+    def open(
+        cls, path: Path, host_id: int, clock: Callable[[], float], compact_above_bytes: int = COMPACT_ABOVE_BYTES
+    ) -> Ledger:
         """Replay the journal. A lost one leaves a ledger that is `lost` until it has been asked and rebuilt."""
         now = int(clock())
         journal, replay = Journal.open(path, host_id, now)
-        ledger = cls(journal, replayed(replay.entries), host_id, clock)
+        ledger = cls(journal, replayed(replay.entries), host_id, clock, compact_above_bytes)
         if replay.lost is not None:
             ledger._write({"lost": True})
         if ledger._memory.seq == 0:
@@ -196,7 +206,7 @@ class Ledger:
             self.on_change()
         if self._journal.size_bytes > self._compact_at_bytes:
             self._journal.rewrite(self._host_id, self._memory.entries())
-            self._compact_at_bytes = max(COMPACT_ABOVE_BYTES, 2 * self._journal.size_bytes)
+            self._compact_at_bytes = max(self._compact_above_bytes, 2 * self._journal.size_bytes)
 
 
 def _adopt(order: Order, containers: Collection[Container]) -> Record | None:

@@ -16,14 +16,13 @@ from typing import Any
 
 import jwt
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.bindings._rust import openssl
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from gpulease_host.files import write_durably
 
-SEAL_INFO = b"gpulease/secrets/v1"
+SEAL_INFO = b"gpulease/secrets/v1/"
 REQUEST_LIFE_S = 60
 
 
@@ -94,10 +93,9 @@ class MachineKey:
     def unseal(self, sealed: str, contract_id: int) -> bytes:
         """Open what was sealed to this machine for this contract. Raises MachineKeyError."""
         suite = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
-        aad = str(contract_id).encode()
+        info = SEAL_INFO + str(contract_id).encode()
         try:
-            # Suite.decrypt takes no associated data yet; the binding below is what it calls.
-            return openssl.hpke._decrypt_with_aad(suite, from_b64(sealed), self._sealing, SEAL_INFO, aad)
+            return suite.decrypt(from_b64(sealed), self._sealing, info=info)
         except (InvalidTag, ValueError):
             raise MachineKeyError("the secrets are not sealed to this machine and contract") from None
 

@@ -130,7 +130,8 @@ class Sender:
         self.log.say("event not sent", kind=kind, reason=reason, delay_s=round(delay_s, 3))
 
     def _until_next(self, now: float) -> float:
-        return max(0.0, max(self._retry_at, self._heartbeat_at) - now)
+        due = self._retry_at if self._retry_at > now else self._heartbeat_at
+        return max(0.0, due - now)
 
 
 def _essence(state: dict[str, Any]) -> dict[str, Any]:

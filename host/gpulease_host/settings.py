@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gpulease_host.accept import DEFAULT_FOLDER
-from gpulease_host.event_bus import credentials_path
 from gpulease_host.files import write_durably
 
 
@@ -74,6 +73,12 @@ class HostConfig:
 
     def save(self, path: Path) -> None:
         write_durably(path, json.dumps({"v": 1, **asdict(self)}, indent=2).encode() + b"\n", mode=0o600)
+
+
+def credentials_path(environment: Mapping[str, str]) -> Path:
+    """Where the SSM agent writes the host role's credentials."""
+    given = environment.get("AWS_SHARED_CREDENTIALS_FILE")
+    return Path(given) if given else Path("~/.aws/credentials").expanduser()
 
 
 def _number(environment: Mapping[str, str], name: str, default: float) -> float:

@@ -1,20 +1,20 @@
-"""The daemon's socket: one JSON line in, one JSON line out, for root of this machine only."""
+"""The daemon's socket, for root of this machine only: one line in, and out comes `ok` or `no` with one line."""
 
 from __future__ import annotations
 
-import json
 import os
 import socketserver
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-SOCKET_NAME = "daemon.sock"
+from gpulease_host.accept import SOCKET_NAME
+
 MOST_BYTES = 4 << 20
 TIMEOUT_S = 10
 
-Answer = Callable[[Any], dict[str, Any]]
+Answer = Callable[[str], tuple[Literal["ok", "no"], str]]
 
 
 class SocketServer:
@@ -54,14 +54,8 @@ class _Handler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         assert isinstance(self.server, _Server)
         try:
-            request = json.loads(self.rfile.readline(MOST_BYTES))
-        except ValueError:
-            answer: dict[str, Any] = {"error": "the request is not JSON"}
-        except OSError:
-            return
-        else:
-            answer = self.server.answer(request)
-        try:
-            self.wfile.write(json.dumps(answer).encode() + b"\n")
+            request = self.rfile.readline(MOST_BYTES).decode("ascii", "replace").rstrip("\n")
+            verdict, answer = self.server.answer(request)
+            self.wfile.write(f"{verdict} {answer}\n".encode())
         except OSError:
             return

@@ -42,7 +42,7 @@ class ServiceFunction(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.entry = entry
-        self.dead_letters = DeadLetterQueue(self, "DeadLetters") if entry.asynchronous else None
+        self.dead_letters = DeadLetterQueue(self, "DeadLetters", stage=stage) if entry.asynchronous else None
         self.logs = log_group(self, "Logs", stage=stage)
         self.role = self._role(targets)
         self.function = lambda_.Function(

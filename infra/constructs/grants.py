@@ -45,6 +45,4 @@ def statement(grant: Grant, targets: Targets) -> iam.PolicyStatement:
 
 
 def write_logs(log_group_arn: str) -> iam.PolicyStatement:
-    return iam.PolicyStatement(
-        actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[log_group_arn]
-    )
+    return iam.PolicyStatement(actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[log_group_arn])

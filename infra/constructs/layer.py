@@ -8,11 +8,11 @@ from constructs import Construct
 
 from infra.config import Stage
 from infra.layer import LayerMissingError, built_fingerprint, fingerprint
-from infra.paths import LAYER, LAYER_PLACEHOLDER
+from infra.paths import LAYER_PLACEHOLDER
 
 
 class DependencyLayer(lambda_.LayerVersion):
-    def __init__(self, scope: Construct, construct_id: str, *, stage: Stage, built: Path = LAYER) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, stage: Stage, built: Path) -> None:
         super().__init__(
             scope,
             construct_id,

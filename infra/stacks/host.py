@@ -10,7 +10,7 @@ from infra.constructs.host_access import HostCommand, HostRole
 class HostStack(Stack):
     def __init__(self, scope: Construct, construct_id: str) -> None:
         super().__init__(scope, construct_id)
-        # A bus has no name of its own unless it is given one; it holds nothing, so it may be replaced by its name.
+        # A bus must have a name; the CDK makes one from this stack's, so that stages never share a bus.
         self.bus = events.EventBus(self, "Bus")
         self.role = HostRole(self, "Role", bus=self.bus)
         self.command = HostCommand(self, "Command")

@@ -1,5 +1,7 @@
 """The service: functions, the state machine, the API, the queues and rules between them."""
 
+from pathlib import Path
+
 from aws_cdk import CfnOutput, Duration, Stack
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as event_targets
@@ -29,13 +31,13 @@ NOT_CODE = ["**/__pycache__", "**/*.pyc", "**/.*_cache", "requirements.txt"]
 
 class ServiceStack(Stack):
     def __init__(
-        self, scope: Construct, construct_id: str, *, stage: Stage, data: DataStack, host: HostStack
+        self, scope: Construct, construct_id: str, *, stage: Stage, layer: Path, data: DataStack, host: HostStack
     ) -> None:
         super().__init__(scope, construct_id)
         self._stage = stage
         self._artifact = Artifact(
             code=lambda_.Code.from_asset(str(FUNCTIONS), exclude=NOT_CODE),
-            layer=DependencyLayer(self, "Libraries", stage=stage),
+            layer=DependencyLayer(self, "Libraries", stage=stage, built=layer),
         )
         self._queues = self._make_queues()
         self._wiring = Wiring(self, stage=stage, data=data, host=host, queues=self._queues)
@@ -54,10 +56,13 @@ class ServiceStack(Stack):
         heartbeat_s = ENTRY_POINTS["on_heartbeat"].timeout_s
         day, hour = Duration.days(1), Duration.hours(1)
         return {
-            On.URGENT_QUEUE: WorkQueue(self, "Urgent", reader_timeout_s=dispatch_s, kept=day),
-            On.NORMAL_QUEUE: WorkQueue(self, "Normal", reader_timeout_s=dispatch_s, kept=day),
-            On.HEARTBEAT_QUEUE: WorkQueue(self, "Heartbeats", reader_timeout_s=heartbeat_s, kept=hour),
+            On.URGENT_QUEUE: self._queue("Urgent", dispatch_s, day),
+            On.NORMAL_QUEUE: self._queue("Normal", dispatch_s, day),
+            On.HEARTBEAT_QUEUE: self._queue("Heartbeats", heartbeat_s, hour),
         }
+
+    def _queue(self, name: str, reader_timeout_s: int, kept: Duration) -> WorkQueue:
+        return WorkQueue(self, name, stage=self._stage, reader_timeout_s=reader_timeout_s, kept=kept)
 
     def _make_machine(self) -> ContractMachine:
         """Needs the step function alone, so that all others may know the machine."""

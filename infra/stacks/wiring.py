@@ -41,7 +41,9 @@ class Wiring:
         document = stack.format_arn(service="ssm", resource="document", resource_name=host.command.ref)
         self.targets = {
             On.TABLE: Target((data.rentals.table_arn,)),
-            On.TABLE_INDEXES: Target((f"{data.rentals.table_arn}/index/*",)),
+            On.BY_ACCOUNT: Target((f"{data.rentals.table_arn}/index/GSI1",)),
+            On.BY_OWNER: Target((f"{data.rentals.table_arn}/index/GSI2",)),
+            On.BY_DEADLINE: Target((f"{data.rentals.table_arn}/index/GSI3",)),
             On.LIVENESS: Target((data.liveness.table_arn,)),
             **{name: Target((made.queue.queue_arn,)) for name, made in queues.items()},
             On.DOCUMENT: Target((document,)),

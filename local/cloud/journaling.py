@@ -76,24 +76,21 @@ class JournalingDynamoDb:
     async def _write(self, keys_of: KeysOf, scope: Any, request: Request, send: Send) -> None:
         assert self._journal is not None, "writes wait for the replay"
         answer = Recorder()
-        position: Position | None = None
-        async with self._write_lock:
-            await self._app(scope, replayed(request), answer)
-            if answer.status < 400:
-                position = self._record(self._journal, keys_of, request)
+        try:
+            async with self._write_lock:
+                await self._app(scope, replayed(request), answer)
+                position = self._record(self._journal, keys_of, request) if answer.status < 400 else None
                 await self._journal.compact_if_grown()
-        if position is not None:
-            await self._journal.sync(position)
+            if position is not None:
+                await self._journal.sync(position)
+        except OSError as error:
+            self._on_broken(error)
+            raise
         await answer.release(send)
 
     def _record(self, journal: Journal, keys_of: KeysOf, request: Request) -> Position:
         touched = keys_of(json.loads(request.body), self._tables)
-        effects = [Effect(table, key, self._tables.read_item(table, key)) for table, key in touched]
-        try:
-            return journal.append(effects)
-        except OSError as error:
-            self._on_broken(error)
-            raise
+        return journal.append(Effect(table, key, self._tables.read_item(table, key)) for table, key in touched)
 
 
 KeysOf = Callable[[Mapping[str, Any], Tables], Iterator[tuple[str, Key]]]

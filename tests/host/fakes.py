@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from cryptography.hazmat.bindings._rust import openssl
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
@@ -177,4 +176,4 @@ def seal(key: MachineKey, contract_id: int, plaintext: bytes) -> str:
     suite = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
     public = X25519PublicKey.from_public_bytes(key.sealing_public)
     aad = str(contract_id).encode()
-    return to_b64(openssl.hpke._encrypt_with_aad(suite, plaintext, public, SEAL_INFO, aad))
+    return to_b64(suite.encrypt(plaintext, public, info=SEAL_INFO + aad))

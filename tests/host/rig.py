@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from gpulease_host.daemon import Daemon, Parts
 from gpulease_host.engine import Order
 from gpulease_host.log import Log
-from gpulease_host.machine_key import MachineKey
+from gpulease_host.machine_key import MachineKey, to_b64
 from gpulease_host.records import Record
 from gpulease_host.settings import Settings
 from gpulease_host.wire import order_to_wire
@@ -72,7 +72,9 @@ class Rig:
         """As `accept` hands it over."""
         late = int(self.clock()) + 120 if not_after is None else not_after
         body = {"v": 1, "host_id": HOST_ID, "not_after": late, "orders": [order_to_wire(each) for each in orders]}
-        return self.daemon.intake.answer({"op": "accept", "command": body})
+        verdict, answer = self.daemon.intake.answer(f"accept {to_b64(json.dumps(body).encode())}")
+        taken: dict[str, Any] = json.loads(answer) if verdict == "ok" else {"error": answer}
+        return taken
 
     def drain(self) -> None:
         """Work on all that is due now."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import boto3
 import pytest
 from botocore.stub import Stubber
 
-from gpulease_host.event_bus import EventBus, credentials_path
+from gpulease_host.event_bus import EventBus
 from gpulease_host.sender import SendError
+from gpulease_host.settings import credentials_path
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
@@ -35,8 +36,7 @@ class Clients:
 
     def open(self) -> EventBridgeClient:
         self.made.append(self.prepared.pop(0))
-        client: EventBridgeClient = self.made[-1].client
-        return client
+        return cast("EventBridgeClient", self.made[-1].client)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpulease_host import ledger as ledgers
 from gpulease_host.journal import Journal
 from gpulease_host.ledger import SEQ_BLOCK, Ledger
 from gpulease_host.records import Fence
@@ -80,9 +79,8 @@ def test_a_swap_on_an_outdated_record_does_nothing(folder: Path) -> None:
     assert ledger.record(11) == replace(record, reason="first")
 
 
-def test_compaction_forgets_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledgers, "COMPACT_ABOVE_BYTES", 4096)
-    ledger = open_ledger(folder)
+def test_compaction_forgets_nothing(folder: Path) -> None:
+    ledger = Ledger.open(folder / "journal", HOST_ID, FakeClock(), compact_above_bytes=4096)
     ledger.next_seq()
     for generation in range(1, 60):
         ledger.admit([order(generation=generation, token=generation)], GPUS, NOW + 60, "run-1")

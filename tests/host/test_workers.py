@@ -48,39 +48,45 @@ def test_who_waited_longest_comes_first() -> None:
     assert [queue.take_ready(), queue.take_ready()] == [3, 1]
 
 
+class Crowd:
+    """Workers meet at a barrier in their first round; two in one instance are a clash."""
+
+    def __init__(self) -> None:
+        self.meeting = threading.Barrier(WORKERS)
+        self.met = threading.Event()
+        self.finished = threading.Event()
+        self.clashes: list[int] = []
+        self._busy: set[int] = set()
+        self._rounds = 0
+        self._lock = threading.Lock()
+
+    def settle(self, instance_id: int) -> None:
+        with self._lock:
+            if instance_id in self._busy:
+                self.clashes.append(instance_id)
+            self._busy.add(instance_id)
+        if not self.met.is_set():
+            self.meeting.wait(PATIENCE_S)
+            self.met.set()
+        with self._lock:
+            self._busy.discard(instance_id)
+            self._rounds += 1
+            if self._rounds == 2 * WORKERS:
+                self.finished.set()
+
+
 def test_different_instances_are_worked_on_at_once_and_one_serially() -> None:
-    queue = InstanceQueue(threading.TIMEOUT_MAX.__class__)
-    meeting = threading.Barrier(WORKERS)
-    busy: set[int] = set()
-    clashes: list[int] = []
-    finished = threading.Event()
-    left = [WORKERS * 2]
-    lock = threading.Lock()
-
-    def settle(instance_id: int) -> None:
-        with lock:
-            if instance_id in busy:
-                clashes.append(instance_id)
-            busy.add(instance_id)
-        if left[0] > WORKERS:
-            meeting.wait(PATIENCE_S)
-        with lock:
-            busy.discard(instance_id)
-            left[0] -= 1
-            if left[0] == 0:
-                finished.set()
-
-    workers = Workers(queue, settle, Log(io.StringIO(), FakeClock()))
+    queue, crowd = InstanceQueue(FakeClock()), Crowd()
+    workers = Workers(queue, crowd.settle, Log(io.StringIO(), FakeClock()))
     for instance_id in range(WORKERS):
         queue.add(instance_id)
     workers.start()
-    meeting_done = finished.wait(0.2)
+    assert crowd.met.wait(PATIENCE_S)
     for instance_id in range(WORKERS):
         queue.add(instance_id)
-    assert finished.wait(PATIENCE_S)
+    assert crowd.finished.wait(PATIENCE_S)
     workers.stop()
-    assert not meeting_done
-    assert clashes == []
+    assert crowd.clashes == []
 
 
 def test_a_fault_in_one_is_logged_without_its_text_and_the_others_go_on() -> None:

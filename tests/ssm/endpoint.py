@@ -149,12 +149,12 @@ class AgentProcess:
         register = ["--register", activation["ActivationCode"], activation["ActivationId"]] if activation else []
         command = [sys.executable, "-m", "local.agent", "--endpoint", self.endpoint.url, "--region", REGION]
         command += ["--state-dir", str(self.folder), "--credentials-file", str(self.folder / "credentials")]
+        polls = self.endpoint.targets.count("GetMessages")
         self.process = subprocess.Popen(
             [*command, "--path", AGENT_PATH, *register], stdout=subprocess.PIPE, stderr=self._log()
         )
         assert self.process.stdout is not None
         self.instance_id = json.loads(self.process.stdout.readline())["instance_id"]
-        polls = self.endpoint.targets.count("GetMessages")
         wait_until(lambda: self.endpoint.targets.count("GetMessages") > polls)
 
     def kill(self) -> None:

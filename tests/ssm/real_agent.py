@@ -21,10 +21,10 @@ class RealAgentProcess(AgentProcess):
         if not self.instance_id:
             self._configure()
             self._register()
+        polls = self.endpoint.targets.count("GetMessages")
         self.process = subprocess.Popen(
             [self._binary()], env=self._environment(), stderr=self._log(), stdout=self._log()
         )
-        polls = self.endpoint.targets.count("GetMessages")
         wait_until(lambda: self.endpoint.targets.count("GetMessages") > polls, 60)
 
     def _configure(self) -> None:

@@ -13,8 +13,6 @@ from rental.domain.ids import ContractId, HostId, InstanceId
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-BATCH = 10
-
 _log = logging.getLogger(__name__)
 
 
@@ -27,22 +25,12 @@ class QueueBells:
         self._normal_url = normal_url
 
     def ring(self, bells: Sequence[Bell]) -> None:
-        self._send(self._urgent_url, [bell for bell in bells if bell.urgent])
-        self._send(self._normal_url, [bell for bell in bells if not bell.urgent])
-
-    def _send(self, url: str, bells: Sequence[Bell]) -> None:
-        for start in range(0, len(bells), BATCH):
-            entries: Any = [
-                {"Id": str(place), "MessageBody": json.dumps(dump_bell(bell))}
-                for place, bell in enumerate(bells[start : start + BATCH])
-            ]
+        for bell in bells:
+            url = self._urgent_url if bell.urgent else self._normal_url
             try:
-                answer = self._client.send_message_batch(QueueUrl=url, Entries=entries)
+                self._client.send_message(QueueUrl=url, MessageBody=json.dumps(dump_bell(bell)))
             except (ClientError, BotoCoreError) as error:
-                _log.error("bells not rung", extra={"bells": len(entries), "why": str(error)})
-                continue
-            if answer.get("Failed"):
-                _log.error("bells not rung", extra={"bells": len(answer["Failed"])})
+                _log.error("bell not rung", extra={"instance_id": bell.instance_id, "why": str(error)})
 
 
 def dump_bell(bell: Bell) -> dict[str, Any]:

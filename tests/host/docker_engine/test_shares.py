@@ -109,7 +109,7 @@ def test_of_two_under_memory_pressure_many_small_processes_die_too(bench: Bench)
 
 
 def test_one_that_fills_memory_at_once_dies_and_only_it_is_said_to_have_run_out(bench: Bench) -> None:
-    innocent = _holder(bench, baseline_mib=200, script=_hold(180))
+    innocent = _holder(bench, baseline_mib=300, script=_hold(250))
     offender = bench.order(replace(SMALL, memory_baseline_bytes=20 * MIB))
     bench.start(offender, "tail", "/dev/zero")
     died = bench.exited(offender)

@@ -1,0 +1,87 @@
+"""What cdk-nag's AwsSolutions pack finds here and we answer for: each finding with the reason it stands.
+
+Applied by the tests and by whoever reviews a deployment, not at each synthesis. A finding without a reason fails the
+tests. The reasons for `*` come from the grants themselves.
+"""
+
+from collections.abc import Iterable
+
+import aws_cdk as cdk
+from cdk_nag import AwsSolutionsChecks, NagPackSuppression, NagSuppressions, RegexAppliesTo
+
+from infra.constructs.api import RentalApi
+from infra.constructs.function import ServiceFunction
+from infra.constructs.grants import TRACING
+from infra.entrypoints import EntryPoint, On
+from infra.routes import FALLBACK, ROUTES
+from infra.stacks.host import HostStack
+from infra.stacks.service import ServiceStack
+
+ANY = "Resource::*"
+RUNTIME = "3.13 is the runtime the layer's wheels are built for; it is supported, and raised together with them"
+PATTERNS = {
+    On.EXECUTIONS: (
+        "/^Resource::arn:.*:execution:.*:\\*$/",
+        "every contract's run is an execution of its own, and of this one machine",
+    ),
+    On.OUR_NODES: (
+        "/^Resource::arn:.*:managed-instance/\\*$/",
+        "hosts join and leave; a condition on the stage's tag bounds which of them are meant",
+    ),
+    On.ANY_NODE: (
+        "/^Resource::arn:.*:managed-instance/\\*$/",
+        "a node has no id before the activation that tags it",
+    ),
+}
+
+
+def review(app: cdk.App) -> None:
+    """Let the checks run when the application is synthesized, with our answers in place."""
+    for stack in app.node.children:
+        if isinstance(stack, ServiceStack):
+            _answer_for_functions(stack)
+            _answer_for_routes(stack)
+            _answer_for_machine(stack)
+        if isinstance(stack, HostStack):
+            _answer(stack.role, [_wildcard(ANY, "the agent's calls name no resource; each acts on the calling node")])
+    cdk.Aspects.of(app).add(AwsSolutionsChecks())
+
+
+def _answer_for_functions(stack: ServiceStack) -> None:
+    for child in stack.node.children:
+        if isinstance(child, ServiceFunction):
+            _answer(child.role, list(_wildcards(child.entry)))
+            _answer(child.function, [NagPackSuppression(id="AwsSolutions-L1", reason=RUNTIME)])
+            if child.dead_letters is not None:
+                final = "it is itself where undeliverable events end, by the rule's target and the function's failures"
+                _answer(child.dead_letters, [NagPackSuppression(id="AwsSolutions-SQS3", reason=final)])
+
+
+def _wildcards(entry: EntryPoint) -> Iterable[NagPackSuppression]:
+    reasons = [grant.reason for grant in (*entry.grants, TRACING) if grant.on is On.EVERYTHING]
+    yield _wildcard(ANY, "; ".join(reasons))
+    for on in dict.fromkeys(grant.on for grant in entry.grants if grant.on in PATTERNS):
+        pattern, reason = PATTERNS[on]
+        yield NagPackSuppression(id="AwsSolutions-IAM5", reason=reason, applies_to=[RegexAppliesTo(regex=pattern)])
+
+
+def _answer_for_routes(stack: ServiceStack) -> None:
+    open_to_all = "health, description and 404 say nothing that needs a key; hosts sign requests with their machine key"
+    api = next(child for child in stack.node.children if isinstance(child, RentalApi))
+    for route in (*ROUTES, FALLBACK):
+        if not route.authorized:
+            child = api.node.find_child(f"{route.method} {route.path}".replace("/", "--"))
+            _answer(child, [NagPackSuppression(id="AwsSolutions-APIG4", reason=open_to_all)])
+
+
+def _answer_for_machine(stack: ServiceStack) -> None:
+    reason = "X-Ray and the delivery of Step Functions' logs define no resources to name"
+    _answer(stack.node.find_child("ContractRole"), [_wildcard(ANY, reason)])
+
+
+def _wildcard(resource: str, reason: str) -> NagPackSuppression:
+    return NagPackSuppression(id="AwsSolutions-IAM5", reason=reason, applies_to=[resource])
+
+
+def _answer(construct: object, suppressions: list[NagPackSuppression]) -> None:
+    NagSuppressions.add_resource_suppressions(construct, suppressions, apply_to_children=True)

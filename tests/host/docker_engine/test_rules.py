@@ -1,0 +1,190 @@
+"""The engine's decisions that need no machine: names and ranges, network rules, what Docker is asked, what it said."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpulease_host.docker_engine import container_state, firewall, oom_records
+from gpulease_host.docker_engine.container_config import Surroundings, container_config
+from gpulease_host.docker_engine.docker_api import DockerApi
+from gpulease_host.docker_engine.event_stream import instance_changes
+from gpulease_host.docker_engine.machine import weighs_io
+from gpulease_host.docker_engine.networks import NetworkPoolError, lowest_free, network_name, routed_networks
+from gpulease_host.engine import EngineUnavailableError, Secrets
+from tests.host.orders import order, uuid_of
+
+POOL = ipaddress.IPv4Network("10.213.0.0/16")
+
+
+def networks(*texts: str) -> list[ipaddress.IPv4Network]:
+    return [ipaddress.IPv4Network(text) for text in texts]
+
+
+def test_the_longest_id_makes_a_name_linux_takes() -> None:
+    assert network_name(2**53 - 1) == "gl-2gosa7pa2gv"
+    assert len(network_name(2**53 - 1)) <= 15
+    assert network_name(36) == "gl-10"
+
+
+def test_the_lowest_free_range_is_taken_also_between_others() -> None:
+    assert str(lowest_free(POOL, [])) == "10.213.0.0/28"
+    assert str(lowest_free(POOL, networks("10.213.0.0/28", "10.213.0.32/28"))) == "10.213.0.16/28"
+    assert str(lowest_free(POOL, networks("10.213.0.0/24", "172.17.0.0/16"))) == "10.213.1.0/28"
+
+
+def test_a_route_over_the_whole_pool_does_not_take_it_and_one_of_it_does() -> None:
+    assert str(lowest_free(POOL, networks("10.0.0.0/8"))) == "10.213.0.0/28"
+    with pytest.raises(NetworkPoolError):
+        lowest_free(POOL, networks("10.213.0.0/16"))
+
+
+def test_routes_are_read_as_the_kernel_writes_them(tmp_path: Path) -> None:
+    table = tmp_path / "route"
+    header = "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n"
+    rows = "eth0 00000000 010200C0 0003 0 0 0 00000000 0 0 0\ngl-1 0000D50A 00000000 0001 0 0 0 F0FFFFFF 0 0 0\n"
+    table.write_text(header + rows)
+    assert [str(route) for route in routed_networks(table)] == ["10.213.0.0/28"]
+
+
+def test_dns_is_the_exception_to_what_is_closed() -> None:
+    text = firewall.chains(firewall.V4, ["10.0.0.2"])
+    lines = text.splitlines()
+    dns = "-A GPULEASE-FORWARD -d 10.0.0.2 -p udp --dport 53 -j RETURN"
+    assert lines.index(dns) < lines.index("-A GPULEASE-FORWARD -d 10.0.0.0/8 -j DROP")
+    assert lines[-2] != "COMMIT"
+    assert [line for line in lines if line.startswith("-A GPULEASE-INPUT")][-1] == "-A GPULEASE-INPUT -j DROP"
+
+
+def test_resolvers_on_loopback_are_dockers_own_affair(tmp_path: Path) -> None:
+    file = tmp_path / "resolv.conf"
+    file.write_text("# nameserver 1.1.1.1\nnameserver 127.0.0.53\nnameserver 10.0.0.2\nnameserver fe80::1%eth0\n")
+    assert firewall.nameservers([file, tmp_path / "none"]) == ["10.0.0.2", "fe80::1"]
+
+
+def test_without_the_rules_nothing_goes_on(tmp_path: Path) -> None:
+    def refuse(command: Sequence[str], text: str) -> tuple[int, str]:
+        return 1, f"no {command[0]} {len(text)}"
+
+    with pytest.raises(firewall.FirewallError, match="iptables-restore"):
+        firewall.Firewall(refuse, [], tmp_path / "lock").ensure()
+
+
+def config_of(**changes: Any) -> dict[str, Any]:
+    surroundings = {
+        "host_id": 7,
+        "network": "gl-1",
+        "cgroup_parent": "/gpulease",
+        "cpu_shares": 256,
+        "gpus_by_request": True,
+        "size_option": {"size": "1"},
+    }
+    secrets = Secrets(env={"A": "b", "LD_PRELOAD": "x"}, args=["sleep", "1"])
+    return container_config(order(gpus=(0, 2)), secrets, Surroundings(**{**surroundings, **changes}))
+
+
+def test_gpus_are_requested_where_the_hook_is_and_only_named_where_it_is_not() -> None:
+    uuids = [uuid_of(0), uuid_of(2)]
+    assert config_of()["HostConfig"]["DeviceRequests"][0]["DeviceIDs"] == uuids
+    assert config_of(gpus_by_request=False)["HostConfig"]["DeviceRequests"] is None
+    for by_request in (True, False):
+        assert config_of(gpus_by_request=by_request)["Env"] == ["A=b", f"NVIDIA_VISIBLE_DEVICES={','.join(uuids)}"]
+
+
+def test_memory_has_no_swap_and_cpu_no_cap() -> None:
+    asked = config_of()["HostConfig"]
+    assert asked["Memory"] == asked["MemorySwap"]
+    assert not {"CpuQuota", "NanoCpus", "CpusetCpus", "Privileged"} & asked.keys()
+
+
+def inspected(status: str, code: int, *, flagged: bool) -> dict[str, Any]:
+    names = ("contract", "instance", "generation", "token")
+    labels = {f"gpulease.{name}": "1" for name in names} | {"gpulease.gpus": "0,3"}
+    state = {
+        "Status": status,
+        "ExitCode": code,
+        "OOMKilled": flagged,
+        "StartedAt": "2026-11-23T13:04:05.123456789Z",
+        "Error": "",
+    }
+    return {"Id": "abc", "Config": {"Labels": labels}, "State": state}
+
+
+@pytest.mark.parametrize(
+    ("code", "flagged", "kernel", "oom"),
+    [
+        (137, True, True, True),
+        (137, True, False, False),
+        (137, True, None, True),
+        (1, False, True, True),
+        (0, True, True, False),
+    ],
+)
+def test_who_ran_out_of_memory_is_the_kernels_word_before_dockers(
+    code: int, flagged: bool, kernel: bool | None, oom: bool
+) -> None:
+    container = container_state.container_of(inspected("exited", code, flagged=flagged), lambda _id, _since: kernel)
+    assert container.oom_killed is oom
+    assert (container.exit_code, container.gpus, container.started_at) == (code, (0, 3), 1795439045)
+
+
+def test_a_container_that_never_ran_has_neither_start_nor_exit() -> None:
+    found = inspected("created", 127, flagged=False)
+    found["State"] |= {"StartedAt": "0001-01-01T00:00:00Z", "Error": "no such program"}
+    container = container_state.container_of(found, lambda _id, _since: None)
+    assert (container.status, container.started_at, container.exit_code) == ("created", None, None)
+    assert container.error == "no such program"
+
+
+def test_the_kernels_log_names_victims_and_says_when(tmp_path: Path) -> None:
+    log = tmp_path / "kmsg"
+    now_us = int(time.clock_gettime(time.CLOCK_MONOTONIC) * 1e6)
+    log.write_text(
+        f"6,900,{now_us},-;oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/t,task_memcg=/t/abc,task=dd,pid=9\n"
+    )
+    assert oom_records.was_killed("t/abc", time.time() - 5, log)
+    assert not oom_records.was_killed("t/other", time.time() - 5, log)
+    assert not oom_records.was_killed("t/abc", time.time() + 60, log), "an earlier life of the same container"
+    assert oom_records.was_killed("t/abc", 0, tmp_path / "none") is None
+
+
+class RestartingDocker(DockerApi):
+    """Answers, breaks, is away, and answers again."""
+
+    def __init__(self) -> None:
+        self._calls = 0
+
+    def list_containers(self, label: str, *, all_states: bool = True) -> list[dict[str, Any]]:
+        self._calls += 1
+        if self._calls == 2:
+            raise EngineUnavailableError("away")
+        return [{"Labels": {"gpulease.instance": str(self._calls)}}]
+
+    def container_events(self, label: str, since: int) -> Iterator[dict[str, Any]]:
+        attributes = {"gpulease.instance": "50"}
+        yield {"Action": "exec_start: sh", "Actor": {"Attributes": attributes}}
+        yield {"Action": "die", "Actor": {"Attributes": attributes}}
+        raise EngineUnavailableError("closed")
+
+
+def test_events_go_on_after_docker_was_away_and_then_name_everyone() -> None:
+    pauses: list[float] = []
+    assert list(islice(instance_changes(RestartingDocker(), 7, pauses.append), 4)) == [1, 50, 3, 50]
+    assert len(pauses) == 2
+
+
+def test_io_weights_hold_only_under_a_scheduler_that_weighs(tmp_path: Path) -> None:
+    device = tmp_path.stat().st_dev
+    queue = tmp_path / f"{device >> 8 & 0xFFF}:{device & 0xFF}" / "queue"
+    assert not weighs_io(tmp_path, tmp_path)
+    queue.mkdir(parents=True)
+    (queue / "scheduler").write_text("none [mq-deadline] bfq\n")
+    assert not weighs_io(tmp_path, tmp_path)
+    (queue / "scheduler").write_text("none mq-deadline [bfq]\n")
+    assert weighs_io(tmp_path, tmp_path)

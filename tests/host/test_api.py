@@ -1,0 +1,137 @@
+"""Asking the API: signed, bound to the body, and clear about no and not yet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gpulease_host.api import Api, ApiRefusedError, ApiUnreachableError, MachineAuth
+from gpulease_host.machine_key import MachineKey
+from gpulease_host.register import register
+from gpulease_host.settings import HostConfig, Settings, SettingsError
+from gpulease_host.wire import order_to_wire
+from tests.host.fakes import FakeClock, FakeEngine
+from tests.host.http_api import HttpApi, error, serving
+from tests.host.orders import HOST_ID, order
+from tests.host.test_wire import check
+
+KEY = MachineKey.generate()
+FETCH, MANIFEST, REGISTER = "/v1/host/fetch", "/v1/host/manifest", "/v1/host/register"
+
+
+@pytest.fixture
+def http() -> Iterator[HttpApi]:
+    with serving(HttpApi(KEY)) as served:
+        yield served
+
+
+@pytest.fixture
+def api(http: HttpApi) -> Api:
+    return Api(http.url, MachineAuth(KEY, HOST_ID, time.time))
+
+
+def test_a_fetch_is_signed_and_as_its_schema_says(http: HttpApi, api: Api) -> None:
+    http.orders[11] = order()
+    assert api.fetch(order()) == {"v": 1, "key_id": KEY.key_id, "sealed": None}
+    check("fetch", {"request": http.seen[0][1]})
+
+
+def test_the_manifest_is_signed_and_as_its_schema_says(http: HttpApi, api: Api) -> None:
+    http.orders[11] = order()
+    assert api.manifest()["orders"] == [order_to_wire(order())]
+    check("manifest", {"request": http.seen[0][1]})
+
+
+def test_another_machines_key_is_refused(http: HttpApi) -> None:
+    other = Api(http.url, MachineAuth(MachineKey.generate(), HOST_ID, time.time))
+    with pytest.raises(ApiRefusedError) as caught:
+        other.fetch(order())
+    assert caught.value.status == 401
+
+
+def test_a_netrc_does_not_take_the_place_of_the_signature(
+    http: HttpApi, api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login a password b\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert api.manifest()["orders"] == []
+
+
+def test_a_409_is_a_no(http: HttpApi, api: Api) -> None:
+    with pytest.raises(ApiRefusedError, match="not_current"):
+        api.fetch(order())
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503])
+def test_a_busy_api_is_not_a_no(http: HttpApi, api: Api, status: int) -> None:
+    http.replies[FETCH] = [(status, error("busy"))]
+    with pytest.raises(ApiUnreachableError):
+        api.fetch(order())
+
+
+@pytest.mark.parametrize("reply", [(200, b"<html>"), (302, b"")])
+def test_what_is_no_answer_is_not_a_no(http: HttpApi, api: Api, reply: tuple[int, bytes]) -> None:
+    http.replies[FETCH] = [reply]
+    with pytest.raises(ApiUnreachableError):
+        api.fetch(order())
+
+
+def test_no_api_is_not_a_no() -> None:
+    with pytest.raises(ApiUnreachableError):
+        Api("http://127.0.0.1:9", MachineAuth(KEY, HOST_ID, time.time)).fetch(order())
+
+
+def make_settings(folder: Path) -> Settings:
+    return Settings(folder, 60, 10, folder / "credentials")
+
+
+def register_here(http: HttpApi, folder: Path, host_id: int = HOST_ID) -> HostConfig:
+    """Register `folder`; the API answers for whatever key it is sent, as it does on a repetition."""
+    settings = make_settings(folder)
+    if not settings.key_path.exists():
+        settings.folder.mkdir(exist_ok=True)
+        MachineKey.generate().save(settings.key_path)
+    key_id = MachineKey.load(settings.key_path).key_id
+    answer = {"v": 1, "host_id": host_id, "key_id": key_id, "event_bus_name": "bus", "region": "us-east-1"}
+    http.replies[REGISTER] = [(200, answer)]
+    engine = FakeEngine(FakeClock())
+    return register(settings, http.url, "once", 4, engine, lambda url: Api(url, auth=None))
+
+
+def test_registering_writes_what_the_daemon_needs(http: HttpApi, tmp_path: Path) -> None:
+    config = register_here(http, tmp_path / "host")
+    settings = make_settings(tmp_path / "host")
+    assert HostConfig.load(settings.config_path) == config
+    assert (config.host_id, config.simulate_gpus, config.api_url) == (HOST_ID, 4, http.url)
+    assert settings.journal_path.exists()
+    check("register", {"request": http.seen[0][1]})
+
+
+def test_registering_again_keeps_key_and_journal(http: HttpApi, tmp_path: Path) -> None:
+    register_here(http, tmp_path)
+    settings = make_settings(tmp_path)
+    key = settings.key_path.read_bytes()
+    settings.journal_path.unlink()
+    register_here(http, tmp_path)
+    assert settings.key_path.read_bytes() == key
+    assert not settings.journal_path.exists(), "a lost journal must stay a lost one"
+
+
+def test_a_folder_of_another_host_is_not_taken_over(http: HttpApi, tmp_path: Path) -> None:
+    register_here(http, tmp_path)
+    with pytest.raises(SettingsError, match="another host"):
+        register_here(http, tmp_path, HOST_ID + 1)
+
+
+def test_a_missing_registration_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="gpulease-host register"):
+        HostConfig.load(tmp_path / "config.json")
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "soon", "1e9"])
+def test_a_setting_that_is_no_number_of_seconds_is_named(value: str) -> None:
+    with pytest.raises(SettingsError, match="GPULEASE_HEARTBEAT_S"):
+        Settings.from_environment({"GPULEASE_HEARTBEAT_S": value})
