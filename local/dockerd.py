@@ -1,8 +1,7 @@
 """The Docker Engine of the local cloud: a running one is used as it is, else one of ours is started.
 
 Ours keeps its data on a btrfs file (so disk sizes are enforced), keeps containers running when it restarts, and
-knows simulated GPUs through a double of NVIDIA's hook, unless NVIDIA's own toolkit is there. The directories in
-`Dockerd.run_dir` are short on purpose: they hold sockets, whose paths are limited to 107 bytes.
+knows simulated GPUs through a double of NVIDIA's hook, unless NVIDIA's own toolkit is there.
 
     python -m local.dockerd start|stop|status [--state DIR]
 """
@@ -10,7 +9,6 @@ knows simulated GPUs through a double of NVIDIA's hook, unless NVIDIA's own tool
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import shutil
 import signal
@@ -27,9 +25,9 @@ import docker.errors
 import requests
 
 from local import dockerd_disk, dockerd_packages
+from local.dockerd_files import DEFAULT_SOCKET, Dockerd, living_pid
 
 DEFAULT_STATE = Path(".local/docker")
-DEFAULT_SOCKET = Path("/var/run/docker.sock")
 HOOK_PROGRAM = "nvidia-container-runtime-hook"
 # The label by which a GPU host learns where to declare its simulated GPUs to the hook double.
 SIMULATED_GPUS_LABEL = "gpulease.simulated-gpus"
@@ -52,51 +50,6 @@ class Docker:
     note: str
 
 
-@dataclass(frozen=True)
-class Dockerd:
-    """The files of one dockerd of ours; everything follows from its state directory."""
-
-    state_dir: Path
-    socket: Path | None = None
-
-    @property
-    def data_image(self) -> Path:
-        return self.state_dir / "data.btrfs"
-
-    @property
-    def data_root(self) -> Path:
-        return self.state_dir / "data"
-
-    @property
-    def log(self) -> Path:
-        return self.state_dir / "dockerd.log"
-
-    @property
-    def programs(self) -> Path:
-        return self.state_dir / "bin"
-
-    @property
-    def run_dir(self) -> Path:
-        return Path("/run") / f"gpulease-docker-{hashlib.sha256(str(self.state_dir).encode()).hexdigest()[:8]}"
-
-    @property
-    def pid_file(self) -> Path:
-        return self.run_dir / "dockerd.pid"
-
-    @property
-    def socket_file(self) -> Path:
-        return self.run_dir / "socket"
-
-    @property
-    def config(self) -> Path:
-        """Empty: the machine's own /etc/docker/daemon.json is not for us."""
-        return self.run_dir / "daemon.json"
-
-    @property
-    def simulated_gpus(self) -> Path:
-        return self.run_dir / "simulated-gpus"
-
-
 def ensure(state_dir: Path = DEFAULT_STATE, socket: Path | None = None) -> Docker:
     """A Docker that answers. `socket` asks for one of ours there, whatever else runs."""
     daemon = Dockerd(state_dir.resolve(), socket)
@@ -115,10 +68,10 @@ def ensure(state_dir: Path = DEFAULT_STATE, socket: Path | None = None) -> Docke
 def stop(state_dir: Path = DEFAULT_STATE, *, force: bool = False) -> bool:
     """Stop the dockerd of this state directory and unmount its data; False while containers run, unless forced."""
     daemon = Dockerd(state_dir.resolve())
-    pid = _pid(daemon.pid_file, "dockerd")
-    if pid is not None and not _end_containers(_own_socket(daemon), force=force):
+    pid = living_pid(daemon.pid_file, "dockerd")
+    if pid is not None and not _end_containers(daemon.own_socket, force=force):
         return False
-    for file, program in ((daemon.pid_file, "dockerd"), (_containerd_pid_file(daemon), "containerd")):
+    for file, program in ((daemon.pid_file, "dockerd"), (daemon.containerd_pid_file, "containerd")):
         _terminate(file, program)
     dockerd_disk.unmount(daemon.data_root)
     shutil.rmtree(daemon.run_dir, ignore_errors=True)
@@ -126,7 +79,7 @@ def stop(state_dir: Path = DEFAULT_STATE, *, force: bool = False) -> bool:
 
 
 def _running(daemon: Dockerd) -> Docker | None:
-    own = _own_socket(daemon) if _pid(daemon.pid_file, "dockerd") is not None else None
+    own = daemon.own_socket if living_pid(daemon.pid_file, "dockerd") is not None else None
     if own is not None and _waits_until(lambda: _answers(own), START_TIMEOUT_S):
         return Docker(f"unix://{own}", True, f"Docker: ours, already running on {own}")
     if daemon.socket is not None:
@@ -225,31 +178,12 @@ def _end_containers(socket: Path, *, force: bool) -> bool:
 
 
 def _terminate(pid_file: Path, program: str) -> None:
-    pid = _pid(pid_file, program)
+    pid = living_pid(pid_file, program)
     if pid is None:
         return
     os.kill(pid, signal.SIGTERM)
-    if not _waits_until(lambda: _pid(pid_file, program) is None, STOP_TIMEOUT_S):
+    if not _waits_until(lambda: living_pid(pid_file, program) is None, STOP_TIMEOUT_S):
         os.kill(pid, signal.SIGKILL)
-
-
-def _pid(pid_file: Path, program: str) -> int | None:
-    """The living process of that name, never another one that inherited the number; a zombie is dead."""
-    try:
-        pid = int(pid_file.read_text())
-        status = Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ValueError, ProcessLookupError):
-        return None
-    alive = status.startswith(f"Name:\t{program}\n") and "\nState:\tZ" not in status
-    return pid if alive else None
-
-
-def _own_socket(daemon: Dockerd) -> Path:
-    return Path(daemon.socket_file.read_text()) if daemon.socket_file.exists() else DEFAULT_SOCKET
-
-
-def _containerd_pid_file(daemon: Dockerd) -> Path:
-    return daemon.run_dir / "exec" / "containerd" / "containerd.pid"
 
 
 def _is_free(socket: Path) -> bool:

@@ -20,7 +20,7 @@ def run_command(arguments: Sequence[str], environment: Mapping[str, str]) -> int
     try:
         settings = Settings.from_environment(environment)
         if arguments[0] == "daemon":
-            return run_daemon(settings, open_engine)
+            run_daemon(settings, open_engine)
         return _register(settings, arguments[1:])
     except (SettingsError, MachineKeyError, ApiError, EngineError) as error:
         print(error, file=sys.stderr)

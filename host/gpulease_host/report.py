@@ -27,7 +27,8 @@ class Reporter:
     def state(self) -> dict[str, Any]:
         view = self.ledger.view()
         used = self.world.disk_used_bytes
-        strays = [each for each in self.world.last_seen if each.instance_id in view.strays]
+        unclaimed = view.strays.keys() - view.records.keys()
+        strays = [each for each in self.world.last_seen if each.instance_id in unclaimed]
         inventory = self.world.inventory
         held = {**_held_by_strays(strays, self.gpus.uuids), **holders(view.records)}
         return {

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import uuid
+from typing import NoReturn
 
 from gpulease_host.api import Api, MachineAuth
 from gpulease_host.daemon import Parts, lock_folder, open_daemon
@@ -20,30 +21,29 @@ from gpulease_host.threads import end_on_fault
 from gpulease_host.world import read_run_id
 
 
-def run_daemon(settings: Settings, open_engine: OpenEngine) -> int:
-    """Raises SettingsError or MachineKeyError when there is nothing to run."""
+def run_daemon(settings: Settings, open_engine: OpenEngine) -> NoReturn:
+    """Raises SettingsError, MachineKeyError or EngineError when there is nothing to run."""
     config = HostConfig.load(settings.config_path)
-    lock = lock_folder(settings.pid_path)
     key = MachineKey.load(settings.key_path)
-    log = Log(sys.stderr, time.time)
-    end_on_fault(log)
-    parts = Parts(
-        settings=settings,
-        host_id=config.host_id,
-        key=key,
-        engine=open_engine(config.host_id, config.simulate_gpus),
-        api=Api(config.api_url, MachineAuth(key, config.host_id, time.time)),
-        sink=EventBus(config.event_bus_name, settings.credentials, lambda: open_client(config.region)),
-        read_run=read_run_id,
-        boot_id=str(uuid.uuid4()),
-        log=log,
-    )
-    serve(parts)
-    lock.close()
-    return 0
+    with lock_folder(settings.pid_path):
+        log = Log(sys.stderr, time.time)
+        end_on_fault(log)
+        serve(
+            Parts(
+                settings=settings,
+                host_id=config.host_id,
+                key=key,
+                engine=open_engine(config.host_id, config.simulate_gpus),
+                api=Api(config.api_url, MachineAuth(key, config.host_id, time.time)),
+                sink=EventBus(config.event_bus_name, settings.credentials, lambda: open_client(config.region)),
+                read_run=lambda: read_run_id(settings.docker_socket),
+                boot_id=str(uuid.uuid4()),
+                log=log,
+            )
+        )
 
 
-def serve(parts: Parts) -> None:
+def serve(parts: Parts) -> NoReturn:
     """Run until told to end. A worker in the middle of something is cut off, as by a crash: it goes on next time."""
     told = threading.Event()
     daemon = open_daemon(parts)

@@ -21,6 +21,7 @@ class Settings:
     heartbeat_s: float
     stop_grace_s: int
     credentials: Path
+    docker_socket: Path = Path("/var/run/docker.sock")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -30,6 +31,7 @@ class Settings:
             heartbeat_s=_number(environment, "GPULEASE_HEARTBEAT_S", 60),
             stop_grace_s=int(_number(environment, "GPULEASE_STOP_GRACE_S", 10)),
             credentials=credentials_path(environment),
+            docker_socket=Path(environment.get("DOCKER_HOST", "").removeprefix("unix://") or cls.docker_socket),
         )
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,23 @@ from gpulease_host.engine import Container, Engine, EngineError
 from gpulease_host.ledger import Ledger
 from gpulease_host.records import Record
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_DOCKER_PIDS = (Path("/var/run/docker.pid"), Path("/run/docker.pid"))
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+DOCKER_PIDS = (Path("/run/docker.pid"), Path("/var/run/docker.pid"))
 
 
-def read_run_id() -> str:
-    """Another after each start of the machine or of Docker: either may have ended containers against their will."""
-    parts = [_BOOT_ID.read_text().strip()]
-    for path in _DOCKER_PIDS:
+def read_run_id(docker_socket: Path, boot_id: Path = BOOT_ID, docker_pids: Sequence[Path] = DOCKER_PIDS) -> str:
+    """Another after each start of the machine or of Docker: either may have ended containers against their will.
+
+    A Docker that is started by hand makes its socket anew; one that systemd starts keeps it, but has a pid file.
+    """
+    marks = [boot_id.read_text().strip()]
+    for path in (docker_socket, *docker_pids):
         try:
-            parts.append(f"{path.read_text().strip()}@{path.stat().st_mtime_ns}")
+            status = path.stat()
         except OSError:
             continue
-        break
-    return "/".join(parts)
+        marks.append(f"{status.st_ino}@{status.st_ctime_ns}")
+    return "/".join(marks)
 
 
 class World:

@@ -49,7 +49,7 @@ class Rental:
         body = {
             "offer_id": self.offer["id"],
             "image": BUSYBOX,
-            "args": ["sh", "-c", "echo hello from $GREETING; sleep 3600"],
+            "args": ["sh", "-c", "trap exit TERM; echo hello from $GREETING; sleep 3600 & wait"],
             "env": {"GREETING": "the rented GPU"},
             "disk_gib": 1,
             "duration_s": DURATION_S,

@@ -43,7 +43,7 @@ def hmac_with_the_public_key(claims: dict[str, Any]) -> str:
 
 
 def unsigned(claims: dict[str, Any]) -> str:
-    return jwt.encode(claims, None, algorithm="none", headers={"kid": MACHINE.key.key_id})
+    return jwt.encode(claims, "", algorithm="none", headers={"kid": MACHINE.key.key_id})
 
 
 def with_another_payload(claims: dict[str, Any]) -> str:

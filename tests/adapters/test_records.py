@@ -14,6 +14,7 @@ from rental.domain.host import Host
 from rental.domain.observation import ReportedGpu, ReportedInstance
 from rental.ports import Memo
 
+KINDS: tuple[type[Any], ...] = (Contract, Manifest, Host)
 TEXT_ONLY = st.dictionaries(st.sampled_from(["future", "unknown"]), st.text(max_size=3))
 REPORTED = {
     "contract_id": 1,
@@ -28,7 +29,7 @@ REPORTED = {
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.one_of(st.builds(kind, extra=TEXT_ONLY) for kind in (Contract, Manifest, Host)))
+@given(st.one_of([st.builds(kind, extra=TEXT_ONLY) for kind in KINDS]))
 def test_every_value_comes_back_through_json_as_it_was(value: Any) -> None:
     record = json.loads(json.dumps(to_record(value)))
     loaded = from_record(type(value), record)

@@ -89,6 +89,7 @@ def main(folder: Path, api_url: str, run_id: str) -> None:
     end_on_fault(log)
     settings = Settings(folder, 60, 1, folder / "credentials")
     lock = lock_folder(settings.pid_path)
+    assert not lock.closed
     key = MachineKey.load(settings.key_path)
     parts = Parts(
         settings=settings,
@@ -102,7 +103,6 @@ def main(folder: Path, api_url: str, run_id: str) -> None:
         log=log,
     )
     serve(parts)
-    lock.close()
 
 
 if __name__ == "__main__":

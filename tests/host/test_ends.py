@@ -178,5 +178,6 @@ def test_an_unclaimed_container_is_removed_only_when_it_is_said_to_be_gone(rig: 
     rig.pass_time(15)
     rig.give(order(instance_id=50, generation=9, desired="absent"))
     assert rig.engine.held == {}
+    assert [each["status"] for each in rig.state()["instances"]] == ["absent"]
     rig.pass_time(15)
     assert [each["status"] for each in rig.state()["instances"]] == ["absent"]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rental.domain.allocation import Manifest
 from rental.domain.book import Book
 from rental.domain.contract import Contract, Sealed
 from rental.domain.errors import IdempotencyMismatchError, InvalidRequestError, NotFoundError
@@ -69,7 +70,7 @@ class Renting:
         listing = before.manifest.listing
         if listing is None or listing.offers.get(place.num_gpus) != request.offer_id:
             raise NotFoundError("The offer is gone: its host has a new listing. Search again.")
-        ids = self._draw_ids(request.instances, now)
+        ids = self._draw_ids(request.instances, before.manifest, now)
         contract_id = ContractId(ids[0])
         sealed = self._sealed(before, contract_id, secrets)
         request = replace(request, num_gpus=place.num_gpus, launch=replace(request.launch, sealed=sealed))
@@ -102,12 +103,16 @@ class Renting:
             raise IdempotencyMismatchError("This Idempotency-Key was used with another body. Use a new key.")
         return self.ledger.store.read_contract(memo.contract_id)
 
-    def _draw_ids(self, count: int, now: int) -> list[int]:
+    def _draw_ids(self, count: int, manifest: Manifest, now: int) -> list[int]:
+        """Ids that no instance on the host has; the first is the contract's, which its write checks too."""
         cell = self.cell % (1 << CELL_BITS)
-        drawn: dict[int, None] = {}
+        taken = {instance_id for claim in manifest.claims.values() for instance_id in claim.instances}
+        drawn: list[int] = []
         while len(drawn) < count:
-            drawn[compose_id(now, cell, self.ledger.entropy.below(1 << RANDOM_BITS))] = None
-        return list(drawn)
+            identifier = compose_id(now, cell, self.ledger.entropy.below(1 << RANDOM_BITS))
+            if identifier not in taken and identifier not in drawn:
+                drawn.append(identifier)
+        return drawn
 
 
 def _memo(account: str, repeatable: Repeatable | None, contract_id: ContractId, now: int) -> Memo | None:

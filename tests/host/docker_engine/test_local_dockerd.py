@@ -16,6 +16,7 @@ import pytest
 
 from gpulease_host.docker_engine.machine import SIMULATED_GPUS_LABEL
 from local import dockerd, dockerd_packages, images
+from local.dockerd_files import Dockerd, living_pid
 from tests.host.docker_engine.bench import client_of, wait_until
 from tests.host.docker_engine.conftest import start_private
 
@@ -40,7 +41,7 @@ def test_a_running_one_is_used_as_it_is(docker_host: str) -> None:
 
 def test_it_starts_over_what_a_killed_one_left_and_containers_live_on(state: Path) -> None:
     host = start_private(state)
-    daemon = dockerd.Dockerd(state)
+    daemon = Dockerd(state)
     client = client_of(host)
     assert (client.info()["Driver"], client.info()["LiveRestoreEnabled"]) == ("btrfs", True)
     images.ensure(host)
@@ -66,7 +67,7 @@ def test_stopping_what_does_not_run_is_no_error(tmp_path: Path) -> None:
 def test_a_pid_file_whose_number_is_another_program_is_stale(tmp_path: Path) -> None:
     file = tmp_path / "pid"
     file.write_text(str(os.getpid()))
-    assert dockerd._pid(file, "dockerd") is None
+    assert living_pid(file, "dockerd") is None
 
 
 def test_missing_packages_are_named_with_the_line_to_run_where_we_may_not() -> None:

@@ -1,0 +1,28 @@
+"""Which run of machine and Docker this is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gpulease_host.settings import Settings
+from gpulease_host.world import read_run_id
+
+
+def test_another_boot_socket_or_docker_process_is_another_run(tmp_path: Path) -> None:
+    boot, socket, pid = tmp_path / "boot", tmp_path / "sock", tmp_path / "pid"
+    boot.write_text("a\n")
+    seen = [read_run_id(socket, boot, [pid])]
+    assert read_run_id(socket, boot, [pid]) == seen[0]
+    for path, content in ((socket, ""), (pid, "12"), (boot, "b\n")):
+        path.write_text(content)
+        seen.append(read_run_id(socket, boot, [pid]))
+    renewed = tmp_path / "renewed"
+    renewed.write_text("12")
+    renewed.replace(pid)
+    seen.append(read_run_id(socket, boot, [pid]))
+    assert len(set(seen)) == 5
+
+
+def test_the_docker_socket_is_the_one_the_engine_uses() -> None:
+    assert Settings.from_environment({"DOCKER_HOST": "unix:///x/y.sock"}).docker_socket == Path("/x/y.sock")
+    assert Settings.from_environment({}).docker_socket == Path("/var/run/docker.sock")

@@ -1,0 +1,93 @@
+"""The sweep starts what is late and has no execution, and wakes whose answer was lost."""
+
+from rental.domain.lifecycle import ContractStatus
+from rental.service.sweeping import LATE_S
+from tests.fakes.builders import TERMS
+from tests.fakes.ports import FakeTasks
+from tests.fakes.world import World, client
+
+
+def test_what_is_in_time_is_left_alone() -> None:
+    world = World().add_host()
+    world.rent()
+    world.clock.advance(LATE_S - 1)
+    assert world.sweeping.sweep() == 0
+
+
+def test_a_contract_whose_start_was_lost_gets_a_new_run() -> None:
+    world = World().add_host()
+    world.workflows.deaf = True
+    contract = world.rent()
+    world.workflows.deaf = False
+    world.clock.advance(LATE_S)
+    assert world.sweeping.sweep() == 1
+    assert world.read(contract.id).run == 2
+    assert world.workflows.started == [(contract.id, 2)]
+    assert world.sweeping.sweep() == 0
+
+
+def test_what_is_late_but_has_an_execution_is_left_to_it() -> None:
+    world = World().add_host()
+    contract = world.rent_active()
+    world.clock.at = contract.end_at + LATE_S
+    assert world.sweeping.sweep() == 0
+    assert world.read(contract.id).run == 1
+
+
+def test_an_end_that_nobody_carried_out_is_resumed() -> None:
+    world = World().add_host()
+    contract = world.rent_active()
+    world.workflows.running.clear()
+    world.clock.at = contract.end_at + LATE_S
+    assert world.sweeping.sweep() == 1
+    assert world.life.expire(contract.id, 2).next == "wait_for_deletion"
+    world.workflows.running.clear()
+    world.clock.at = contract.delete_after + LATE_S
+    assert world.sweeping.sweep() == 1
+
+
+def test_a_removal_that_no_host_confirms_is_asked_for_again_by_a_new_run() -> None:
+    world = World().add_host()
+    contract = world.rent_active()
+    world.contracts.end_contract(contract.id, client)
+    world.life.delete(contract.id, 2, "token")
+    world.workflows.running.clear()
+    world.clock.advance(LATE_S)
+    assert world.sweeping.sweep() == 0
+    world.clock.advance(3600)
+    assert world.sweeping.sweep() == 1
+    assert world.read(contract.id).run == 3
+
+
+def test_a_task_whose_answer_was_lost_is_woken() -> None:
+    world = World().add_host()
+    contract = world.rent()
+    world.life.provision(contract.id, 1, "token")
+    world.hear(contract.id, "running")
+    world.tasks.answered.clear()
+    world.clock.at = contract.end_at + LATE_S
+    world.sweeping.sweep()
+    assert world.answers() == [("token", "wait_for_end")]
+
+
+def test_after_a_disaster_every_contract_that_is_not_over_is_resumed() -> None:
+    world = World().add_host()
+    active, pending, over = world.rent_active(), world.rent(), world.rent_active()
+    world.contracts.end_contract(over.id, client)
+    world.hear(over.id, "absent")
+    world.workflows.running.clear()
+    assert world.sweeping.sweep(late_s=-(10**9)) == 2
+    assert [world.read(each.id).run for each in (active, pending, over)] == [2, 2, 2]
+
+
+def test_a_resumed_provisioning_still_comes_to_its_end() -> None:
+    world = World(tasks=FakeTasks()).add_host()
+    contract = world.rent()
+    world.workflows.running.clear()
+    world.clock.advance(TERMS.provision_timeout_s + LATE_S)
+    assert world.sweeping.sweep() == 1
+    world.life.provision(contract.id, 2, "token")
+    world.life.abandon(contract.id, 2, "late")
+    assert world.read(contract.id).status is ContractStatus.FAILED
+    world.clock.advance(10**6)
+    assert world.sweeping.sweep() == 0
