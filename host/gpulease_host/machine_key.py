@@ -93,9 +93,8 @@ class MachineKey:
     def unseal(self, sealed: str, contract_id: int) -> bytes:
         """Open what was sealed to this machine for this contract. Raises MachineKeyError."""
         suite = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
-        info = SEAL_INFO + str(contract_id).encode()
         try:
-            return suite.decrypt(from_b64(sealed), self._sealing, info=info)
+            return suite.decrypt(from_b64(sealed), self._sealing, info=SEAL_INFO + str(contract_id).encode())
         except (InvalidTag, ValueError):
             raise MachineKeyError("the secrets are not sealed to this machine and contract") from None
 

@@ -34,6 +34,8 @@ KEEP_ALIVE_S = 120
 BACKLOG = 512
 GRACEFUL_STOP_S = 2
 SWEEP_HANDLER = "handlers.sweep.handler"
+# As late as a contract can be ahead of time: every execution died with the emulator, so all are started again.
+RESUME_EVERYTHING = b'{"late_s": -4000000000}'
 API_ID = re.compile(r"//([0-9a-f]{8})\.execute-api\.")
 
 
@@ -172,14 +174,16 @@ def _api_id(deployment: Deployment) -> str | None:
 
 
 def _sweep(info: CloudInfo) -> None:
-    """Run the sweep now: executions died with the last process, and what they waited for may be late.
+    """Resume every contract that is not over: executions died with the last process, and what they waited for too.
 
-    The schedule runs it again within a minute, so a failure here is only a line in the log.
+    The schedule sweeps what is late each minute, so a failure here is only a line in the log.
     """
     functions = info.client("lambda")
     try:
         for function in functions.list_functions()["Functions"]:
             if function["Handler"] == SWEEP_HANDLER:
-                functions.invoke(FunctionName=function["FunctionName"], InvocationType="Event", Payload=b"{}")
+                functions.invoke(
+                    FunctionName=function["FunctionName"], InvocationType="Event", Payload=RESUME_EVERYTHING
+                )
     except (BotoCoreError, ClientError):
         logger.exception("The first sweep was not started")

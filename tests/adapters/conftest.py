@@ -19,7 +19,7 @@ from tests.fakes.ports import MemoryLiveness
 _names = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def aws() -> Iterator[None]:
     """Everything that boto3 asks is answered in this process."""
     with pytest.MonkeyPatch.context() as environment:

@@ -8,6 +8,9 @@ from local.client import Client, wait_until
 from local.images import BUSYBOX
 from local.site import Running
 
+OBEDIENT = ["sh", "-c", "trap exit TERM; sleep 3600 & wait"]
+"""A program that ends when told to: a bare sleep as first process would wait for Docker's kill."""
+
 
 def offer_of(client: Client, num_gpus: int = 1) -> dict[str, Any]:
     offers = client.get("/v1/offers")["items"]
@@ -16,7 +19,7 @@ def offer_of(client: Client, num_gpus: int = 1) -> dict[str, Any]:
 
 
 def request_for(offer: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    body = {"offer_id": offer["id"], "image": BUSYBOX, "args": ["sleep", "3600"], "disk_gib": 1, "duration_s": 600}
+    body = {"offer_id": offer["id"], "image": BUSYBOX, "args": OBEDIENT, "disk_gib": 1, "duration_s": 600}
     return body | changes
 
 

@@ -88,21 +88,21 @@ def main(folder: Path, api_url: str, run_id: str) -> None:
     log = Log(sys.stderr, time.time)
     end_on_fault(log)
     settings = Settings(folder, 60, 1, folder / "credentials")
-    lock = lock_folder(settings.pid_path)
-    assert not lock.closed
     key = MachineKey.load(settings.key_path)
-    parts = Parts(
-        settings=settings,
-        host_id=HOST_ID,
-        key=key,
-        engine=FileEngine(folder),
-        api=Api(api_url, MachineAuth(key, HOST_ID, time.time)),
-        sink=FileSink(folder / "events"),
-        read_run=lambda: run_id,
-        boot_id=f"boot-{os.getpid()}",
-        log=log,
-    )
-    serve(parts)
+    with lock_folder(settings.pid_path):
+        serve(
+            Parts(
+                settings=settings,
+                host_id=HOST_ID,
+                key=key,
+                engine=FileEngine(folder),
+                api=Api(api_url, MachineAuth(key, HOST_ID, time.time)),
+                sink=FileSink(folder / "events"),
+                read_run=lambda: run_id,
+                boot_id=f"boot-{os.getpid()}",
+                log=log,
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpulease_host.admit import Again, Refused, Taken, admit, fenced_by
@@ -89,6 +89,7 @@ FACTS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(records(), FACTS)
 def test_no_decision_is_one_that_must_never_be(record: Record, known: Facts) -> None:
     action = decide(record, known)
@@ -115,6 +116,7 @@ def test_no_decision_is_one_that_must_never_be(record: Record, known: Facts) -> 
             assert not (running and (over or known.fenced_by is not None))
 
 
+@settings(deadline=None)
 @given(records(), FACTS)
 def test_what_is_settled_is_at_rest(record: Record, known: Facts) -> None:
     action = decide(record, known)

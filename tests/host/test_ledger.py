@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpulease_host.journal import Journal
@@ -24,6 +24,7 @@ def open_ledger(folder: Path, now: float = NOW) -> Ledger:
     return Ledger.open(folder / "journal", HOST_ID, FakeClock(now))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 40), min_size=2, max_size=5))
 def test_no_sequence_number_comes_twice_across_kills(
     tmp_path_factory: pytest.TempPathFactory, events_per_life: list[int]

@@ -11,6 +11,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gpulease_host.machine_key import MachineKey, MachineKeyError, from_b64, to_b64
+from rental.adapters.sealing import HpkeSealer
+from rental.domain.host import MachineKey as PublicKey
+from rental.domain.ids import ContractId
 from tests.host.fakes import seal
 from tests.host.orders import HOST_ID, NOW
 
@@ -75,3 +78,12 @@ def test_what_is_sealed_opens_only_for_its_contract_and_machine() -> None:
     for damaged in ("", "!", sealed[:-8], to_b64(from_b64(sealed)[:-1] + b"x")):
         with pytest.raises(MachineKeyError):
             key.unseal(damaged, 456)
+
+
+def test_what_the_control_plane_seals_opens_here() -> None:
+    """Both sides of one form, which no schema can hold together."""
+    key = MachineKey.generate()
+    public = PublicKey(key.key_id, to_b64(key.signing_public), to_b64(key.sealing_public))
+    sealed = HpkeSealer().seal(public, ContractId(456), b"hush")
+    assert sealed.key_id == key.key_id
+    assert key.unseal(sealed.ciphertext, 456) == b"hush"

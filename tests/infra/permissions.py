@@ -3,6 +3,7 @@
 `python -m tests.infra.permissions` writes `permissions.txt` anew; the change belongs into the review of its cause.
 """
 
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ def describe(made: Synthesized) -> str:
             if {"Ref": name} in policy["Properties"]["Roles"]
         ]
         trust = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
-        lines = [name, *(f"  taken by {each['Principal']['Service']}" for each in trust)]
+        lines = [_plain(name), *(f"  taken by {each['Principal']['Service']}" for each in trust)]
         lines += [line for policy in policies for each in policy["Statement"] for line in _statement(each)]
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
@@ -57,12 +58,18 @@ def render(value: Any) -> str:
         case {"Fn::Join": [str(separator), list(parts)]}:
             return separator.join(render(part) for part in parts)
         case {"Ref": str(name)}:
-            return "{" + name.removeprefix("AWS::") + "}"
+            return "{" + _plain(name.removeprefix("AWS::")) + "}"
         case {"Fn::GetAtt": [str(name), str(attribute)]}:
-            return "{" + f"{name}.{attribute}" + "}"
+            return "{" + f"{_plain(name)}.{attribute}" + "}"
         case {"Fn::ImportValue": str(name)}:
-            return "{" + name.rpartition("ExportsOutput")[2] + "}"
+            exported = re.sub(r"^(Ref|FnGetAtt)|[0-9A-F]{8}$", "", name.rpartition("ExportsOutput")[2])
+            return "{" + re.sub(r"[0-9A-F]{8}(?=Arn$|$)", ".", exported).rstrip(".") + "}"
     return str(value)
+
+
+def _plain(logical_id: str) -> str:
+    """Without the hash that the CDK appends."""
+    return re.sub(r"[0-9A-F]{8}$", "", logical_id)
 
 
 def _listed(value: Any) -> list[Any]:

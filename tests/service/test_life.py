@@ -88,13 +88,13 @@ def test_provision_is_answered_at_once_when_the_host_cannot_start_the_container(
     world.life.provision(contract.id, 1, "token")
     world.hear(contract.id, "failed", reason="No such image.")
     assert world.read(contract.id).status is ContractStatus.FAILED
-    assert world.answers() == [("token", "done")]
+    assert world.answers() == [("token", "failed")]
 
 
 def test_abandon_fails_a_contract_that_no_host_started() -> None:
     world, contract = started()
     world.life.provision(contract.id, 1, "token")
-    assert world.life.abandon(contract.id, 1, "too late").next == "done"
+    assert world.life.abandon(contract.id, 1, "too late").next == "failed"
     assert (world.read(contract.id).status, world.read(contract.id).reason) == (ContractStatus.FAILED, "too late")
     assert world.bells.rung[-1].urgent
 

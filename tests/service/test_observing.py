@@ -43,7 +43,7 @@ def test_a_command_that_nobody_applied_is_rung_again() -> None:
     contract = world.rent()
     world.clock.advance(COMMAND_IN_FLIGHT_S + 1)
     world.report([])
-    assert [bell.instance_id for bell in world.bells.rung] == [contract.id, contract.id]
+    assert [bell.contract_id for bell in world.bells.rung] == [contract.id, contract.id]
 
 
 def test_a_host_that_lost_its_journal_is_told_everything_again_whatever_it_carries() -> None:

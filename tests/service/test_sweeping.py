@@ -3,7 +3,6 @@
 from rental.domain.lifecycle import ContractStatus
 from rental.service.sweeping import LATE_S
 from tests.fakes.builders import TERMS
-from tests.fakes.ports import FakeTasks
 from tests.fakes.world import World, client
 
 
@@ -80,14 +79,14 @@ def test_after_a_disaster_every_contract_that_is_not_over_is_resumed() -> None:
     assert [world.read(each.id).run for each in (active, pending, over)] == [2, 2, 2]
 
 
-def test_a_resumed_provisioning_still_comes_to_its_end() -> None:
-    world = World(tasks=FakeTasks()).add_host()
+def test_what_no_host_started_in_time_fails_and_its_execution_is_told() -> None:
+    world = World().add_host()
     contract = world.rent()
-    world.workflows.running.clear()
+    world.life.provision(contract.id, 1, "token")
     world.clock.advance(TERMS.provision_timeout_s + LATE_S)
-    assert world.sweeping.sweep() == 1
-    world.life.provision(contract.id, 2, "token")
-    world.life.abandon(contract.id, 2, "late")
+    assert world.sweeping.sweep() == 0
     assert world.read(contract.id).status is ContractStatus.FAILED
+    assert world.answers() == [("token", "failed")]
+    assert world.bells.rung[-1].urgent
     world.clock.advance(10**6)
     assert world.sweeping.sweep() == 0

@@ -163,14 +163,14 @@ def test_a_short_step_is_over_within_its_time_budget() -> None:
     assert worst <= 9.5 * 60
 
 
-def _worst_s(task: dict[str, Any]) -> float:
+def _worst_s(task: dict[str, Any]) -> int:
     """Every attempt runs into its timeout, and jitter always draws the longest delay."""
-    attempts = 1 + sum(retrier["MaxAttempts"] for retrier in task["Retry"])
+    attempts: int = 1 + sum(retrier["MaxAttempts"] for retrier in task["Retry"])
     timeout_s: int = task["TimeoutSeconds"]
     return attempts * timeout_s + sum(_delays_s(task["Retry"]))
 
 
-def _delays_s(retriers: Iterable[dict[str, Any]]) -> Iterable[float]:
+def _delays_s(retriers: Iterable[dict[str, int]]) -> Iterable[int]:
     for retrier in retriers:
         for count in range(retrier["MaxAttempts"]):
             yield min(retrier["IntervalSeconds"] * retrier["BackoffRate"] ** count, retrier["MaxDelaySeconds"])

@@ -60,6 +60,11 @@ class Instance:
     exit_code: int | None = None
     started_at: int | None = None
 
+    @property
+    def is_removed(self) -> bool:
+        """Gone on the host's word."""
+        return self.status is InstanceStatus.REMOVED
+
     def become(self, status: InstanceStatus, reason: str | None = None) -> "Instance":
         """The instance in another status; raises TransitionError where the lifecycle has no arrow."""
         check_instance_transition(self.status, status)
@@ -149,7 +154,7 @@ class Contract:
     @property
     def is_released(self) -> bool:
         """Everything that was held has returned: every container is gone on the host's word."""
-        return all(each.status is InstanceStatus.REMOVED for each in self.instances)
+        return all(each.is_removed for each in self.instances)
 
     @property
     def is_live(self) -> bool:

@@ -23,6 +23,8 @@ ReportedStatus = Literal["loading", "running", "stopping", "stopped", "exited", 
 GONE: frozenset[ReportedStatus] = frozenset({"stopped", "exited", "absent", "failed"})
 HOST = "host"
 
+UNCONFIRMED = frozenset({InstanceStatus.CREATING, InstanceStatus.LOADING, InstanceStatus.STOPPING})
+
 
 @dataclass(frozen=True)
 class ReportedInstance:
@@ -86,6 +88,14 @@ def observe(book: Book, report: Report, now: int) -> Book:
             elif _must_resend(instance, report, instance.id, now):
                 book = _resend(book, contract.id, instance, now)
         book = _follow(book, contract.id, now)
+    return book
+
+
+def remind(book: Book, contract_id: ContractId, now: int) -> Book:
+    """Ring again for every instance that the host has not yet confirmed: its command may have been lost."""
+    for instance in book.contract(contract_id).instances:
+        if instance.status in UNCONFIRMED or (instance.desired is Desired.ABSENT and not instance.is_removed):
+            book = _resend(book, contract_id, instance, now)
     return book
 
 

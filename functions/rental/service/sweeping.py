@@ -10,6 +10,7 @@ from rental.domain.book import Book, Cause
 from rental.domain.contract import Contract
 from rental.domain.ending import fail
 from rental.domain.lifecycle import ContractStatus
+from rental.domain.observation import remind
 from rental.ports import Tasks, Workflows
 from rental.service.ledger import Ledger
 from rental.service.life import answer_for
@@ -37,11 +38,12 @@ class Sweeping:
         if contract.next_due is None or self.workflows.is_running(contract.id, contract.run):
             return False
 
-        def rerun(book: Book, _now: int) -> Book:
+        def rerun(book: Book, now: int) -> Book:
             current = book.contract(contract.id)
             if current.run != contract.run:
                 return book
-            return book.with_contract(replace(current, run=current.run + 1, task_tokens={}))
+            resumed = book.with_contract(replace(current, run=current.run + 1, task_tokens={}))
+            return remind(resumed, contract.id, now)
 
         resumed = self.ledger.change_contract(contract.id, rerun).contract(contract.id)
         self.workflows.start(resumed.id, resumed.run)

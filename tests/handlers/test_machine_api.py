@@ -1,0 +1,203 @@
+"""/v1/host/*: machines register once and fetch what is current, signed with their key."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from botocore.stub import Stubber
+
+from handlers import api_hosts, api_machine
+from rental.adapters import wiring
+from rental.api.machine_schemas import FetchBody, ManifestBody, RegisterBody
+from rental.ports import Principal
+from tests.fakes.http import Answer, call
+from tests.fakes.machine import Machine, base64url
+from tests.handlers.conftest import Site, reported
+
+SCHEMAS = Path(__file__).parents[2] / "schemas"
+INVENTORY = {
+    "gpus": [
+        {"index": index, "uuid": f"GPU-{index:04d}", "name": "Test", "memory_bytes": 1 << 36} for index in range(4)
+    ],
+    "simulated": True,
+    "cpus": 8,
+    "memory_bytes": 1 << 36,
+    "disk_bytes": 1 << 40,
+    "disk_enforced": True,
+    "unenforced": ["io"],
+    "driver_version": None,
+    "docker_version": "20.10.24",
+    "cgroup_version": 1,
+    "hostname": "metal",
+}
+
+
+def validate(name: str, value: Any) -> None:
+    jsonschema.validate(value, json.loads((SCHEMAS / name).read_text()))
+
+
+def register_body(machine: Machine, token: str, **changes: Any) -> dict[str, Any]:
+    key = machine.key
+    body = {"v": 1, "registration_token": token, "signing_key": key.signing_key, "sealing_key": key.sealing_key}
+    return body | {"inventory": INVENTORY} | changes
+
+
+def admit(owner: Principal) -> tuple[int, str]:
+    """A new host's id and registration token, given out once over HTTP."""
+    with Stubber(wiring.client("ssm")) as stub:
+        stub.add_response("create_activation", {"ActivationId": "a" * 36, "ActivationCode": "c" * 20})
+        answer = call(api_hosts.handler, "POST", "/v1/hosts", {"label": "rack 1"}, caller=owner)
+    assert answer.status == 201, answer.text
+    assert answer.body["activation_code"] == "c" * 20
+    return answer.body["id"], answer.body["registration_token"]
+
+
+def register(body: dict[str, Any], nodes: int = 1) -> Answer:
+    with Stubber(wiring.client("ssm")) as stub:
+        found = [{"InstanceId": f"mi-{each}"} for each in range(nodes)]
+        stub.add_response("describe_instance_information", {"InstanceInformationList": found})
+        return call(api_machine.handler, "POST", "/v1/host/register", body)
+
+
+def signed(machine: Machine, now: int, path: str, body: Any, **claims: Any) -> Answer:
+    text = json.dumps(body)
+    token = machine.sign_request(path, text.encode(), now, **claims)
+    return call(api_machine.handler, "POST", path, text, headers={"authorization": f"Machine {token}"})
+
+
+def fetch(site: Site, contract_id: int, machine: Machine | None = None, **changes: Any) -> Answer:
+    body = {"v": 1, "contract_id": contract_id, "instance_id": contract_id, "generation": 1, "token": 1} | changes
+    validate("fetch.v1.json", {"request": body})
+    return signed(machine or site.machine, site.now, "/v1/host/fetch", body)
+
+
+def test_a_machine_registers_and_may_repeat_it(site: Site) -> None:
+    host_id, token = admit(site.owner)
+    body = register_body(site.machine, token)
+    validate("register.v1.json", {"request": body})
+    first = register(body)
+    assert first.status == 200, first.text
+    validate("register.v1.json", {"response": first.body})
+    assert (first.body["host_id"], first.body["key_id"]) == (host_id, site.machine.key.key_id)
+    assert (first.body["event_bus_name"], first.body["region"]) == ("bus", "us-east-1")
+    assert register(body).body == first.body
+
+
+def test_a_registration_that_may_not_be_is_refused(site: Site) -> None:
+    _, token = admit(site.owner)
+    assert register(register_body(site.machine, token), nodes=0).code == "busy"
+    assert register(register_body(site.machine, token), nodes=2).code == "busy"
+    assert register(register_body(site.machine, token + "x")).code == "unauthenticated"
+    assert register(register_body(site.machine, "²³.x")).code == "unauthenticated"
+    assert register(register_body(site.machine, token)).status == 200
+    assert register(register_body(Machine(1), token)).code == "unauthenticated"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"v": 2},
+        {"signing_key": "A" * 42},
+        {"signing_key": "=" * 43},
+        {"sealing_key": 7},
+        {"registration_token": "x" * 129},
+        {"inventory": None},
+        {"inventory": INVENTORY | {"gpus": []}},
+        {"inventory": INVENTORY | {"gpus": [{"index": 0, "uuid": "$(reboot)", "name": "", "memory_bytes": 0}]}},
+        {"inventory": INVENTORY | {"gpus": [{"index": 1, "uuid": "GPU-1", "name": "", "memory_bytes": 0}]}},
+        {"inventory": INVENTORY | {"gpus": [INVENTORY["gpus"][0]] * 2}},  # type: ignore[index]
+        {"inventory": INVENTORY | {"gpus": INVENTORY["gpus"][::-1]}},  # type: ignore[index]
+        {"inventory": INVENTORY | {"memory_bytes": -1}},
+        {"inventory": INVENTORY | {"disk_bytes": 1 << 62}},
+        {"inventory": INVENTORY | {"cgroup_version": 3}},
+    ],
+)
+def test_a_machine_that_describes_itself_wrongly_is_400(site: Site, changes: dict[str, Any]) -> None:
+    assert register(register_body(site.machine, "1.x", **changes)).code == "invalid_request"
+
+
+def test_a_key_that_nothing_can_be_sealed_to_is_400(site: Site) -> None:
+    _, token = admit(site.owner)
+    answer = register(register_body(site.machine, token, sealing_key=base64url(bytes(32))))
+    assert (answer.status, answer.code) == (400, "invalid_request")
+
+
+def test_fields_of_a_newer_machine_are_let_pass(site: Site) -> None:
+    _, token = admit(site.owner)
+    assert register(register_body(site.machine, token, from_the_future=1)).status == 200
+
+
+def test_a_host_fetches_the_secrets_of_what_it_is_to_start(site: Site) -> None:
+    contract_id = site.rented()
+    answer = fetch(site, contract_id)
+    assert answer.status == 200
+    validate("fetch.v1.json", {"response": answer.body})
+    contract = wiring.store().read_contract(contract_id)  # type: ignore[arg-type]
+    assert contract is not None
+    assert contract.launch.sealed is not None
+    secrets = json.loads(site.machine.open(contract.launch.sealed, contract_id))
+    validate("fetch.v1.json", {"secrets": secrets})
+    assert answer.body == {"v": 1, "key_id": site.machine.key.key_id, "sealed": contract.launch.sealed.ciphertext}
+
+
+def test_what_is_not_current_is_409_and_starts_nothing(site: Site) -> None:
+    contract_id = site.rented()
+    for changes in ({"generation": 2}, {"token": 2}, {"instance_id": 5}, {"contract_id": 5}):
+        answer = fetch(site, contract_id, **changes)
+        assert (answer.status, answer.code) == (409, "not_current")
+        validate("fetch.v1.json", {"error": answer.body})
+    site.on_contract("DELETE", contract_id)
+    assert fetch(site, contract_id).code == "contract_over"
+
+
+def test_another_hosts_contract_is_not_current_for_this_one(site: Site) -> None:
+    neighbour = Site().open()
+    assert fetch(neighbour, site.rented()).code == "not_current"
+
+
+def test_a_request_that_the_host_did_not_sign_is_401(site: Site) -> None:
+    contract_id = site.rented()
+    assert fetch(site, contract_id, Machine(site.host_id)).code == "unauthenticated"
+    assert fetch(site, contract_id, Machine(10**9)).code == "unauthenticated"
+    path = "/v1/host/manifest"
+    for headers in ({}, {"authorization": "Bearer x"}, {"authorization": "Machine x"}, {"authorization": "Machine "}):
+        answer = call(api_machine.handler, "POST", path, {"v": 1}, headers=headers)
+        assert (answer.status, answer.code) == (401, "unauthenticated")
+    assert signed(site.machine, site.now, path, {"v": 1}, htu="/v1/host/fetch").status == 401
+    assert signed(site.machine, site.now - 600, path, {"v": 1}).status == 401
+
+
+def test_the_manifest_is_every_order_of_the_host_and_of_no_other(site: Site) -> None:
+    neighbour = Site().open()
+    mine, other = site.rented(), neighbour.rented()
+    answer = signed(site.machine, site.now, "/v1/host/manifest", {"v": 1})
+    validate("manifest.v1.json", {"request": {"v": 1}})
+    validate("manifest.v1.json", {"response": answer.body})
+    assert [order["contract_id"] for order in answer.body["orders"]] == [mine]
+    assert "hunter2" not in answer.text
+    assert other not in [order["contract_id"] for order in answer.body["orders"]]
+
+
+def test_our_models_take_what_the_schemas_require() -> None:
+    machine = Machine(1)
+    bodies: list[tuple[type[Any], str, dict[str, Any]]] = [
+        (RegisterBody, "register.v1.json", register_body(machine, "1.x")),
+        (FetchBody, "fetch.v1.json", {"v": 1, "contract_id": 1, "instance_id": 1, "generation": 1, "token": 1}),
+        (ManifestBody, "manifest.v1.json", {"v": 1}),
+    ]
+    for kind, name, body in bodies:
+        validate(name, {"request": body})
+        kind.model_validate(body)
+        schema = json.loads((SCHEMAS / name).read_text())["$defs"]["request"]
+        assert set(schema["required"]) == {each for each, field in kind.model_fields.items() if field.is_required()}
+
+
+def test_a_host_is_shown_with_what_runs_on_it(site: Site) -> None:
+    contract_id = site.rented()
+    assert reported(contract_id)["status"] == "running"
+    shown = call(api_hosts.handler, "GET", f"/v1/hosts/{site.host_id}", caller=site.owner).body
+    assert shown["gpus_held_by"] == {"0": contract_id}
+    assert shown["contracts"] == [contract_id]
+    assert "registration_sha256" not in shown

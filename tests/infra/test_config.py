@@ -1,0 +1,57 @@
+"""Stages and what the command line may change in them."""
+
+import pytest
+
+from infra.config import STAGES, StageError, choose_stage
+
+
+def test_the_grace_is_48_hours_by_default() -> None:
+    assert {stage.grace_s for stage in STAGES.values()} == {172_800}
+
+
+def test_only_production_keeps_its_data_and_takes_no_simulated_gpus() -> None:
+    prod, dev, local = (STAGES[name] for name in ("prod", "dev", "local"))
+    assert (prod.keep_data, prod.allow_simulated_gpus, prod.require_layer) == (True, False, True)
+    assert (dev.keep_data, dev.allow_simulated_gpus, dev.require_layer) == (False, True, True)
+    assert (local.keep_data, local.allow_simulated_gpus, local.require_layer) == (False, True, False)
+
+
+def test_dev_is_what_nobody_chose() -> None:
+    assert choose_stage({}).name == "dev"
+
+
+@pytest.mark.parametrize(
+    ("setting", "text", "value"),
+    [
+        ("grace_s", "10", 10),
+        ("grace_s", 10, 10),
+        ("allow_simulated_gpus", "true", True),
+        ("allow_simulated_gpus", False, False),
+        ("alarm_email", "a@example.com", "a@example.com"),
+        ("log_level", "WARNING", "WARNING"),
+    ],
+)
+def test_a_setting_is_read_as_its_type(setting: str, text: object, value: object) -> None:
+    assert getattr(choose_stage({"stage": "prod", setting: text}), setting) == value
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "sentence"),
+    [
+        ("stage", "moon", "'moon' is not one of dev, local, prod"),
+        ("grace_s", "soon", "whole number"),
+        ("grace_s", "-5", "whole number"),
+        ("grace_s", "0", "at least one second"),
+        ("provision_timeout_s", "5", "between 10 seconds and an hour"),
+        ("cell", "64", "six bits"),
+        ("allow_simulated_gpus", "yes", "true or false"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused(setting: str, value: str, sentence: str) -> None:
+    with pytest.raises(StageError, match=sentence):
+        choose_stage({setting: value})
+
+
+def test_what_belongs_to_the_stage_itself_cannot_be_changed() -> None:
+    assert choose_stage({"stage": "prod", "require_layer": "false"}).require_layer
+    assert choose_stage({"stage": "prod", "enforce_tls": "false"}).enforce_tls

@@ -1,0 +1,86 @@
+"""Who may do what: the text a reviewer reads, and the lines that must never appear in it."""
+
+from typing import Any
+
+from infra.constructs.grants import TRACING
+from infra.entrypoints import ENTRY_POINTS, On
+from tests.infra.permissions import SNAPSHOT, describe, render, statements
+from tests.infra.synthesis import Synthesized
+
+ALLOWED_ON_EVERYTHING = {
+    *TRACING.actions,
+    *(action for entry in ENTRY_POINTS.values() for grant in entry.grants if grant.reason for action in grant.actions),
+}
+
+
+def _actions(statement: dict[str, Any]) -> list[str]:
+    actions = statement["Action"]
+    return actions if isinstance(actions, list) else [actions]
+
+
+def _role_names(made: Synthesized, action: str) -> set[str]:
+    return {role for role, each in statements(made) if action in _actions(each)}
+
+
+def test_permissions_are_those_that_were_reviewed(prod: Synthesized) -> None:
+    assert describe(prod) == SNAPSHOT.read_text(), "review it, then run `python -m tests.infra.permissions`"
+
+
+def test_only_dispatch_may_send_commands(prod: Synthesized) -> None:
+    (role,) = _role_names(prod, "ssm:SendCommand")
+    assert role.startswith("DispatchRole")
+
+
+def test_commands_go_through_our_document_to_nodes_of_this_stage_alone(prod: Synthesized) -> None:
+    sends = [each for _, each in statements(prod) if "ssm:SendCommand" in _actions(each)]
+    document, nodes = sends
+    assert render(document["Resource"]).endswith("document/{Command}")
+    assert "Condition" not in document
+    assert render(nodes["Resource"]).endswith(":managed-instance/*")
+    assert nodes["Condition"] == {"StringEquals": {"ssm:resourceTag/gpulease:stage": "prod"}}
+
+
+def test_no_action_is_a_wildcard(prod: Synthesized) -> None:
+    assert not [action for _, each in statements(prod) for action in _actions(each) if "*" in action]
+
+
+def test_a_function_has_everything_only_where_its_entry_point_says_why(prod: Synthesized) -> None:
+    for role, each in statements(prod):
+        if each["Resource"] == "*" and not role.startswith(("ContractRole", "Role")):
+            assert set(_actions(each)) <= ALLOWED_ON_EVERYTHING, role
+
+
+def test_everything_and_a_reason_go_together() -> None:
+    for entry in ENTRY_POINTS.values():
+        for grant in entry.grants:
+            assert (grant.on is On.EVERYTHING) == bool(grant.reason), entry.name
+
+
+def test_no_role_uses_a_managed_policy(prod: Synthesized) -> None:
+    for name, role in prod.resources("AWS::IAM::Role").items():
+        assert "ManagedPolicyArns" not in role["Properties"], name
+
+
+def test_only_the_machine_has_a_policy_besides_its_roles_own(prod: Synthesized) -> None:
+    (policy,) = prod.resources("AWS::IAM::Policy")
+    assert policy.startswith("ContractRole")
+
+
+def test_a_host_can_read_no_parameter_and_open_no_session(prod: Synthesized) -> None:
+    calls = [action for role, each in statements(prod) if role == "Role1ABCC5F0" for action in _actions(each)]
+    assert "events:PutEvents" in calls
+    assert not [call for call in calls if "GetParameter" in call or "DataChannel" in call or call.startswith("s3:")]
+
+
+def test_the_host_role_is_taken_by_systems_manager_for_this_account(prod: Synthesized) -> None:
+    role = prod.resources("AWS::IAM::Role")["Role1ABCC5F0"]
+    (trust,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "ssm.amazonaws.com"}
+    assert trust["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+
+
+def test_the_machine_may_invoke_the_step_function_alone(prod: Synthesized) -> None:
+    invokes = [(role, each) for role, each in statements(prod) if "lambda:InvokeFunction" in _actions(each)]
+    ((role, each),) = invokes
+    assert role.startswith("ContractRole")
+    assert render(each["Resource"]) == "{StepLive}"

@@ -1,0 +1,45 @@
+"""Synthesis is pure: no credentials, no network, the same bytes again; and it says what is wrong in a sentence."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from infra.paths import ROOT
+from infra.synth import main
+from tests.infra.synthesis import Synthesized
+
+
+def _synthesize_bare(folder: Path, *before: str) -> subprocess.CompletedProcess[str]:
+    """With nothing in the environment but where to find programs."""
+    command = [sys.executable, "-m", "infra.synth", "-c", "stage=local", "-c", "grace_s=10", "--output", str(folder)]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder.parent), "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [*before, *command], cwd=folder.parent, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_it_needs_no_credentials_and_gives_the_same_again(local: Synthesized, tmp_path: Path) -> None:
+    done = _synthesize_bare(tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    templates = sorted(path.name for path in local.folder.glob("*.template.json"))
+    assert len(templates) == 3
+    for name in templates:
+        assert (tmp_path / "out" / name).read_text() == (local.folder / name).read_text()
+
+
+def test_it_needs_no_network(tmp_path: Path) -> None:
+    unshare = shutil.which("unshare")
+    isolated = (unshare, "--net", "--map-root-user") if unshare else ()
+    if not isolated or subprocess.run([*isolated, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("this machine gives no network namespace")
+    done = _synthesize_bare(tmp_path / "out", *isolated)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_wrong_setting_ends_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-c", "stage=moon"]) == 1
+    assert capsys.readouterr().err == "stage 'moon' is not one of dev, local, prod\n"

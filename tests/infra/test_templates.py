@@ -1,0 +1,185 @@
+"""What the templates must hold, whatever else changes: names, protection, dead letters, what the stages differ in."""
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from infra.entrypoints import ENTRY_POINTS
+from tests.infra.permissions import render
+from tests.infra.synthesis import Synthesized
+
+OUTPUTS = {
+    *("ApiUrl", "StateMachineArn", "CommandDocumentName", "EventBusName", "TableName", "LivenessTableName"),
+    *("UrgentQueueUrl", "NormalQueueUrl", "HostRoleName", "HostRoleArn"),
+}
+NAME_OF = {
+    "AWS::DynamoDB::Table": "TableName",
+    "AWS::SQS::Queue": "QueueName",
+    "AWS::Lambda::Function": "FunctionName",
+    "AWS::Lambda::LayerVersion": "LayerName",
+    "AWS::IAM::Role": "RoleName",
+    "AWS::Logs::LogGroup": "LogGroupName",
+    "AWS::StepFunctions::StateMachine": "StateMachineName",
+    "AWS::CloudWatch::Alarm": "AlarmName",
+    "AWS::SNS::Topic": "TopicName",
+    "AWS::SSM::Document": "Name",
+    "AWS::Events::Rule": "Name",
+}
+
+
+def _properties(made: Synthesized, kind: str) -> list[dict[str, Any]]:
+    return [found["Properties"] for found in made.resources(kind).values()]
+
+
+def test_every_output_that_others_rely_on_is_there(prod: Synthesized, local: Synthesized) -> None:
+    assert prod.outputs() >= OUTPUTS
+    assert local.outputs() >= OUTPUTS
+
+
+def test_nothing_that_may_be_replaced_has_a_name_of_its_own(prod: Synthesized) -> None:
+    for name, found in prod.all_resources():
+        assert NAME_OF.get(found["Type"]) not in found.get("Properties", {}), name
+
+
+def test_production_data_survives_its_stack(prod: Synthesized, local: Synthesized) -> None:
+    for table in prod.resources("AWS::DynamoDB::Table").values():
+        assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
+        assert table["Properties"]["DeletionProtectionEnabled"] is True
+    for table in local.resources("AWS::DynamoDB::Table").values():
+        assert table["DeletionPolicy"] == "Delete"
+
+
+def test_tables_are_on_demand_and_restorable(prod: Synthesized) -> None:
+    for table in _properties(prod, "AWS::DynamoDB::Table"):
+        assert table["BillingMode"] == "PAY_PER_REQUEST"
+        assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_the_rental_table_has_its_keys_indexes_and_time_to_live(prod: Synthesized) -> None:
+    rentals, liveness = _properties(prod, "AWS::DynamoDB::Table")
+    keys = {"HASH": "pk", "RANGE": "sk"}
+    assert {each["KeyType"]: each["AttributeName"] for each in rentals["KeySchema"]} == keys
+    assert rentals["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
+    indexes = {
+        each["IndexName"]: ([key["AttributeName"] for key in each["KeySchema"]], each["Projection"]["ProjectionType"])
+        for each in rentals["GlobalSecondaryIndexes"]
+    }
+    assert indexes == {
+        "GSI1": (["gsi1pk", "gsi1sk"], "ALL"),
+        "GSI2": (["gsi2pk", "gsi2sk"], "ALL"),
+        "GSI3": (["gsi3pk", "next_due"], "KEYS_ONLY"),
+    }
+    kinds = {each["AttributeName"]: each["AttributeType"] for each in rentals["AttributeDefinitions"]}
+    assert {name for name, kind in kinds.items() if kind == "N"} == {"next_due"}
+    assert liveness["AttributeDefinitions"] == [{"AttributeName": "host_id", "AttributeType": "N"}]
+
+
+def test_every_queue_is_encrypted_and_refuses_plain_http(prod: Synthesized) -> None:
+    policies = {
+        render(queue): json.dumps(policy["PolicyDocument"])
+        for policy in _properties(prod, "AWS::SQS::QueuePolicy")
+        for queue in policy["Queues"]
+    }
+    for name, queue in prod.resources("AWS::SQS::Queue").items():
+        assert queue["Properties"]["SqsManagedSseEnabled"] is True
+        assert "aws:SecureTransport" in policies[render({"Ref": name})]
+
+
+def test_every_queue_that_a_function_reads_has_a_dead_letter_queue(prod: Synthesized) -> None:
+    queues = prod.resources("AWS::SQS::Queue")
+    mappings = _properties(prod, "AWS::Lambda::EventSourceMapping")
+    assert len(mappings) == 3
+    for mapping in mappings:
+        source = queues[mapping["EventSourceArn"]["Fn::GetAtt"][0]]["Properties"]
+        assert source["RedrivePolicy"]["maxReceiveCount"] == 5
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        assert "Live" in json.dumps(mapping["FunctionName"])
+
+
+def test_a_queue_hides_a_message_six_times_as_long_as_its_reader_may_take(prod: Synthesized) -> None:
+    visible = {
+        name.removesuffix("Queue")[:6]: queue["Properties"].get("VisibilityTimeout")
+        for name, queue in prod.resources("AWS::SQS::Queue").items()
+    }
+    dispatch, heartbeat = ENTRY_POINTS["dispatch"].timeout_s, ENTRY_POINTS["on_heartbeat"].timeout_s
+    assert visible["Urgent"] == visible["Normal"] == 6 * dispatch
+    assert visible["Heartb"] == 6 * heartbeat
+
+
+def test_every_rule_target_has_a_dead_letter_queue_and_an_end_to_its_retries(prod: Synthesized) -> None:
+    targets = [target for rule in _properties(prod, "AWS::Events::Rule") for target in rule["Targets"]]
+    assert len(targets) == 3
+    for target in targets:
+        assert "Arn" in target["DeadLetterConfig"]
+        assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] <= 300
+
+
+def test_a_function_that_an_event_calls_buries_what_it_could_not_take(prod: Synthesized) -> None:
+    configured = _properties(prod, "AWS::Lambda::EventInvokeConfig")
+    assert len(configured) == len([entry for entry in ENTRY_POINTS.values() if entry.asynchronous])
+    for config in configured:
+        assert "Destination" in config["DestinationConfig"]["OnFailure"]
+        assert "Live" in json.dumps(config["Qualifier"])
+
+
+def test_every_function_is_as_its_entry_point_says(prod: Synthesized) -> None:
+    functions = {found["Handler"]: found for found in _properties(prod, "AWS::Lambda::Function")}
+    assert set(functions) == {entry.handler for entry in ENTRY_POINTS.values()}
+    for entry in ENTRY_POINTS.values():
+        found = functions[entry.handler]
+        assert found["Runtime"] == "python3.13"
+        assert found["Architectures"] == ["arm64"]
+        assert found["TracingConfig"] == {"Mode": "Active"}
+        assert "LogGroup" in found["LoggingConfig"]
+        assert (found["MemorySize"], found["Timeout"]) == (entry.memory_mb, entry.timeout_s)
+
+
+def test_all_functions_share_one_artifact_and_one_layer(prod: Synthesized) -> None:
+    functions = _properties(prod, "AWS::Lambda::Function")
+    assert len({json.dumps(found["Code"], sort_keys=True) for found in functions}) == 1
+    assert len({json.dumps(found["Layers"]) for found in functions}) == 1
+
+
+def test_logs_end(prod: Synthesized) -> None:
+    groups = _properties(prod, "AWS::Logs::LogGroup")
+    assert len(groups) == len(ENTRY_POINTS) + 2
+    assert {group["RetentionInDays"] for group in groups} == {365}
+
+
+def test_every_dead_letter_queue_is_watched(prod: Synthesized) -> None:
+    dead = {name for name in prod.resources("AWS::SQS::Queue") if "DeadLetters" in name}
+    watched = {
+        dimension["Value"]["Fn::GetAtt"][0]
+        for alarm in _properties(prod, "AWS::CloudWatch::Alarm")
+        for dimension in alarm["Dimensions"]
+        if dimension["Name"] == "QueueName"
+    }
+    assert len(dead) == 5
+    assert watched == dead
+
+
+def test_alarms_are_on_single_metrics_and_notify_where_there_is_an_address(
+    prod: Synthesized, local: Synthesized
+) -> None:
+    assert all("Metrics" not in alarm for alarm in _properties(prod, "AWS::CloudWatch::Alarm"))
+    assert all(alarm["AlarmActions"] for alarm in _properties(prod, "AWS::CloudWatch::Alarm"))
+    assert not local.resources("AWS::SNS::Topic")
+
+
+def test_the_local_cloud_runs_the_same_resources_with_other_values(prod: Synthesized, local: Synthesized) -> None:
+    """It has no plain-HTTP ban, for it is plain HTTP, and nobody to send an e-mail to."""
+    left_out = {"AWS::SNS::Topic", "AWS::SNS::Subscription", "AWS::SNS::TopicPolicy", "AWS::SQS::QueuePolicy"}
+
+    def kept(made: Synthesized) -> Counter[str]:
+        return Counter(each["Type"] for _, each in made.all_resources() if each["Type"] not in left_out)
+
+    assert kept(prod) == kept(local)
+
+
+@pytest.mark.parametrize(("stage", "grace"), [("prod", "172800"), ("local", "10")])
+def test_the_grace_is_one_setting(request: pytest.FixtureRequest, stage: str, grace: str) -> None:
+    made: Synthesized = request.getfixturevalue(stage)
+    told = [found["Environment"]["Variables"] for found in _properties(made, "AWS::Lambda::Function")]
+    assert {variables["GRACE_S"] for variables in told if "GRACE_S" in variables} == {grace}
