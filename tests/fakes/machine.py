@@ -48,7 +48,7 @@ class Machine:
         }
         return self.sign(told | claims)
 
-    def sign_report(self, state: Any, seq: int, now: int, **claims: Any) -> dict[str, Any]:
+    def sign_report(self, state: Any, seq: Any, now: int, **claims: Any) -> dict[str, Any]:
         """The detail of an event."""
         told = {"v": 1, "host_id": self.host_id, "boot_id": "boot-1", "seq": seq, "sent_at": now, "state": state}
         return {"v": 1, "host_id": self.host_id, "jws": self.sign(told | claims)}

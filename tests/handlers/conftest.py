@@ -57,7 +57,6 @@ def deployed() -> Iterator[dict[str, str]]:
             environment.setenv(name, value)
         with mock_aws():
             _forget()
-            create_table(boto3.client("dynamodb"), "table")
             create_liveness_table(boto3.client("dynamodb"), "liveness")
             sqs, states = boto3.client("sqs"), boto3.client("stepfunctions")
             definition = json.dumps({"StartAt": "A", "States": {"A": {"Type": "Succeed"}}})
@@ -83,6 +82,14 @@ def deployed() -> Iterator[dict[str, str]]:
 def _forget() -> None:
     for cached in CACHES:
         cached.cache_clear()
+
+
+def _renew_table() -> None:
+    """An empty table: moto copies all of it in each transaction."""
+    client = wiring.dynamodb()
+    if "table" in client.list_tables()["TableNames"]:
+        client.delete_table(TableName="table")
+    create_table(client, "table")
 
 
 @dataclass
@@ -176,6 +183,7 @@ def reported(contract_id: int, status: str = "running", **changes: Any) -> dict[
 def site(deployed: dict[str, str], wiped_environment: None, monkeypatch: pytest.MonkeyPatch) -> Site:
     for name, value in deployed.items():
         monkeypatch.setenv(name, value)
+    _renew_table()
     return Site().open()
 
 

@@ -67,8 +67,8 @@ def signed(machine: Machine, now: int, path: str, body: Any, **claims: Any) -> A
     return call(api_machine.handler, "POST", path, text, headers={"authorization": f"Machine {token}"})
 
 
-def fetch(site: Site, contract_id: int, machine: Machine | None = None, **changes: Any) -> Answer:
-    body = {"v": 1, "contract_id": contract_id, "instance_id": contract_id, "generation": 1, "token": 1} | changes
+def fetch(site: Site, contract: int, machine: Machine | None = None, changes: dict[str, int] | None = None) -> Answer:
+    body = {"v": 1, "contract_id": contract, "instance_id": contract, "generation": 1, "token": 1} | (changes or {})
     validate("fetch.v1.json", {"request": body})
     return signed(machine or site.machine, site.now, "/v1/host/fetch", body)
 
@@ -145,7 +145,7 @@ def test_a_host_fetches_the_secrets_of_what_it_is_to_start(site: Site) -> None:
 def test_what_is_not_current_is_409_and_starts_nothing(site: Site) -> None:
     contract_id = site.rented()
     for changes in ({"generation": 2}, {"token": 2}, {"instance_id": 5}, {"contract_id": 5}):
-        answer = fetch(site, contract_id, **changes)
+        answer = fetch(site, contract_id, changes=changes)
         assert (answer.status, answer.code) == (409, "not_current")
         validate("fetch.v1.json", {"error": answer.body})
     site.on_contract("DELETE", contract_id)

@@ -7,6 +7,7 @@ from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from jwt.types import Options
 
 from rental.adapters.sealing import decode_key
@@ -18,10 +19,11 @@ REQUEST_LIFE_S = 60
 
 
 def make_machine_key(signing_key: str, sealing_key: str) -> MachineKey:
-    """The public key of a machine, named by its digest; raises ValueError unless both halves are 32 bytes."""
+    """The public key of a machine, named by its digest; raises ValueError for what is no key or nothing can be sealed to."""
     signing, sealing = decode_key(signing_key), decode_key(sealing_key)
     if len(signing) != 32 or len(sealing) != 32:
         raise ValueError("a machine key has two halves of 32 bytes")
+    X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(sealing))  # refuses points of low order
     return MachineKey(hashlib.sha256(signing + sealing).hexdigest()[:16], signing_key, sealing_key)
 
 
