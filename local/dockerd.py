@@ -99,6 +99,8 @@ def _start(daemon: Dockerd) -> Docker:
     for directory in (daemon.state_dir, daemon.programs, daemon.run_dir, daemon.simulated_gpus):
         directory.mkdir(parents=True, exist_ok=True)
     daemon.pid_file.unlink(missing_ok=True)  # dockerd refuses to start over a stale one whose number lives again
+    if living_pid(daemon.containerd_pid_file, "containerd") is None:
+        daemon.containerd_pid_file.unlink(missing_ok=True)  # a zombie's number looks alive to dockerd
     daemon.socket_file.write_text(str(socket))
     daemon.config.write_text("{}")
     dockerd_disk.mount(daemon.data_image, daemon.data_root)

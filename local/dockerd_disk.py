@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
+UNMOUNT_TRIES = 20
 MIN_BYTES = 2 << 30
 MAX_BYTES = 64 << 30
 
@@ -26,10 +28,13 @@ def mount(image: Path, mount_point: Path) -> None:
 
 def unmount(mount_point: Path) -> None:
     """Detach every layer that was mounted there, below it first; the loop device frees itself."""
-    for target in sorted(_mounts_under(mount_point), reverse=True):
-        subprocess.run(["umount", target], check=False)
-    if mount_point.is_mount():
-        subprocess.run(["umount", "--lazy", str(mount_point)], check=True)
+    for _ in range(UNMOUNT_TRIES):  # a daemon that was told to end may hold it for a moment
+        for target in sorted(_mounts_under(mount_point), reverse=True):
+            subprocess.run(["umount", target], check=False, capture_output=True)
+        if not mount_point.is_mount():
+            return
+        time.sleep(0.2)
+    subprocess.run(["umount", "--lazy", str(mount_point)], check=True)
 
 
 def _make(image: Path) -> None:

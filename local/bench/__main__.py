@@ -36,6 +36,7 @@ def main() -> int:
         print(f"state transitions of a plain rental: {states} (target: at most {TRANSITIONS_TARGET})")
     finally:
         _clear(site)
+        release_docker()
     return 0
 
 
@@ -43,7 +44,6 @@ def _clear(site: Site) -> None:
     site.stop()
     remove_containers(site.state, ensure(LOCAL / "docker").docker_host)
     shutil.rmtree(site.state, ignore_errors=True)
-    release_docker()
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ def main() -> int:
         return 130
     with tell.step("Take everything down"):
         _clear(site)
+        release_docker()
     print(f"\nOne rental from offer to deletion, in {tell.total_s:.0f} s.")
     return 0
 
@@ -74,7 +75,6 @@ def _clear(site: Site) -> None:
     """Leave nothing of this demo or of one that was killed."""
     _halt(site)
     shutil.rmtree(site.state, ignore_errors=True)
-    release_docker()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Answers show what the design says and nothing that was told in confidence."""
+"""Answers show what clients need and nothing that was told in confidence."""
 
 import json
 from dataclasses import replace

@@ -26,7 +26,7 @@ CONTRACT_ARROWS = {
     ("ending", "deleted"),
     ("deleting", "deleted"),
 }
-"""As drawn in the design: no others."""
+"""As drawn over the tables: no others."""
 
 
 @pytest.mark.parametrize(("before", "after"), list(product(ContractStatus, ContractStatus)))

@@ -154,6 +154,14 @@ def test_a_gpu_in_quarantine_is_taken_out_of_the_market_and_brought_back() -> No
     assert observe(out, make_report([], (ReportedGpu(2, "free", None),)), NOW).manifest.free_gpus() == {0, 1, 2, 3}
 
 
+def test_reasons_do_not_pile_up_in_the_manifest() -> None:
+    loading = hear(pending(), A, "loading", reason="x" * 500)
+    assert loading.manifest.claims[A].instances[InstanceId(A)].reason == "x" * 500
+    exited = hear(loading, A, "exited", reason="y" * 500)
+    assert exited.manifest.claims[A].instances[InstanceId(A)].reason is None
+    assert exited.contract(A).instances[0].reason == "y" * 500
+
+
 def test_a_repeated_report_changes_nothing() -> None:
     statuses: tuple[ReportedStatus, ...] = ("running", "loading", "exited", "failed")
     for status in statuses:

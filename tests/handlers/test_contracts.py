@@ -1,4 +1,4 @@
-"""/v1/contracts over HTTP: the shapes of the design, one log line, no secret anywhere."""
+"""/v1/contracts over HTTP: whole contracts, one log line, no secret anywhere."""
 
 import json
 import logging

@@ -31,7 +31,7 @@ def my_offers(site: Site) -> list[dict[str, Any]]:
         query = {"cursor": page.body["next"]}
 
 
-def test_offers_are_shown_as_the_design_says(site: Site) -> None:
+def test_offers_are_shown_with_all_that_a_client_compares(site: Site) -> None:
     offers = my_offers(site)
     assert [set(each) for each in offers] == [OFFER_FIELDS] * 3
     assert [each["num_gpus"] for each in offers] == [1, 2, 4]

@@ -64,6 +64,17 @@ def test_an_execution_of_an_old_run_learns_that_it_is_stale_and_changes_nothing(
     assert world.table.items() == before
 
 
+def test_an_old_run_does_not_begin_what_the_current_run_will() -> None:
+    world, contract = at_deletion()
+    world.workflows.running.clear()
+    world.clock.advance(3600)
+    assert world.sweeping.sweep() == 1
+    before = world.table.items()
+    world.life.delete(contract.id, 1, "old-token")
+    assert world.answers() == [("old-token", "stale")]
+    assert world.table.items() == before
+
+
 def test_a_contract_that_never_was_is_not_found() -> None:
     with pytest.raises(NotFoundError):
         World().add_host().life.route(ContractId(5), 1)

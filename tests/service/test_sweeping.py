@@ -58,6 +58,25 @@ def test_a_removal_that_no_host_confirms_is_asked_for_again_by_a_new_run() -> No
     assert world.read(contract.id).run == 3
 
 
+def test_a_busy_host_does_not_keep_the_others_from_being_swept() -> None:
+    world = World().add_host()
+    first, second = world.rent_active(), world.rent_active()
+    world.workflows.running.clear()
+    world.clock.at = first.end_at + LATE_S
+    world.faults.extend(["conflict"] * 8)
+    assert world.sweeping.sweep() == 1
+    assert sorted(world.read(each.id).run for each in (first, second)) == [1, 2]
+
+
+def test_a_resumed_contract_is_rung_again() -> None:
+    world = World().add_host()
+    contract = world.rent()
+    world.workflows.running.clear()
+    world.clock.advance(LATE_S)
+    assert world.sweeping.sweep() == 1
+    assert [bell.contract_id for bell in world.bells.rung] == [contract.id, contract.id]
+
+
 def test_a_task_whose_answer_was_lost_is_woken() -> None:
     world = World().add_host()
     contract = world.rent()

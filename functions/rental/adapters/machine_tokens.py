@@ -19,7 +19,7 @@ REQUEST_LIFE_S = 60
 
 
 def make_machine_key(signing_key: str, sealing_key: str) -> MachineKey:
-    """The public key of a machine, named by its digest; raises ValueError for what is no key or nothing can be sealed to."""
+    """The public key of a machine, named by its digest; raises ValueError for one that nothing can be sealed to."""
     signing, sealing = decode_key(signing_key), decode_key(sealing_key)
     if len(signing) != 32 or len(sealing) != 32:
         raise ValueError("a machine key has two halves of 32 bytes")

@@ -53,7 +53,10 @@ class Waiter:
 
 @dataclass(frozen=True)
 class ClaimedInstance:
-    """What the manifest remembers of an instance, so that most reports are judged by it alone."""
+    """What the manifest remembers of an instance, so that most reports are judged by it alone.
+
+    `reason` only while it holds a lease: reports of others are not held against it, and the manifest is one item.
+    """
 
     generation: int
     desired: Desired
@@ -202,5 +205,5 @@ def _claimed(instance: Instance) -> ClaimedInstance:
         gpu_indexes=instance.gpu_indexes,
         token=instance.token,
         commanded_at=instance.commanded_at,
-        reason=instance.reason,
+        reason=instance.reason if instance.token is not None else None,
     )
