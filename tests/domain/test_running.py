@@ -10,9 +10,10 @@ from rental.domain.ending import end_early
 from rental.domain.errors import ConflictError, ContractExpiredError, ContractOverError, NotFoundError
 from rental.domain.ids import ContractId, InstanceId
 from rental.domain.lifecycle import Desired, InstanceStatus
+from rental.domain.observation import COMMAND_IN_FLIGHT_S, contracts_to_read, observe
 from rental.domain.offer import offers_of
 from rental.domain.running import grant_waiters, start_instances, stop_instances, wanted_of
-from tests.fakes.builders import CAUSE, active, hear, instance_status, make_manifest, rent
+from tests.fakes.builders import CAUSE, active, hear, instance_status, make_manifest, make_report, rent
 from tests.fakes.ports import NOW
 
 A, B, C = ContractId(100), ContractId(200), ContractId(300)
@@ -147,6 +148,43 @@ def test_a_waiter_whose_contract_is_not_in_the_book_keeps_waiting() -> None:
     freed = hear(stop(waiting, B), B, "stopped")
     absent = replace(freed, contracts={B: freed.contract(B)})
     assert grant_waiters(absent, NOW) == absent
+
+
+def restarted_behind_a_waiter() -> Book:
+    """B waits for the GPU that A holds; A is stopped and started again before the host has confirmed the stop."""
+    book = active(hear(stop(one_gpu_book()), A, "stopped"), B)
+    book = active(hear(stop(book, B), B, "stopped"), C)
+    return start(stop(start(book, B), C), C)
+
+
+def test_a_restart_behind_a_waiter_gives_its_gpus_back_once_the_host_confirms_the_stop() -> None:
+    book = restarted_behind_a_waiter()
+    assert instance_status(book, C) is InstanceStatus.SCHEDULING
+    assert book.manifest.leases[0].contract_id == C
+    assert book.bells[-1].generation == instance(book, C).generation
+    granted = grant_waiters(hear(book, C, "stopped"), NOW)
+    assert granted.manifest.leases[0].contract_id == B
+    assert (instance_status(granted, B), instance_status(granted, C)) == (
+        InstanceStatus.LOADING,
+        InstanceStatus.SCHEDULING,
+    )
+    assert instance(granted, C).token is None
+
+
+def test_a_restart_behind_a_waiter_is_commanded_again_when_its_bell_was_lost() -> None:
+    book = restarted_behind_a_waiter()
+    later, report = NOW + COMMAND_IN_FLIGHT_S + 1, make_report([])
+    assert C in contracts_to_read(book.manifest, report, later)
+    assert observe(book, report, later).bells[-1].contract_id == C
+
+
+def test_a_wait_that_is_cancelled_keeps_the_lease_until_the_host_confirms_the_stop() -> None:
+    cancelled = stop(restarted_behind_a_waiter(), C)
+    assert instance_status(cancelled, C) is InstanceStatus.STOPPING
+    assert cancelled.manifest.leases[0].contract_id == C
+    granted = grant_waiters(hear(cancelled, C, "stopped"), NOW)
+    assert instance_status(granted, C) is InstanceStatus.STOPPED
+    assert granted.manifest.leases[0].contract_id == B
 
 
 def test_a_quarantined_gpu_is_not_granted() -> None:

@@ -8,6 +8,7 @@ from rental.domain.errors import NotFoundError
 from rental.domain.host import Gpu
 from rental.domain.ids import ContractId, HostId, InstanceId, OfferId
 from rental.domain.lifecycle import (
+    IDLE,
     LIVE,
     ContractStatus,
     Desired,
@@ -64,6 +65,16 @@ class Instance:
     def is_removed(self) -> bool:
         """Gone on the host's word."""
         return self.status is InstanceStatus.REMOVED
+
+    @property
+    def waits(self) -> bool:
+        """It is wanted running, and its turn has not come."""
+        return self.status is InstanceStatus.SCHEDULING
+
+    @property
+    def is_idle(self) -> bool:
+        """No container runs and no lease is held, so nothing has to stop first."""
+        return self.status in IDLE or (self.waits and self.token is None)
 
     def become(self, status: InstanceStatus, reason: str | None = None) -> "Instance":
         """The instance in another status; raises TransitionError where the lifecycle has no arrow."""

@@ -15,8 +15,6 @@ from rental.domain.lifecycle import ContractStatus, Desired, InstanceStatus
 from rental.domain.running import halt
 
 SERVICE = "service"
-IDLE = frozenset({InstanceStatus.STOPPED, InstanceStatus.EXITED, InstanceStatus.REMOVED})
-"""No container runs in these, so nothing has to stop first."""
 
 
 def expire(book: Book, contract_id: ContractId, now: int) -> Book:
@@ -92,10 +90,10 @@ def _want_absent(book: Book, contract: Contract, now: int, cause: Cause) -> Book
     for instance in removing.instances:
         book = book.with_manifest(drop_waiter(book.manifest, instance.id))
         gone = instance.want(Desired.ABSENT, now)
-        if gone.status is InstanceStatus.SCHEDULING:
-            gone = gone.become(InstanceStatus.STOPPED)
-        elif gone.status not in IDLE:
+        if not gone.is_idle:
             gone = gone.become(InstanceStatus.STOPPING)
+        elif gone.waits:
+            gone = gone.become(InstanceStatus.STOPPED)
         book = book.with_contract(book.contract(contract.id).with_instance(gone))
         book = book.ring(contract.id, gone)
     return book

@@ -70,7 +70,7 @@ INSTANCE_TRANSITIONS: dict[InstanceStatus, frozenset[InstanceStatus]] = {
     _I.RUNNING: frozenset({_I.LOADING, _I.EXITED, _I.STOPPING, _I.STOPPED, _I.OFFLINE, _I.REMOVED}),
     _I.STOPPING: frozenset({_I.STOPPED, _I.EXITED, _I.LOADING, _I.SCHEDULING, _I.OFFLINE, _I.REMOVED}),
     _I.STOPPED: frozenset({_I.LOADING, _I.SCHEDULING, _I.OFFLINE, _I.REMOVED}),
-    _I.SCHEDULING: frozenset({_I.LOADING, _I.STOPPED, _I.OFFLINE, _I.REMOVED}),
+    _I.SCHEDULING: frozenset({_I.LOADING, _I.STOPPING, _I.STOPPED, _I.OFFLINE, _I.REMOVED}),
     _I.EXITED: frozenset({_I.LOADING, _I.SCHEDULING, _I.STOPPING, _I.STOPPED, _I.OFFLINE, _I.REMOVED}),
     _I.OFFLINE: frozenset({_I.LOADING, _I.RUNNING, _I.STOPPING, _I.STOPPED, _I.SCHEDULING, _I.EXITED, _I.REMOVED}),
     _I.REMOVED: frozenset(),
@@ -78,6 +78,9 @@ INSTANCE_TRANSITIONS: dict[InstanceStatus, frozenset[InstanceStatus]] = {
 
 LIVE = frozenset({_C.PENDING, _C.ACTIVE, _C.EXPIRED})
 """A client may still end these early."""
+
+IDLE = frozenset({_I.STOPPED, _I.EXITED, _I.REMOVED})
+"""No container runs in these."""
 
 REMOVING = frozenset({_C.ENDING, _C.DELETING, _C.FAILED})
 """The containers of these are wanted absent, for good."""

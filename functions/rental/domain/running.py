@@ -46,8 +46,7 @@ def halt(
     book: Book, contract_id: ContractId, instance: Instance, now: int, cause: Cause, reason: str | None = None
 ) -> Book:
     """Want one instance stopped; its lease stays until the host says that the container is gone."""
-    waiting = instance.status is InstanceStatus.SCHEDULING
-    after = InstanceStatus.STOPPED if waiting else InstanceStatus.STOPPING
+    after = InstanceStatus.STOPPED if instance.is_idle else InstanceStatus.STOPPING
     stopping = instance.want(Desired.STOPPED, now).become(after, reason)
     book = book.with_manifest(drop_waiter(book.manifest, instance.id))
     book = book.with_contract(book.contract(contract_id).with_instance(stopping))
@@ -99,7 +98,8 @@ def _start(book: Book, contract_id: ContractId, instance: Instance, now: int, ca
     waiter = Waiter(contract_id, instance.id, instance.gpu_indexes, now)
     book = book.with_manifest(replace(book.manifest, waiters=(*book.manifest.waiters, waiter)))
     book = book.with_contract(book.contract(contract_id).with_instance(waiting))
-    return book.note(contract_id, waiting.status, now, cause, instance_id=instance.id, reason=waiting.reason)
+    book = book.note(contract_id, waiting.status, now, cause, instance_id=instance.id, reason=waiting.reason)
+    return book if waiting.is_idle else book.ring(contract_id, waiting)
 
 
 def _lease(book: Book, contract_id: ContractId, instance: Instance, now: int, cause: Cause) -> Book:

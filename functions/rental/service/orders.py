@@ -3,7 +3,7 @@
 from typing import Any
 
 from rental.domain.contract import Contract, Instance
-from rental.domain.lifecycle import Desired, InstanceStatus
+from rental.domain.lifecycle import Desired
 
 
 def order_of(contract: Contract, instance: Instance) -> dict[str, Any]:
@@ -37,4 +37,4 @@ def order_of(contract: Contract, instance: Instance) -> dict[str, Any]:
 
 def desired_now(instance: Instance) -> Desired:
     """What may be asked of the host now: an instance that waits for its GPUs stays stopped meanwhile."""
-    return Desired.STOPPED if instance.status is InstanceStatus.SCHEDULING else instance.desired
+    return Desired.STOPPED if instance.waits else instance.desired
