@@ -5,7 +5,7 @@ VENV := .venv
 RUN := PYTHONPATH=functions:host:. $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo up down clean test test-full check format bench synth layer
+.PHONY: help setup demo up down clean test test-full check lint format bench synth layer
 
 help:          ## What there is to run
 	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed 's/: .*## /\t/' | expand -t 14
@@ -35,12 +35,13 @@ test: setup          ## The tests (under 15 minutes)
 test-full: setup          ## All tests, the long ones too
 	@$(RUN) -m pytest
 
-check: setup          ## The whole gate: format, lint, types, import contracts, tests
+check: lint test          ## The whole gate: format, lint, types, import contracts, tests
+
+lint: $(INSTALLED)          ## Everything of the gate but the tests
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy .
 	@PYTHONPATH=functions:host:. $(VENV)/bin/lint-imports
-	@$(RUN) -m pytest -m "not slow"
 
 format: $(INSTALLED)          ## Put the code in shape
 	@$(VENV)/bin/ruff format . && $(VENV)/bin/ruff check --fix .

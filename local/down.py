@@ -6,8 +6,8 @@ import argparse
 import shutil
 import sys
 
-from local import dockerd
-from local.leftovers import remove_containers
+from local import dockerd, leftovers
+from local.dockerd_files import DEFAULT_SOCKET
 from local.site import LOCAL, Site, release_docker
 
 
@@ -20,16 +20,23 @@ def main() -> int:
     print("Stopped." if any(stopped) else "Nothing was running.")
     if not options.forget:
         release_docker()
+        _warn_of_containers()
     else:
         docker_host = dockerd.ensure(LOCAL / "docker").docker_host
         for site in sites:
-            remove_containers(site.state, docker_host)
+            leftovers.remove_containers(site.state, docker_host)
         if not dockerd.stop(LOCAL / "docker"):
             print("Docker still runs containers of others: it stays.")
             return 0
         shutil.rmtree(LOCAL, ignore_errors=True)
         print("All local state is gone.")
     return 0
+
+
+def _warn_of_containers() -> None:
+    running = leftovers.count_running(LOCAL / "up", DEFAULT_SOCKET)
+    if running:
+        print(f"{running} containers keep running, and nothing here ends them: `make up` again, or `make clean`.")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import docker
 import docker.errors
+import requests
 from docker.models.containers import Container
 from docker.models.networks import Network
 
@@ -42,3 +43,15 @@ def remove_containers(state: Path, docker_host: str) -> int:
     for network in networks_of(client, host_id):
         network.remove()
     return len(containers)
+
+
+def count_running(state: Path, docker_socket: Path) -> int:
+    """How many containers of this folder's host run; 0 where no Docker answers."""
+    host_id = host_of(state)
+    if host_id is None or not docker_socket.exists():
+        return 0
+    try:
+        client = docker.DockerClient(base_url=f"unix://{docker_socket}")
+        return sum(1 for container in containers_of(client, host_id) if container.status == "running")
+    except (docker.errors.DockerException, requests.RequestException):
+        return 0

@@ -19,7 +19,7 @@ BODY_LIMIT_BYTES = 10 * 1024 * 1024
 CONCURRENT_CALLS = 8
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>GPULease</title>
-<h1>GPULease</h1><p>The local service is up. Its API is under <a href="/v1/openapi.json">/v1</a>.</p>
+<h1>GPULease</h1><p>The local service is up. Its API is under /v1; <a href="/v1/health">is it well?</a>.</p>
 """
 
 CallApi = Callable[[Request], Awaitable[Response]]

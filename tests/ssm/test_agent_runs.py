@@ -1,7 +1,6 @@
 """Commands from an SDK's SendCommand to a script on the machine and back, over HTTP."""
 
 import json
-import statistics
 import time
 from pathlib import Path
 
@@ -93,15 +92,3 @@ def test_a_background_child_does_not_hold_up_the_answer(rig: Rig) -> None:
 def test_long_output_is_cut(rig: Rig) -> None:
     seen = rig.run("head -c 100000 /dev/zero | tr '\\0' x")
     assert 23_000 < len(seen["StandardOutputContent"]) <= 24_000
-
-
-def test_a_script_starts_soon_after_the_command_is_sent(rig: Rig, tmp_path: Path) -> None:
-    rig.endpoint.put_script(f"date +%s.%N > {tmp_path}/at.{{{{ Order }}}}")
-    waits_ms = []
-    for number in range(15):
-        sent_at = time.time()
-        command_id = rig.send(str(number))
-        rig.outcome(command_id)
-        waits_ms.append((float((tmp_path / f"at.{number}").read_text()) - sent_at) * 1000)
-    print(f"SendCommand to script: median {statistics.median(waits_ms):.1f} ms, worst {max(waits_ms):.1f} ms")
-    assert statistics.quantiles(waits_ms, n=4)[0] < 60  # the lower quartile: the machine may be busy with other things

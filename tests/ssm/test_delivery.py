@@ -183,16 +183,14 @@ def test_a_waiting_poll_wakes_at_once(tmp_path: Path) -> None:
     world, instance_id = waiting_world(tmp_path, 5.0)
     body = f'{{"DocumentName":"{DOCUMENT_NAME}","InstanceIds":["{instance_id}"],"Parameters":{{"Order":["a"]}}}}'
 
-    async def measure() -> float:
+    async def send_while_polling() -> int:
         poll = asyncio.create_task(timed_poll(world.service, instance_id))
         await asyncio.sleep(0.05)
-        sent_at = time.perf_counter()
         await world.service.handle("AmazonSSM.SendCommand", {}, body.encode(), ADMIN)
-        woken_at, count = await poll
-        assert count == 1
-        return woken_at - sent_at
+        _, count = await asyncio.wait_for(poll, 2)  # the poll itself would last 5 s
+        return count
 
-    assert asyncio.run(measure()) < 0.05
+    assert asyncio.run(send_while_polling()) == 1
 
 
 def test_a_newer_poll_of_a_machine_ends_the_older_one(tmp_path: Path) -> None:
