@@ -50,7 +50,7 @@ bench: setup          ## Figures as ratios, in one run
 	@$(RUN) -m local.bench
 
 synth: $(INSTALLED)          ## The CloudFormation templates, in cdk.out (STAGE=dev)
-	@$(RUN) -m local.synth --stage $(or $(STAGE),dev) --out cdk.out
+	@$(RUN) -m infra.synth -c stage=$(or $(STAGE),dev)
 
 layer: $(INSTALLED)          ## The Lambda layer, in build/layer
 	@$(RUN) -m infra.layer

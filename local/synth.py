@@ -6,7 +6,6 @@ their hash. `python -m local.synth --stage S --out DIR` leaves a copy for other 
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -104,23 +103,3 @@ def _drop_old(cache: Path) -> None:
     assemblies = sorted(cache.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
     for old in assemblies[KEPT_ASSEMBLIES:]:
         shutil.rmtree(old, ignore_errors=True)
-
-
-def main() -> int:
-    """Synthesize one stage into a folder."""
-    parser = argparse.ArgumentParser(prog="python -m local.synth", description="Synthesize the templates of a stage.")
-    parser.add_argument("--stage", required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args()
-    try:
-        assembly = cached_assembly(ROOT, {}, stage=options.stage)
-    except SynthesisError as error:
-        print(error, file=sys.stderr)
-        return 2
-    shutil.rmtree(options.out, ignore_errors=True)
-    shutil.copytree(assembly, options.out)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
