@@ -25,4 +25,4 @@ if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -m pip --version >/dev/nu
     "$python" -m venv "$venv"
 fi
 echo "Installing pinned dependencies …"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+"$venv/bin/python" -m pip install -qq --disable-pip-version-check -r requirements.txt -c constraints.txt
