@@ -50,7 +50,7 @@ def open_contract() -> Response[str]:
         duration_s=body.duration_s,
         instances=body.instances,
     )
-    secrets = {"env": body.env, "entrypoint": body.entrypoint, "args": body.args, "onstart": None, "login": None}
+    secrets = body.model_dump(include={"env", "entrypoint", "args", "onstart", "login"})
     return _present(renting().open_contract(request, secrets, _repeatable()), HTTPStatus.CREATED)
 
 

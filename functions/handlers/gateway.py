@@ -95,7 +95,7 @@ def parse_body(app: APIGatewayHttpResolver, kind: type[B]) -> B:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "body"
-        raise InvalidRequestError(f"{field}: {first['msg']}") from error
+        raise InvalidRequestError(f"{field}: {first['msg'].removeprefix('Value error, ')}") from error
 
 
 def path_id(app: APIGatewayHttpResolver, name: str) -> int:

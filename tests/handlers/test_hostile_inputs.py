@@ -97,6 +97,13 @@ def test_any_value_in_any_field_is_taken_or_refused(site: Site, field: str, valu
         {"image": "x" * 1025},
         {"image": "$(reboot)"},
         {"mode": "ssh"},
+        {"mode": "jupyter"},
+        {"mode": "vnc"},
+        {"ports": ["22/tcp"]},
+        {"ports": ["22"]},
+        {"ssh_keys": ["ssh-ed25519 AAAA"]},
+        {"onstart": "echo"},
+        {"login": {"username": "u"}},
         {"env": {"NVIDIA_VISIBLE_DEVICES": "all"}},
         {"env": {"LD_PRELOAD": "x"}},
         {"env": {"A=B": "x"}},
@@ -126,9 +133,29 @@ def test_what_exceeds_a_limit_is_400(site: Site, changes: dict[str, Any]) -> Non
     assert (answer.status, answer.code) == (400, "invalid_request")
 
 
+def test_a_registry_login_is_sealed_and_shown_nowhere(site: Site) -> None:
+    answer = site.rent(body=site.wish(login={"server": "r.example", "username": "u", "password": "pa55-planted"}))
+    assert answer.status == 201
+    assert "planted" not in answer.text
+
+
+def test_a_mode_that_is_not_available_yet_says_what_is(site: Site) -> None:
+    answer = site.rent(body=site.wish(mode="ssh"))
+    assert "only mode args is available" in answer.body["error"]["message"]
+
+
 def test_unicode_is_welcome_where_text_is(site: Site) -> None:
     body = site.rent(body=site.wish(label="Zoë 🚀 \u202e", env={"GREETING": "你好"}, args=["échø"])).body
     assert body["label"] == "Zoë 🚀 \u202e"
+
+
+def test_a_machine_that_claims_an_endless_id_is_401(site: Site) -> None:
+    token = site.machine.sign_request("/v1/host/manifest", b"{}", site.now, iss="9" * 3000)
+    headers = {"authorization": f"Machine {token}"}
+    with Stubber(wiring.client("dynamodb")) as stub:
+        stub.add_client_error("get_item", "ValidationException", "Size of hashkey has exceeded the maximum size limit")
+        answer = call(api_machine.handler, "POST", "/v1/host/manifest", "{}", headers=headers)
+    assert (answer.status, answer.code) == (401, "unauthenticated")
 
 
 def test_a_deep_or_endless_cursor_is_400(site: Site) -> None:

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 TIMEOUTS = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 4})
+ADAPTIVE = Config(connect_timeout=2, read_timeout=5, retries={"mode": "adaptive", "total_max_attempts": 4})
+"""For services whose rates are unpublished: a token bucket in the client that follows their throttling."""
 
 
 @cache
 def client(service: str) -> Any:
     """The boto3 client of a service, made once per process."""
-    return boto3.client(service, config=TIMEOUTS)  # type: ignore[call-overload]
+    config = ADAPTIVE if service == "ssm" else TIMEOUTS
+    return boto3.client(service, config=config)  # type: ignore[call-overload]
 
 
 def dynamodb() -> "DynamoDBClient":

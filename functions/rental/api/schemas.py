@@ -12,6 +12,7 @@ ENV_BYTES = 32_768
 
 Text = Annotated[str, Field(max_length=4096)]
 Identifier = Annotated[int, Field(ge=1, lt=1 << 53)]
+Port = Annotated[str, Field(pattern=r"^[0-9]{1,5}/(tcp|udp)$")]
 Microusd = Annotated[int, Field(ge=0, le=10**12)]
 EpochSeconds = Annotated[int, Field(ge=0, lt=1 << 33)]
 
@@ -22,12 +23,24 @@ class Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
+class RegistryLogin(Body):
+    """For a private image; sealed to the host, which alone opens it for the pull."""
+
+    server: Annotated[str, Field(max_length=256)] = ""
+    username: Annotated[str, Field(min_length=1, max_length=256)]
+    password: Annotated[str, Field(min_length=1, max_length=4096)]
+
+
 class OpenContract(Body):
     """Rent an offer."""
 
     offer_id: Identifier
     image: Annotated[str, Field(min_length=1, max_length=1024, pattern=IMAGE)]
-    mode: Literal["args"] = "args"
+    mode: Literal["args", "ssh", "jupyter"] = "args"
+    ports: Annotated[list[Port], Field(max_length=64)] = []
+    ssh_keys: Annotated[list[Text], Field(max_length=16)] = []
+    login: RegistryLogin | None = None
+    onstart: Text | None = None
     entrypoint: Annotated[list[Text], Field(max_length=64)] | None = None
     args: Annotated[list[Text], Field(max_length=256)] | None = None
     env: dict[str, Text] = {}
@@ -47,6 +60,12 @@ class OpenContract(Body):
         if sum(len(name) + len(value.encode()) for name, value in env.items()) > ENV_BYTES:
             raise ValueError(f"all variables together have at most {ENV_BYTES} bytes")
         return env
+
+    @model_validator(mode="after")
+    def check_available(self) -> "OpenContract":
+        if self.mode != "args" or self.ports or self.ssh_keys or self.onstart is not None:
+            raise ValueError("only mode args is available yet, without ports, ssh_keys and onstart")
+        return self
 
     @model_validator(mode="after")
     def check_no_nul(self) -> "OpenContract":
