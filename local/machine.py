@@ -42,7 +42,12 @@ class Machine:
         return self.state / "agent" / "credentials"
 
     def join(self, cloud: CloudInfo, owner: Client, simulated_gpus: int) -> int:
-        """Register and list this machine, once; start its agent and daemon. Answers the host's id."""
+        """Register and list this machine, once; start its agent and daemon. Answers the host's id.
+
+        Raises JoinError.
+        """
+        if os.geteuid() != 0:
+            raise JoinError("A host's daemon sets cgroups and firewall rules: run this as root, for example with sudo.")
         self._write_program(cloud)
         config = self.host_dir / "config.json"
         if config.exists():

@@ -44,6 +44,7 @@ def _read(detail: Mapping[str, Any], now: int) -> tuple[Report, Sighting]:
     if len(json.dumps(detail)) > MAX_REPORT_BYTES:
         raise ValueError("the report is too large")
     host_id = HostId(int(detail["host_id"]))
+    _check_bounds(host_id)
     claims = verify_report(jws, wiring.store().read_host(host_id), now)
     if claims["v"] != 1:
         raise ValueError("the report's version is not known")
@@ -60,8 +61,9 @@ def _read_instance(record: Mapping[str, Any]) -> ReportedInstance:
     """Raises TypeError or ValueError. What a host says must not fill the table."""
     instance = from_record(ReportedInstance, record)
     _check_bounds(instance.generation, instance.token, instance.exit_code, instance.started_at)
-    reason = instance.reason[:MAX_REASON_LENGTH] if instance.reason is not None else None
-    return replace(instance, reason=reason)
+    if instance.reason is None:
+        return instance
+    return replace(instance, reason=instance.reason[:MAX_REASON_LENGTH].encode(errors="replace").decode())
 
 
 def _check_bounds(*numbers: int | None) -> None:

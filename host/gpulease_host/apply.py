@@ -13,7 +13,15 @@ from typing import assert_never
 
 from gpulease_host.backoff import Backoff
 from gpulease_host.decide import Nothing, Remove, Settle, Start, Stop, decide, decide_stray
-from gpulease_host.engine import Container, Engine, EngineError, EngineUnavailableError, Secrets
+from gpulease_host.engine import (
+    Container,
+    Engine,
+    EngineError,
+    EngineUnavailableError,
+    Order,
+    OvertakenError,
+    Secrets,
+)
 from gpulease_host.gpus import Gpus, holders
 from gpulease_host.journal import JournalError
 from gpulease_host.ledger import Ledger
@@ -132,6 +140,10 @@ class Applier:
         """Nothing else can begin on these GPUs meanwhile, and nobody's order has changed: then start."""
         order = record.order
         uuids = {gpu.uuid for gpu in order.gpus}
+        gone = sorted(uuids - self.world.gpu_uuids)
+        if gone:
+            self._fail(record, f"GPU {gone[0]} is gone from this machine.")
+            return
         with ExitStack() as stack:
             for lock in self.gpus.start_locks(uuids):
                 stack.enter_context(lock)
@@ -156,15 +168,22 @@ class Applier:
     def _run(self, record: Record, secrets: Secrets) -> None:
         order = record.order
         try:
-            self.engine.start(order, secrets)
+            self.engine.start(order, secrets, lambda: self._is_still_wanted(order))
         except EngineUnavailableError:
             raise
+        except OvertakenError as error:
+            self._say(record, "not started", str(error))
         except EngineError as error:
             with suppress(EngineError):
                 self.engine.stop(order.instance_id, REMOVE_GRACE_S)
-            self._fail(record, str(error))
+            self._fail(record, secrets.hide(str(error)))
         else:
             self.ledger.amend(order.instance_id, begun=True, run_id=self.world.run_id)
+
+    def _is_still_wanted(self, order: Order) -> bool:
+        """Preparing took time; the lease that it is for may be over. An extension is no reason to begin anew."""
+        now = self.ledger.record(order.instance_id)
+        return now is not None and now.order.token == order.token and self._may_still_begin(now)
 
     def _evict(self, record: Record, containers: tuple[Container, ...]) -> None:
         """A higher token first ends what is there."""

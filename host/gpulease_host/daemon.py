@@ -86,7 +86,7 @@ class Daemon:
         self.watch = self._build_watch()
         self.intake = self._build_intake()
         self._ask_backoff = Backoff(1.0, 60.0, parts.random)
-        self._workers = Workers(self.queue, self.applier.settle, parts.log)
+        self._workers = Workers(self.queue, self.applier.settle, parts.log, len(inventory["gpus"]))
         self._socket: SocketServer | None = None
 
     def start(self) -> None:

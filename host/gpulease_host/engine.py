@@ -6,9 +6,13 @@ engine and the Docker engine is tested against the kernel.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
+
+HIDDEN = "…"
+TELLING_LENGTH = 6
 
 Desired = Literal["running", "stopped", "absent"]
 
@@ -61,6 +65,16 @@ class Secrets:
     onstart: str | None = field(default=None, repr=False)
     login: Mapping[str, str] | None = field(default=None, repr=False)
 
+    def hide(self, text: str) -> str:
+        """The text without them: Docker's refusals quote commands. Short ones are common words unless quoted."""
+        values = [*self.env.values(), *(self.entrypoint or ()), *(self.args or ()), self.onstart or ""]
+        for value in sorted({*values, *(self.login or {}).values()} - {""}, key=len, reverse=True):
+            escaped = json.dumps(value, ensure_ascii=False)
+            text = text.replace(escaped, f'"{HIDDEN}"')
+            if len(value) >= TELLING_LENGTH:
+                text = text.replace(escaped[1:-1], HIDDEN).replace(value, HIDDEN)
+        return text
+
 
 @dataclass(frozen=True)
 class Container:
@@ -104,6 +118,7 @@ class EngineError(Exception):
     - EngineUnavailableError: Docker does not answer
     - LimitsError: a limit could not be set, or read back differently
     - DiskError: the disk allocation could not be made
+    - OvertakenError: nothing was started, because it is no longer wanted
     """
 
     code = "engine_error"
@@ -125,6 +140,13 @@ class DiskError(EngineError):
     code = "disk_refused"
 
 
+class OvertakenError(EngineError):
+    code = "overtaken"
+
+
+StillWanted = Callable[[], bool]
+
+
 class Engine(Protocol):
     """Every call is idempotent and raises only `EngineError`."""
 
@@ -132,7 +154,9 @@ class Engine(Protocol):
 
     def containers(self) -> list[Container]: ...
 
-    def start(self, order: Order, secrets: Secrets) -> None: ...
+    def start(self, order: Order, secrets: Secrets, still_wanted: StillWanted) -> None:
+        """Preparing may take long, as for an image; raises OvertakenError when it is no longer wanted by then."""
+        ...
 
     def stop(self, instance_id: int, grace_s: int = 10) -> None: ...
 

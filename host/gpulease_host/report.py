@@ -14,6 +14,8 @@ from gpulease_host.world import World
 
 MOST_INSTANCES = 400
 """An event may carry 256 KB; the oldest tombstones are left out first, and said again when asked for."""
+MOST_REASON = 500
+"""What a tenant chose may stand in it, and must not make the event too large to be sent."""
 UNCLAIMED = "No order and no manifest names it. It is stopped after ten minutes, and kept."
 
 
@@ -56,7 +58,7 @@ def _say(record: Record, disk_used_bytes: int | None) -> dict[str, Any]:
         "generation": record.applied,
         "token": record.order.token,
         "status": record.status,
-        "reason": record.reason,
+        "reason": None if record.reason is None else record.reason[:MOST_REASON],
         "exit_code": record.exit_code,
         "started_at": record.started_at,
         "end_at": record.order.end_at,

@@ -11,17 +11,18 @@ from gpulease_host.instance_queue import InstanceQueue
 from gpulease_host.log import Log
 from gpulease_host.threads import describe
 
-WORKERS = 4
+SPARE = 4
+"""Beside one for each GPU: a start may pull an image for long, and holds its GPUs meanwhile, so stops find one free."""
 AFTER_FAULT_S = 30
 """A fault of ours in one instance must neither end the others nor spin."""
 
 
 class Workers:
-    def __init__(self, queue: InstanceQueue, settle: Callable[[int], None], log: Log) -> None:
+    def __init__(self, queue: InstanceQueue, settle: Callable[[int], None], log: Log, gpus: int) -> None:
         self._queue = queue
         self._settle = settle
         self._log = log
-        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="worker")
+        self._pool = ThreadPoolExecutor(gpus + SPARE, thread_name_prefix="worker")
         self._thread = threading.Thread(target=self._hand_out, name="workers", daemon=True)
 
     def start(self) -> None:

@@ -52,6 +52,7 @@ def test_a_missing_field_takes_its_default_and_a_required_one_is_missed() -> Non
         {"status": None},
         {"status": ["running"]},
         {"generation": "1"},
+        {"generation": True},
         {"generation": 1.5},
         {"generation": None},
         {"generation": float("inf")},

@@ -16,7 +16,7 @@ from rental.domain.contract import Contract
 from rental.domain.ending import begin_deletion, end_early, expire, extend, fail
 from rental.domain.errors import ConflictError, InvalidRequestError
 from rental.domain.ids import ContractId, InstanceId
-from rental.domain.lifecycle import REMOVING, ContractStatus, Desired, InstanceStatus
+from rental.domain.lifecycle import IDLE, REMOVING, ContractStatus, Desired, InstanceStatus
 from rental.domain.observation import Report, ReportedGpu, ReportedInstance, ReportedStatus, contracts_to_read, observe
 from rental.domain.running import grant_waiters, grantable, start_instances, stop_instances
 from tests.fakes.builders import CAUSE, HOST, make_manifest, rent
@@ -179,14 +179,16 @@ class HostLife(RuleBasedStateMachine):
             assert wants_absent == (contract.status in OVER)
 
     @invariant()
-    def what_is_wanted_running_holds_its_gpus_or_waits(self) -> None:
+    def what_is_wanted_running_holds_its_gpus_or_waits_and_what_is_idle_holds_none(self) -> None:
         waiting = {each.instance_id for each in self.book.manifest.waiters}
         for contract in self.book.contracts.values():
             for instance in contract.instances:
                 waits = instance.status is InstanceStatus.SCHEDULING
                 assert waits == (instance.id in waiting)
                 if instance.desired is Desired.RUNNING:
-                    assert waits == (instance.token is None)
+                    assert waits or instance.token is not None
+                if instance.status in IDLE:
+                    assert instance.token is None
 
     @invariant()
     def nobody_waits_whose_turn_has_come(self) -> None:

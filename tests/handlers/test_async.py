@@ -150,6 +150,7 @@ def wrong_envelopes(site: Site, contract_id: int) -> list[dict[str, Any]]:
         {"jws": None, "host_id": site.host_id},
         {"jws": "a.b.c", "host_id": "x"},
         {"jws": "a.b.c", "host_id": float("inf")},
+        {"jws": "a.b.c", "host_id": "9" * 3000},
         {"v": 1, "host_id": site.host_id, "jws": foreign["jws"]},
         {"v": 1, "host_id": site.host_id, "jws": Machine(site.host_id).sign_report(state, 1, site.now)["jws"]},
         sign(state, 1, site.now - 200),
@@ -158,6 +159,7 @@ def wrong_envelopes(site: Site, contract_id: int) -> list[dict[str, Any]]:
         sign(state, huge, site.now),
         sign(state, -huge, site.now),
         sign(state, "1", site.now),
+        sign(state, True, site.now),
         sign(state, 1, site.now, boot_id=None),
         sign(None, 1, site.now),
         sign([], 1, site.now),
@@ -186,6 +188,12 @@ def test_a_report_cannot_fill_the_table(site: Site) -> None:
     contract_id = site.rented()
     on_instance_changed.handler(site.event([reported(contract_id, "exited", reason="x" * 100_000)]), None)
     assert len(read(contract_id).instances[0].reason or "") == 500
+
+
+def test_a_reason_that_is_no_text_is_taken_as_far_as_it_is(site: Site) -> None:
+    contract_id = site.rented()
+    on_instance_changed.handler(site.event([reported(contract_id, "exited", reason="bad \ud800")]), None)
+    assert read(contract_id).instances[0].reason == "bad ?"
 
 
 def test_a_batch_of_heartbeats_fails_only_where_a_dependency_did(site: Site) -> None:

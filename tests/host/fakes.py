@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,9 @@ from gpulease_host.engine import (
     Limits,
     Order,
     Overrun,
+    OvertakenError,
     Secrets,
+    StillWanted,
 )
 from gpulease_host.machine_key import SEAL_INFO, MachineKey, to_b64
 from gpulease_host.sender import Kind, SendError
@@ -52,6 +54,7 @@ class FakeEngine:
         self.violations: list[str] = []
         self.is_down = False
         self.start_error: EngineError | None = None
+        self.while_pulling: Callable[[], object] = lambda: None
         self.dirty: dict[int, str] = {}
         self.overruns: list[Overrun] = []
         self.watched: Mapping[int, Limits] = {}
@@ -66,8 +69,11 @@ class FakeEngine:
         with self._lock:
             return list(self.held.values())
 
-    def start(self, order: Order, secrets: Secrets) -> None:
+    def start(self, order: Order, secrets: Secrets, still_wanted: StillWanted) -> None:
         self._check_up()
+        self.while_pulling()
+        if not still_wanted():
+            raise OvertakenError("It is no longer wanted running.")
         with self._lock:
             self.calls.append(f"start {order.instance_id} g{order.generation}")
             if self.start_error is not None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from gpulease_host.api import Api, MachineAuth
 from gpulease_host.daemon import Parts, lock_folder
-from gpulease_host.engine import Container, Order, Secrets
+from gpulease_host.engine import Container, Order, Secrets, StillWanted
 from gpulease_host.log import Log
 from gpulease_host.machine_key import MachineKey
 from gpulease_host.run_daemon import serve
@@ -42,9 +42,9 @@ class FileEngine(FakeEngine):
         if self._file.exists():
             self.held = {each["instance_id"]: _container(each) for each in json.loads(self._file.read_text())}
 
-    def start(self, order: Order, secrets: Secrets) -> None:
+    def start(self, order: Order, secrets: Secrets, still_wanted: StillWanted) -> None:
         self.clock.now = time.time()
-        self._do(lambda: super(FileEngine, self).start(order, secrets))
+        self._do(lambda: super(FileEngine, self).start(order, secrets, still_wanted))
 
     def stop(self, instance_id: int, grace_s: int = 10) -> None:
         self._do(lambda: super(FileEngine, self).stop(instance_id, grace_s))

@@ -201,3 +201,9 @@ def test_only_running_instances_are_watched(rig: Rig) -> None:
     rig.give(order(generation=2, desired="stopped"))
     rig.pass_time(1)
     assert list(rig.engine.watched) == [12]
+
+
+def test_a_reason_as_long_as_a_tenant_likes_does_not_make_the_host_mute(rig: Rig) -> None:
+    rig.engine.start_error = LimitsError("x" * 5000)
+    rig.give(order())
+    assert rig.instance()["reason"] == "x" * 500

@@ -114,3 +114,15 @@ def test_stopped_and_free_are_reported_together(rig: Rig) -> None:
     state = rig.events()[-1][1]["state"]
     assert state["instances"][0]["status"] == "stopped"
     assert state["gpus"][0]["status"] == "free"
+
+
+def test_an_instance_whose_gpu_is_gone_after_a_restart_is_failed_and_says_so(rig: Rig) -> None:
+    held = order(gpus=(3,))
+    rig.give(held)
+    rig.engine.exit(11, 137)
+    rig.gpus = rig.engine.gpus = 3
+    rig.run_id = "run-2"
+    rig.api.orders = [held]
+    rig.boot().drain()
+    assert (rig.instance()["status"], rig.instance()["generation"]) == ("failed", 1)
+    assert "gone from this machine" in rig.instance()["reason"]

@@ -47,3 +47,19 @@ def test_a_failed_start_keeps_no_secret(rig: Rig) -> None:
     rig.engine.start_error = EngineError("The engine said no.")
     rig.give(order())
     assert "hush" not in everything_kept(rig)
+
+
+def test_what_docker_quotes_of_a_command_is_told_to_nobody(rig: Rig) -> None:
+    quoted = 'exec: "hush-2": executable file not found; TOKEN is hush-1, and "no" was tried'
+    rig.api.secrets = json.dumps({**BODY, "entrypoint": ["no"]}).encode()
+    rig.engine.start_error = EngineError(quoted)
+    rig.give(order())
+    assert rig.instance()["reason"] == 'exec: "…": executable file not found; TOKEN is …, and "…" was tried'
+    assert "hush" not in everything_kept(rig)
+
+
+def test_a_secret_of_many_lines_is_hidden_also_as_docker_escapes_it(rig: Rig) -> None:
+    rig.api.secrets = json.dumps({**BODY, "args": ['a "b"\nc']}).encode()
+    rig.engine.start_error = EngineError('exec: "a \\"b\\"\\nc": no such file')
+    rig.give(order())
+    assert rig.instance()["reason"] == 'exec: "…": no such file'

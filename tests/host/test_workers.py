@@ -8,10 +8,12 @@ import threading
 from gpulease_host.backoff import Backoff
 from gpulease_host.instance_queue import InstanceQueue
 from gpulease_host.log import Log
-from gpulease_host.workers import WORKERS, Workers
+from gpulease_host.workers import SPARE, Workers
 from tests.host.fakes import FakeClock
 
 PATIENCE_S = 10
+GPUS = 2
+AT_ONCE = GPUS + SPARE
 
 
 def test_one_that_is_worked_on_is_not_taken_again_but_afterwards() -> None:
@@ -52,7 +54,7 @@ class Crowd:
     """Workers meet at a barrier in their first round; two in one instance are a clash."""
 
     def __init__(self) -> None:
-        self.meeting = threading.Barrier(WORKERS)
+        self.meeting = threading.Barrier(AT_ONCE)
         self.met = threading.Event()
         self.finished = threading.Event()
         self.clashes: list[int] = []
@@ -71,22 +73,40 @@ class Crowd:
         with self._lock:
             self._busy.discard(instance_id)
             self._rounds += 1
-            if self._rounds == 2 * WORKERS:
+            if self._rounds == 2 * AT_ONCE:
                 self.finished.set()
 
 
 def test_different_instances_are_worked_on_at_once_and_one_serially() -> None:
     queue, crowd = InstanceQueue(FakeClock()), Crowd()
-    workers = Workers(queue, crowd.settle, Log(io.StringIO(), FakeClock()))
-    for instance_id in range(WORKERS):
+    workers = Workers(queue, crowd.settle, Log(io.StringIO(), FakeClock()), GPUS)
+    for instance_id in range(AT_ONCE):
         queue.add(instance_id)
     workers.start()
     assert crowd.met.wait(PATIENCE_S)
-    for instance_id in range(WORKERS):
+    for instance_id in range(AT_ONCE):
         queue.add(instance_id)
     assert crowd.finished.wait(PATIENCE_S)
     workers.stop()
     assert crowd.clashes == []
+
+
+def test_a_stop_is_not_kept_waiting_by_slow_starts_on_every_gpu() -> None:
+    queue, pulled, stopped = InstanceQueue(FakeClock()), threading.Event(), threading.Event()
+
+    def settle(instance_id: int) -> None:
+        if instance_id < 8:
+            pulled.wait(PATIENCE_S)
+        else:
+            stopped.set()
+
+    workers = Workers(queue, settle, Log(io.StringIO(), FakeClock()), gpus=8)
+    for instance_id in range(9):
+        queue.add(instance_id)
+    workers.start()
+    assert stopped.wait(PATIENCE_S / 2)
+    pulled.set()
+    workers.stop()
 
 
 def test_a_fault_in_one_is_logged_without_its_text_and_the_others_go_on() -> None:
@@ -100,7 +120,7 @@ def test_a_fault_in_one_is_logged_without_its_text_and_the_others_go_on() -> Non
             raise ValueError("hush")
         done.set()
 
-    workers = Workers(queue, settle, Log(out, clock))
+    workers = Workers(queue, settle, Log(out, clock), GPUS)
     queue.add(11)
     queue.add(12)
     workers.start()

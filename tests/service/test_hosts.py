@@ -111,6 +111,12 @@ def test_ids_of_hosts_are_drawn_again_on_a_clash() -> None:
             replace(world.hosts, ledger=replace(world.ledger, entropy=FakeEntropy(repeat=1 << 20))).add_host(owner, "")
 
 
+def test_adding_a_host_survives_a_table_that_is_busy() -> None:
+    world = World()
+    world.faults.append("conflict")
+    assert world.hosts.add_host(owner, "rack").host.owner == owner.account
+
+
 def test_an_owner_sees_who_holds_its_gpus_and_when_the_host_was_heard() -> None:
     world = World().add_host()
     world.rent_active()

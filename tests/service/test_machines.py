@@ -135,6 +135,20 @@ def test_secrets_are_not_given_for_what_is_stopped_expired_or_over() -> None:
         fetch(world, expired)
 
 
+def test_secrets_are_not_given_for_what_waits_while_its_old_lease_comes_back() -> None:
+    world = World().add_host(gpus=1)
+    first = world.rent_active()
+    world.contracts.stop_contract(first.id, client, None)
+    world.hear(first.id, "stopped")
+    second = world.rent_active()
+    world.contracts.start_contract(first.id, client, None)
+    world.contracts.stop_contract(second.id, client, None)
+    world.contracts.start_contract(second.id, client, None)
+    with pytest.raises(NotCurrentError):
+        fetch(world, world.read(second.id))
+    assert [each["desired"] for each in world.machines.manifest(HOST)] == ["stopped", "stopped"]
+
+
 def test_the_manifest_lists_every_order_and_nothing_that_is_gone() -> None:
     world = World().add_host()
     kept, gone = world.rent_active(), world.rent_active()

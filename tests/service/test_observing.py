@@ -55,6 +55,16 @@ def test_a_host_that_lost_its_journal_is_told_everything_again_whatever_it_carri
     assert len({bell.contract_id for bell in world.bells.rung}) == count
 
 
+def test_a_host_that_comes_back_confirms_many_instances_at_once() -> None:
+    world = World().add_host(gpus=8)
+    contracts = [queue_up(world, 7200, num_gpus=8, instances=8, disk_gib=1) for _ in range(12)]
+    for each in contracts:
+        world.contracts.end_contract(each, client)
+    world.report([said for each in contracts for said in reported(world.read(each), "absent")])
+    assert {world.read(each).status for each in contracts} == {ContractStatus.DELETED}
+    assert not world.manifest().claims
+
+
 def crowd(world: World, count: int) -> None:
     """Many stopped contracts on the host."""
     manifest, contracts = world.manifest(), dict[ContractId, Contract]()
@@ -101,9 +111,9 @@ def test_a_waiter_behind_an_expired_one_is_granted_in_the_same_commit() -> None:
     assert world.read(late).instances[0].status is InstanceStatus.LOADING
 
 
-def queue_up(world: World, duration_s: int) -> ContractId:
+def queue_up(world: World, duration_s: int, **changes: object) -> ContractId:
     """A contract that has run and is stopped."""
-    contract = world.rent_active(duration_s=duration_s)
+    contract = world.rent_active(duration_s=duration_s, **changes)
     world.contracts.stop_contract(contract.id, client, None)
     world.hear(contract.id, "stopped")
     return contract.id

@@ -3,10 +3,13 @@
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
+from rental.adapters.store import ItemStore
+from rental.domain.contract import Contract
 from rental.domain.errors import (
     BusyError,
     ConflictError,
@@ -16,6 +19,7 @@ from rental.domain.errors import (
     OfferTakenError,
 )
 from rental.domain.ids import OfferId
+from rental.ports import Memo
 from rental.service.ledger import ATTEMPTS
 from rental.service.renting import MAX_SECRETS_BYTES, MEMO_S, Repeatable
 from tests.fakes.builders import CLIENT, make_request
@@ -125,6 +129,27 @@ def test_keys_are_each_accounts_own_and_last_a_day() -> None:
     assert world.rent(ONCE, account="another").id != first.id
     world.clock.advance(MEMO_S)
     assert world.rent(Repeatable("key", "b" * 64)).id != first.id
+
+
+@dataclass(frozen=True)
+class Overtaken(ItemStore):
+    """Between its first look for a memo and the next read, `meanwhile` happens."""
+
+    meanwhile: list[Callable[[], object]]
+
+    def read_memo(self, account: str, key: str, now: int) -> Memo | None:
+        memo = super().read_memo(account, key, now)
+        if self.meanwhile:
+            self.meanwhile.pop()()
+        return memo
+
+
+def test_a_request_whose_twin_has_just_taken_the_last_gpu_is_answered_with_its_contract() -> None:
+    world = World().add_host(gpus=1)
+    first: list[Contract] = []
+    store = Overtaken(world.table, world.store.new_commit_id, [lambda: first.append(world.rent(ONCE))])
+    late = replace(world.renting, ledger=replace(world.ledger, store=store))
+    assert late.open_contract(make_request(), {}, ONCE).id == first[0].id
 
 
 def test_the_same_request_twice_at_once_makes_one_contract() -> None:

@@ -1,6 +1,7 @@
 """The sweep starts what is late and has no execution, and wakes whose answer was lost."""
 
 from rental.domain.lifecycle import ContractStatus
+from rental.service.ledger import ATTEMPTS
 from rental.service.sweeping import LATE_S
 from tests.fakes.builders import TERMS
 from tests.fakes.world import World, client
@@ -31,6 +32,18 @@ def test_what_is_late_but_has_an_execution_is_left_to_it() -> None:
     world.clock.at = contract.end_at + LATE_S
     assert world.sweeping.sweep() == 0
     assert world.read(contract.id).run == 1
+
+
+def test_one_contract_that_cannot_be_resumed_now_does_not_keep_the_others_waiting() -> None:
+    world = World().add_host()
+    world.workflows.deaf = True
+    first, second = world.rent(), world.rent()
+    world.workflows.deaf = False
+    world.clock.advance(LATE_S)
+    world.faults.extend(["conflict"] * ATTEMPTS)
+    assert world.sweeping.sweep() == 1
+    assert sorted(world.read(each.id).run for each in (first, second)) == [1, 2]
+    assert world.sweeping.sweep() == 1
 
 
 def test_an_end_that_nobody_carried_out_is_resumed() -> None:

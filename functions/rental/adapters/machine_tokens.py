@@ -13,6 +13,7 @@ from jwt.types import Options
 from rental.adapters.sealing import decode_key
 from rental.domain.errors import UnauthenticatedError
 from rental.domain.host import Host, MachineKey
+from rental.domain.ids import MAX_ID
 
 CLOCK_SKEW_S = 120
 REQUEST_LIFE_S = 60
@@ -30,9 +31,12 @@ def make_machine_key(signing_key: str, sealing_key: str) -> MachineKey:
 def claimed_host_id(token: str) -> int:
     """Whose key a request says it is signed with, before anything is verified. Raises UnauthenticatedError."""
     try:
-        return int(jwt.decode(token, options={"verify_signature": False})["iss"])
+        host_id = int(jwt.decode(token, options={"verify_signature": False})["iss"])
     except (jwt.InvalidTokenError, KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise UnauthenticatedError("The machine token cannot be read.") from error
+    if not 0 < host_id <= MAX_ID:
+        raise UnauthenticatedError("The machine token names no host.")
+    return host_id
 
 
 def verify_request(token: str, host: Host | None, path: str, body: bytes, now: int) -> None:

@@ -63,7 +63,7 @@ def _load(hint: Any, value: Any) -> Any:
         return from_record(hint, value)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return hint(value)
-    if hint in (int, str, bool) and not isinstance(value, hint):
+    if hint in (int, str, bool) and type(value) is not hint:
         raise TypeError(f"{str(value)[:40]!r} is not of type {hint.__name__}")
     return value
 

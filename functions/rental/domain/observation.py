@@ -102,6 +102,9 @@ def remind(book: Book, contract_id: ContractId, now: int) -> Book:
 def _is_news(claimed: ClaimedInstance, reported: ReportedInstance | None) -> bool:
     if reported is None or not _speaks_of_now(claimed, reported):
         return False
+    waits = claimed.status is InstanceStatus.SCHEDULING
+    if waits:
+        return claimed.token is not None
     match claimed.desired:
         case Desired.RUNNING:
             return reported.status != claimed.status or reported.reason != claimed.reason
@@ -112,15 +115,15 @@ def _is_news(claimed: ClaimedInstance, reported: ReportedInstance | None) -> boo
 
 
 def _speaks_of_now(wanted: ClaimedInstance | Instance, reported: ReportedInstance) -> bool:
-    if wanted.desired is Desired.RUNNING:
-        if wanted.status is InstanceStatus.SCHEDULING or reported.token != wanted.token:
+    if wanted.desired is Desired.RUNNING and wanted.status is not InstanceStatus.SCHEDULING:
+        if reported.token != wanted.token:
             return False
         return reported.generation >= wanted.generation or reported.status == "loading"
     return reported.generation >= wanted.generation
 
 
 def _must_resend(wanted: ClaimedInstance | Instance, report: Report, instance_id: InstanceId, now: int) -> bool:
-    if wanted.status in (InstanceStatus.SCHEDULING, InstanceStatus.REMOVED):
+    if wanted.status is InstanceStatus.REMOVED or (wanted.status is InstanceStatus.SCHEDULING and wanted.token is None):
         return False
     reported = report.instances.get(instance_id)
     applied = reported is not None and reported.generation >= wanted.generation
@@ -141,7 +144,7 @@ def _learn(
     report: Report,
     now: int,
 ) -> Book:
-    if instance.desired is not Desired.RUNNING:
+    if instance.desired is not Desired.RUNNING or instance.waits:
         return _learn_gone(book, contract_id, instance, reported, report, now)
     if reported.status == "running":
         running = replace(instance.become(InstanceStatus.RUNNING), started_at=reported.started_at)
@@ -184,7 +187,8 @@ def _learn_gone(
             return book
         after = InstanceStatus.REMOVED
     else:
-        after = InstanceStatus.EXITED if instance.status is InstanceStatus.EXITED else InstanceStatus.STOPPED
+        keeps = instance.waits or instance.status is InstanceStatus.EXITED
+        after = instance.status if keeps else InstanceStatus.STOPPED
     if reported.status not in GONE or report.holds_gpu(instance.id):
         return book
     book = book.with_manifest(return_lease(book.manifest, instance.id))

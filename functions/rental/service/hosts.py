@@ -8,7 +8,7 @@ from rental.domain.book import Book
 from rental.domain.errors import BusyError, ForbiddenError, HostNotReadyError, InvalidRequestError, NotFoundError
 from rental.domain.host import Host, HostStatus
 from rental.domain.ids import CELL_BITS, RANDOM_BITS, HostId, OfferId, compose_id
-from rental.ports import Activation, Extras, Liveness, Nodes, OfferPlace, Page, Principal, TakenError
+from rental.ports import Activation, Extras, GuardFailedError, Liveness, Nodes, OfferPlace, Page, Principal, TakenError
 from rental.service.ledger import ATTEMPTS, Ledger
 
 REGISTRATION_S = 3600
@@ -68,7 +68,7 @@ class Hosts:
             )
             try:
                 self.ledger.store.create_host(host)
-            except TakenError:
+            except (GuardFailedError, TakenError):
                 continue
             return Admission(host, f"{host_id}.{secret}", activation)
         raise BusyError("No free id was found. Send the same request again.")

@@ -14,7 +14,7 @@ from rental.domain.ids import ContractId, HostId, InstanceId
 from rental.domain.lifecycle import Desired
 from rental.domain.running import check_may_run
 from rental.ports import Clock, Extras, GuardFailedError, Nodes, Store, TakenError
-from rental.service.orders import order_of
+from rental.service.orders import desired_now, order_of
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Machines:
             raise NotCurrentError("This host has no such contract.")
         check_may_run(contract, self.clock.now())
         for instance in contract.instances:
-            is_current = (instance.generation, instance.token) == order and instance.desired is Desired.RUNNING
+            is_current = (instance.generation, instance.token) == order and desired_now(instance) is Desired.RUNNING
             if instance.id == instance_id and is_current and contract.launch.sealed is not None:
                 return contract.launch.sealed
         raise NotCurrentError("This is no longer wanted running. Start nothing; a newer order follows.")

@@ -1,8 +1,9 @@
 """Take in a host's report: refuse what is not news, hold it against what is wanted, answer the tasks that waited."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from rental.domain.allocation import Manifest
 from rental.domain.book import Book
 from rental.domain.contract import Contract
 from rental.domain.ids import ContractId
@@ -11,8 +12,8 @@ from rental.ports import NO_EXTRAS, Extras, Liveness, Sighting, Tasks
 from rental.service.ledger import Ledger
 from rental.service.life import answer_for
 
-CONTRACTS_PER_COMMIT = 10
-"""A transaction holds at most 100 writes, and each contract brings its timeline and may wake a waiter."""
+WRITES_PER_COMMIT = 60
+"""A transaction holds at most 100 writes; the rest is for the manifest and for the waiters that wake."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,8 @@ class Observing:
             return False
         manifest = self.ledger.open_book(report.host_id).manifest
         touched = contracts_to_read(manifest, report, self.ledger.clock.now())
-        self._take_in(report, touched[:CONTRACTS_PER_COMMIT])
-        for start in range(CONTRACTS_PER_COMMIT, len(touched), CONTRACTS_PER_COMMIT):
-            self._take_in(report, touched[start : start + CONTRACTS_PER_COMMIT])
+        for portion in _portions(manifest, touched):
+            self._take_in(report, portion)
         return True
 
     def _take_in(self, report: Report, contract_ids: Sequence[ContractId]) -> None:
@@ -52,3 +52,17 @@ class Observing:
         for step, token in tokens.items():
             if answer.next != step:
                 self.tasks.succeed(token, answer.to_json())
+
+
+def _portions(manifest: Manifest, contract_ids: Sequence[ContractId]) -> Iterator[Sequence[ContractId]]:
+    """The contracts in as many commits as they need, at least one: each brings its timeline, a line an instance."""
+    portion: list[ContractId] = []
+    writes = 0
+    for contract_id in contract_ids:
+        more = 2 + len(manifest.claims[contract_id].instances)
+        if portion and writes + more > WRITES_PER_COMMIT:
+            yield portion
+            portion, writes = [], 0
+        portion.append(contract_id)
+        writes += more
+    yield portion

@@ -8,7 +8,7 @@ from typing import Any
 from rental.domain.allocation import Manifest
 from rental.domain.book import Book
 from rental.domain.contract import Contract, Sealed
-from rental.domain.errors import IdempotencyMismatchError, InvalidRequestError, NotFoundError
+from rental.domain.errors import ConflictError, IdempotencyMismatchError, InvalidRequestError, NotFoundError
 from rental.domain.ids import CELL_BITS, RANDOM_BITS, ContractId, OfferId, compose_id
 from rental.domain.renting import RentalRequest, RentalTerms, open_contract
 from rental.ports import NO_EXTRAS, Extras, Memo, OfferPlace, Sealer, Workflows
@@ -52,7 +52,12 @@ class Renting:
                 made[:] = [earlier.id]
                 book = Book(self.ledger.open_book(earlier.host_id).manifest, {earlier.id: earlier})
                 return book, book, NO_EXTRAS
-            before, after, extras = self._open(request, secrets, repeatable, now)
+            try:
+                before, after, extras = self._open(request, secrets, repeatable, now)
+            except ConflictError:
+                if self._repeated(request.account, repeatable, now) is None:
+                    raise
+                return attempt(now)  # what is gone went to the same request, sent twice at once
             made[:] = list(after.contracts)
             return before, after, extras
 

@@ -13,7 +13,16 @@ from gpulease_host.docker_engine.machine import Machine
 from gpulease_host.docker_engine.networks import ContractNetworks, network_name
 from gpulease_host.docker_engine.oom_guard import OomGuard
 from gpulease_host.docker_engine.tenants_group import TenantsGroup
-from gpulease_host.engine import DiskError, EngineError, ImageMissingError, LimitsError, Order, Secrets
+from gpulease_host.engine import (
+    DiskError,
+    EngineError,
+    ImageMissingError,
+    LimitsError,
+    Order,
+    OvertakenError,
+    Secrets,
+    StillWanted,
+)
 
 PARALLEL_NETWORKS = 8
 
@@ -39,7 +48,7 @@ class ContainerStart:
         self._host_id = host_id
         self._threads = ThreadPoolExecutor(PARALLEL_NETWORKS, thread_name_prefix="network")
 
-    def run(self, order: Order, secrets: Secrets, *, gpus_by_request: bool) -> None:
+    def run(self, order: Order, secrets: Secrets, still_wanted: StillWanted, *, gpus_by_request: bool) -> None:
         network = self._threads.submit(self._networks.ensure, order.contract_id)
         try:
             container_id = self._existing(order) or self._create(order, secrets, gpus_by_request=gpus_by_request)
@@ -48,6 +57,8 @@ class ContainerStart:
         except EngineError:
             self._clear(order, network)
             raise
+        if not still_wanted():
+            raise OvertakenError("It is no longer wanted running.")
         self._start(order)
         self._limit(order, container_id)
 

@@ -35,6 +35,7 @@ from gpulease_host.engine import (
     Order,
     Overrun,
     Secrets,
+    StillWanted,
 )
 
 ADDRESS_POOL = "10.213.0.0/16"
@@ -81,13 +82,13 @@ class DockerEngine:
         inspected = [self._api.inspect_container(listed["Id"]) for listed in self._list(all_states=True)]
         return [container_state.container_of(found, self._killed_since) for found in inspected if found is not None]
 
-    def start(self, order: Order, secrets: Secrets) -> None:
+    def start(self, order: Order, secrets: Secrets, still_wanted: StillWanted = lambda: True) -> None:
         self._firewall.first_time()
         self._tenants.ensure()
         if self._gpus.simulated:
             self._machine.declare_simulated(gpu.uuid for gpu in order.gpus)
         by_request = not self._gpus.simulated or self._machine.hook_directory() is not None
-        self._starts.run(order, secrets, gpus_by_request=by_request)
+        self._starts.run(order, secrets, still_wanted, gpus_by_request=by_request)
 
     def stop(self, instance_id: int, grace_s: int = 10) -> None:
         with _absence_is_fine():
