@@ -69,7 +69,7 @@ class FakeEngine:
         with self._lock:
             return list(self.held.values())
 
-    def start(self, order: Order, secrets: Secrets, still_wanted: StillWanted) -> None:
+    def start(self, order: Order, secrets: Secrets, still_wanted: StillWanted = lambda: True) -> None:
         self._check_up()
         self.while_pulling()
         if not still_wanted():

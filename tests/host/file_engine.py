@@ -42,7 +42,7 @@ class FileEngine(FakeEngine):
         if self._file.exists():
             self.held = {each["instance_id"]: _container(each) for each in json.loads(self._file.read_text())}
 
-    def start(self, order: Order, secrets: Secrets, still_wanted: StillWanted) -> None:
+    def start(self, order: Order, secrets: Secrets, still_wanted: StillWanted = lambda: True) -> None:
         self.clock.now = time.time()
         self._do(lambda: super(FileEngine, self).start(order, secrets, still_wanted))
 
