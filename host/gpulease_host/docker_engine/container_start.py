@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -25,6 +26,8 @@ from gpulease_host.engine import (
 )
 
 PARALLEL_NETWORKS = 8
+APPEARANCE_TRIES = 50
+APPEARANCE_PAUSE_S = 0.1
 
 
 class ContainerStart:
@@ -83,10 +86,15 @@ class ContainerStart:
             return self._created_by_another(order, error)
 
     def _created_by_another(self, order: Order, error: RefusedError) -> str:
-        """The name was taken between our look and our call: someone applied the same order."""
-        existing = self._existing(order) if error.status == 409 else None
-        if existing is not None:
-            return existing
+        """The name was taken between our look and our call: someone applied the same order.
+
+        Docker reserves a name before the container can be seen, so seeing it may take a moment.
+        """
+        for _ in range(APPEARANCE_TRIES if error.status == 409 else 0):
+            existing = self._existing(order)
+            if existing is not None:
+                return existing
+            time.sleep(APPEARANCE_PAUSE_S)
         if "storage-opt" in str(error) or "quota" in str(error):
             raise DiskError(f"Docker did not take the disk limit: {error}") from error
         raise error
