@@ -65,6 +65,7 @@ ANSWER_TASKS = Grant(
     ("states:SendTaskSuccess", "states:SendTaskFailure"),
     "the call names nothing but a task token, so a policy scoped to a machine is refused",
 )
+SIGHT = Grant(On.LIVENESS, ("dynamodb:GetItem", "dynamodb:PutItem"))
 BURY = Grant(On.OWN_DEAD_LETTERS, ("sqs:SendMessage",))
 
 QUEUES = ("URGENT_QUEUE_URL", "NORMAL_QUEUE_URL")
@@ -108,6 +109,14 @@ API = (
         ),
     ),
     EntryPoint(
+        name="api_accounts",
+        env=("TABLE_NAME",),
+        grants=(
+            Grant(On.TABLE, ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem")),
+            Grant(On.BY_ACCOUNT, QUERY),
+        ),
+    ),
+    EntryPoint(
         name="api_machine",
         env=("TABLE_NAME", "EVENT_BUS_NAME", *JOINING),
         grants=(
@@ -143,7 +152,7 @@ WORKERS = (
     EntryPoint(
         name="on_instance_changed",
         env=("TABLE_NAME", "LIVENESS_TABLE_NAME", *QUEUES),
-        grants=(*CHANGE, Grant(On.LIVENESS, ("dynamodb:PutItem",)), ANSWER_TASKS, BURY),
+        grants=(*CHANGE, SIGHT, ANSWER_TASKS, BURY),
         asynchronous=True,
     ),
     EntryPoint(
@@ -151,7 +160,7 @@ WORKERS = (
         env=("TABLE_NAME", "LIVENESS_TABLE_NAME", *QUEUES),
         grants=(
             *CHANGE,
-            Grant(On.LIVENESS, ("dynamodb:PutItem",)),
+            SIGHT,
             ANSWER_TASKS,
             Grant(On.HEARTBEAT_QUEUE, CONSUME),
         ),
@@ -159,12 +168,13 @@ WORKERS = (
     ),
     EntryPoint(
         name="sweep",
-        env=("TABLE_NAME", *QUEUES, "STATE_MACHINE_ARN"),
+        env=("TABLE_NAME", "LIVENESS_TABLE_NAME", *QUEUES, "STATE_MACHINE_ARN"),
         grants=(
             *CHANGE,
             Grant(On.BY_DEADLINE, QUERY),
+            Grant(On.LIVENESS, ("dynamodb:Scan", "dynamodb:PutItem")),
             Grant(On.MACHINE, ("states:StartExecution",)),
-            Grant(On.EXECUTIONS, ("states:DescribeExecution",)),
+            Grant(On.EXECUTIONS, ("states:DescribeExecution", "states:StopExecution")),
             ANSWER_TASKS,
             BURY,
         ),

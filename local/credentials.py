@@ -42,15 +42,25 @@ def provide_keys(info: CloudInfo, state: Path, *, clock: Callable[[], float] = t
     keys = _lasting_keys(state / KEYS_FILE)
     table = info.client("dynamodb")
     for role, key in keys.items():
-        item = key_item(key, role=role, account=f"local-{role}", created_at=int(clock()))
-        _put_once(table, info.outputs["TableName"], item)
+        account, now = f"local-{role}", int(clock())
+        for item in (account_item(account, now), key_item(key, role=role, account=account, created_at=now)):
+            _put_once(table, info.outputs["TableName"], item)
     return Credentials(info.front_url, keys["admin"], keys["host"], keys["client"])
 
 
 def key_item(key: str, *, role: str, account: str, created_at: int) -> dict[str, Any]:
-    """The table's record of an API key: its hash, whose it is, what it may do."""
+    """The table's record of an API key, as the service itself writes one: its hash, whose it is, what it may do."""
     digest = hashlib.sha256(key.encode()).hexdigest()
-    return {"pk": f"K#{digest}", "sk": "K", "v": 1, "account": account, "role": role, "created_at": created_at}
+    index = {"gsi1pk": f"A#{account}", "gsi1sk": f"K#{created_at:010d}#{digest}"}
+    known = {"id": digest, "account": account, "role": role, "label": "local", "created_at": created_at}
+    return {"pk": f"K#{digest}", "sk": "K", "v": 1, "rev": 1, **index, **known}
+
+
+def account_item(name: str, created_at: int) -> dict[str, Any]:
+    """The table's record of an account."""
+    index = {"gsi1pk": "ACCOUNTS", "gsi1sk": f"A#{name}"}
+    known = {"name": name, "label": "", "created_at": created_at}
+    return {"pk": f"A#{name}", "sk": "A", "v": 1, "rev": 1, **index, **known}
 
 
 def _lasting_keys(path: Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ SIMULATED_GPUS = 4
 LISTED_S = 365 * 86_400
 GPU_PRICE_MICROUSD_H = 350_000
 DISK_PRICE_MICROUSD_GIB_MONTH = 100_000
-JOIN_TIMEOUT_S = 60
+JOIN_TIMEOUT_S = 90
 
 
 class JoinError(Exception):
@@ -53,18 +53,15 @@ class Machine:
         if config.exists():
             self._start_agent(cloud)
             self._start_daemon()
-            return int(json.loads(config.read_text())["host_id"])
+            known_id = int(json.loads(config.read_text())["host_id"])
+            self._wait_until_heard(owner, known_id)
+            return known_id
         admission = owner.post("/v1/hosts", {"label": os.uname().nodename})
         self._start_agent(cloud, admission["activation_code"], admission["activation_id"])
         self._register(cloud, admission["registration_token"], simulated_gpus)
         self._start_daemon()
         host_id = int(admission["id"])
-        wait_until(
-            lambda: owner.get(f"/v1/hosts/{host_id}"),
-            lambda host: host["last_seen_at"] is not None,
-            "The host's first report",
-            JOIN_TIMEOUT_S,
-        )
+        self._wait_until_heard(owner, host_id)
         self._list(owner, host_id)
         return host_id
 
@@ -93,6 +90,15 @@ class Machine:
             if time.monotonic() > deadline:
                 raise JoinError(f"The machine could not register: {done.stderr.strip() or done.stdout.strip()}")
             time.sleep(0.3)
+
+    def _wait_until_heard(self, owner: Client, host_id: int) -> None:
+        """Also after a pause: a host that was silent for long has no offers until its next report."""
+        wait_until(
+            lambda: owner.get(f"/v1/hosts/{host_id}"),
+            lambda host: host["last_seen_at"] is not None and host["offline_since"] is None,
+            "The host's report",
+            JOIN_TIMEOUT_S,
+        )
 
     def _list(self, owner: Client, host_id: int) -> None:
         owner.put(

@@ -1,24 +1,21 @@
-"""/v1/contracts: rent, look, start, stop, extend, end."""
+"""/v1/contracts: rent, look, start, stop, reboot, extend, end."""
 
-import hashlib
 from functools import cache
 from http import HTTPStatus
-from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from handlers.gateway import answer, caller, entry_point, make_app, paging, parse_body, path_id, raw_body
+from handlers.gateway import answer, caller, entry_point, make_app, paging, parse_body, path_id, repeatable
 from rental.adapters import wiring
 from rental.adapters.sealing import HpkeSealer
 from rental.adapters.settings import TermsSettings, from_env
 from rental.api.present import present_contract, present_timeline_entry
 from rental.api.schemas import ChangeInstances, ExtendContract, OpenContract
 from rental.domain.contract import Contract, Launch
-from rental.domain.errors import InvalidRequestError
 from rental.domain.ids import ContractId, InstanceId, OfferId
 from rental.domain.renting import RentalRequest, RentalTerms
 from rental.service.contracts import Contracts
-from rental.service.renting import Renting, Repeatable
+from rental.service.renting import Renting
 
 app = make_app()
 handler = entry_point(app)
@@ -51,7 +48,7 @@ def open_contract() -> Response[str]:
         instances=body.instances,
     )
     secrets = body.model_dump(include={"env", "entrypoint", "args", "onstart", "login"})
-    return _present(renting().open_contract(request, secrets, _repeatable()), HTTPStatus.CREATED)
+    return _present(renting().open_contract(request, secrets, repeatable(app)), HTTPStatus.CREATED)
 
 
 @app.get("/v1/contracts")
@@ -74,20 +71,26 @@ def end_contract(**_: str) -> Response[str]:
 @app.post("/v1/contracts/<contract_id>/start")
 def start_contract(**_: str) -> Response[str]:
     principal = caller(app, "client")
-    return _present(contracts().start_contract(_contract_id(), principal, _instance_id()))
+    return _present(contracts().start_contract(_contract_id(), principal, _instance_id(), repeatable(app)))
 
 
 @app.post("/v1/contracts/<contract_id>/stop")
 def stop_contract(**_: str) -> Response[str]:
     principal = caller(app, "client")
-    return _present(contracts().stop_contract(_contract_id(), principal, _instance_id()))
+    return _present(contracts().stop_contract(_contract_id(), principal, _instance_id(), repeatable(app)))
+
+
+@app.post("/v1/contracts/<contract_id>/reboot")
+def reboot_contract(**_: str) -> Response[str]:
+    principal = caller(app, "client")
+    return _present(contracts().reboot_contract(_contract_id(), principal, _instance_id(), repeatable(app)))
 
 
 @app.post("/v1/contracts/<contract_id>/extend")
 def extend_contract(**_: str) -> Response[str]:
     principal = caller(app, "host")
     body = parse_body(app, ExtendContract)
-    return _present(contracts().extend_contract(_contract_id(), principal, body.end_at))
+    return _present(contracts().extend_contract(_contract_id(), principal, body.end_at, repeatable(app)))
 
 
 @app.get("/v1/contracts/<contract_id>/events")
@@ -107,13 +110,3 @@ def _instance_id() -> InstanceId | None:
 
 def _present(contract: Contract, status: HTTPStatus = HTTPStatus.OK) -> Response[str]:
     return answer(status, present_contract(contract, wiring.ledger().clock.now()))
-
-
-def _repeatable() -> Repeatable | None:
-    headers: dict[str, Any] = app.current_event.headers
-    key = headers.get("idempotency-key")
-    if key is None:
-        return None
-    if not 1 <= len(key) <= 128 or not key.isascii() or not key.isprintable():
-        raise InvalidRequestError("Idempotency-Key must have 1 to 128 printable ASCII characters.")
-    return Repeatable(key, hashlib.sha256(raw_body(app)).hexdigest())

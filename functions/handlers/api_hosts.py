@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from aws_lambda_powertools.event_handler import Response
 
-from handlers.gateway import answer, caller, entry_point, make_app, paging, parse_body, path_id
+from handlers.gateway import answer, caller, entry_point, make_app, paging, parse_body, path_id, repeatable
 from rental.adapters import wiring
 from rental.adapters.settings import HostSettings, from_env
 from rental.adapters.ssm import SsmNodes
@@ -28,7 +28,7 @@ def hosts() -> Hosts:
 @app.post("/v1/hosts")
 def add_host() -> Response[str]:
     principal = caller(app, "host")
-    admission = hosts().add_host(principal, parse_body(app, AddHost).label)
+    admission = hosts().add_host(principal, parse_body(app, AddHost).label, repeatable(app))
     body = present_host(admission.host) | {
         "registration_token": admission.registration_token,
         "registration_expires_at": admission.host.registration_expires_at,

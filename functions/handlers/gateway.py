@@ -1,6 +1,7 @@
 """What every HTTP entry point shares: who calls, the body, the error shape, one log line per request."""
 
 import base64
+import hashlib
 import json
 from collections.abc import Callable
 from http import HTTPStatus
@@ -13,15 +14,14 @@ from pydantic import BaseModel, ValidationError
 
 from handlers.logs import logger
 from rental.api.errors import error_body, status_of
+from rental.api.limits import MAX_BODY_BYTES, MAX_ID, MAX_IDEMPOTENCY_KEY, PAGE
 from rental.domain.errors import ForbiddenError, InvalidRequestError, NotFoundError, RentalError, UnauthenticatedError
 from rental.ports import Principal
+from rental.service.repeating import Repeatable
 
 B = TypeVar("B", bound=BaseModel)
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
-MAX_BODY_BYTES = 1 << 20
-PAGE = 50
-MAX_ID = (1 << 53) - 1
 MAX_ID_DIGITS = 16
 
 
@@ -96,6 +96,18 @@ def parse_body(app: APIGatewayHttpResolver, kind: type[B]) -> B:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "body"
         raise InvalidRequestError(f"{field}: {first['msg'].removeprefix('Value error, ')}") from error
+
+
+def repeatable(app: APIGatewayHttpResolver) -> Repeatable | None:
+    """The Idempotency-Key of this request, with the hash of all that it asks; raises InvalidRequestError."""
+    headers: dict[str, Any] = app.current_event.headers
+    key = headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY or not key.isascii() or not key.isprintable():
+        raise InvalidRequestError(f"Idempotency-Key must have 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters.")
+    asked = f"{app.current_event.http_method} {app.current_event.path}\n".encode() + raw_body(app)
+    return Repeatable(key, hashlib.sha256(asked).hexdigest())
 
 
 def path_id(app: APIGatewayHttpResolver, name: str) -> int:

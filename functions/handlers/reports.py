@@ -13,8 +13,8 @@ from rental.adapters.records import from_record
 from rental.adapters.system import SystemClock
 from rental.domain.errors import UnauthenticatedError
 from rental.domain.ids import HostId, InstanceId
+from rental.domain.liveness import Sighting
 from rental.domain.observation import Report, ReportedGpu, ReportedInstance
-from rental.ports import Sighting
 from rental.service.observing import Observing
 
 MAX_REPORT_BYTES = 256 * 1024

@@ -1,10 +1,15 @@
-"""Once a minute: resume what is late. A negative `late_s` in the event resumes everything that is not over."""
+"""Once a minute: resume what is late, mark who is silent.
+
+In the event, a negative `late_s` resumes everything that is not over, and `"brake": false` marks the silent hosts that
+the brake holds back, once a person knows that they are gone.
+"""
 
 from functools import cache
 from typing import Any
 
 from handlers.logs import logger
 from rental.adapters import wiring
+from rental.service.silence import Silence
 from rental.service.sweeping import LATE_S, Sweeping
 
 
@@ -13,7 +18,13 @@ def sweeping() -> Sweeping:
     return Sweeping(wiring.ledger(), wiring.workflows(), wiring.tasks())
 
 
+@cache
+def silence() -> Silence:
+    return Silence(wiring.ledger(), wiring.liveness())
+
+
 def handler(event: dict[str, Any], _context: Any) -> dict[str, int]:
     started = sweeping().sweep(int(event.get("late_s", LATE_S)))
-    logger.info("swept", extra={"started": started})
-    return {"started": started}
+    silent = silence().sweep(brake=event.get("brake") is not False)
+    logger.info("swept", extra={"started": started, "silent": silent})
+    return {"started": started, "silent": silent}

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from rental.domain.access import Account, ApiKey
 from rental.domain.allocation import Manifest
 from rental.domain.book import Bell, Book, TimelineEntry
 from rental.domain.contract import Contract, Sealed
 from rental.domain.host import Host, MachineKey
 from rental.domain.ids import ContractId, HostId, OfferId
+from rental.domain.liveness import Presence
 
 T = TypeVar("T")
 
@@ -31,12 +33,12 @@ class Principal:
 
 @dataclass(frozen=True)
 class Memo:
-    """What an idempotency key led to: the body's hash and the contract, kept for 24 h."""
+    """What an idempotency key led to: the request's hash and the id of what it made or changed, kept for 24 h."""
 
     account: str
     key: str
     body_sha256: str
-    contract_id: ContractId
+    made: str
     made_at: int
     expires_at: int
 
@@ -69,7 +71,11 @@ class Extras:
 NO_EXTRAS = Extras()
 
 
-class Store(Protocol):
+class Memos(Protocol):
+    def read_memo(self, account: str, key: str, now: int) -> Memo | None: ...
+
+
+class Store(Memos, Protocol):
     """The one table. Reads are consistent unless they list; every write is guarded by what was read."""
 
     def read_contract(self, contract_id: ContractId) -> Contract | None: ...
@@ -82,8 +88,6 @@ class Store(Protocol):
 
     def read_offer_place(self, offer_id: OfferId) -> OfferPlace | None: ...
 
-    def read_memo(self, account: str, key: str, now: int) -> Memo | None: ...
-
     def read_principal(self, api_key_sha256: str) -> Principal | None: ...
 
     def commit(self, before: Book, after: Book, extras: Extras = NO_EXTRAS) -> Book:
@@ -93,8 +97,8 @@ class Store(Protocol):
         """
         ...
 
-    def create_host(self, host: Host) -> None:
-        """Raises TakenError."""
+    def create_host(self, host: Host, memo: Memo | None = None) -> None:
+        """Raises TakenError, GuardFailedError."""
         ...
 
     def list_contracts(self, account: str, cursor: str | None, limit: int) -> Page[Contract]: ...
@@ -108,25 +112,34 @@ class Store(Protocol):
     def list_due(self, before: int) -> Sequence[ContractId]: ...
 
 
-@dataclass(frozen=True)
-class Sighting:
-    """The place of a report in a host's sequence; `sent_at` in epoch seconds by the host's clock."""
+class AccessStore(Memos, Protocol):
+    """Accounts and API keys. Creating raises TakenError for what exists, GuardFailedError when others were faster."""
 
-    host_id: HostId
-    boot_id: str
-    seq: int
-    sent_at: int
-    seen_at: int
+    def read_account(self, name: str) -> Account | None: ...
+
+    def create_account(self, account: Account, memo: Memo | None) -> None: ...
+
+    def list_accounts(self, cursor: str | None, limit: int) -> Page[Account]: ...
+
+    def read_key(self, key_id: str) -> ApiKey | None: ...
+
+    def create_key(self, key: ApiKey, memo: Memo | None) -> None: ...
+
+    def delete_key(self, key_id: str) -> None: ...
+
+    def list_keys(self, account: str, cursor: str | None, limit: int) -> Page[ApiKey]: ...
 
 
 class Liveness(Protocol):
-    """When each host was last heard. Its guard makes a repeated or late report change nothing."""
+    """When each host was last heard, in its own small table. Every write is guarded by what was read."""
 
-    def advance(self, sighting: Sighting) -> bool:
-        """Remember the sighting; False when this or a later one is known already."""
+    def read(self, host_id: HostId) -> Presence | None: ...
+
+    def swap(self, before: Presence | None, after: Presence) -> Presence | None:
+        """Write `after` if `before` is still what is known; answers it with its new revision, None if it is not."""
         ...
 
-    def last_seen(self, host_id: HostId) -> int | None: ...
+    def list_all(self) -> Iterable[Presence]: ...
 
 
 class Bells(Protocol):

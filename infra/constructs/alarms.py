@@ -1,4 +1,4 @@
-"""Alarms on single metrics: a dead letter, a failing function, runs of contracts that fail.
+"""Alarms on single metrics: a dead letter, a failing function, runs of contracts that fail, the brake.
 
 They notify by e-mail where the stage has an address, and show in the console everywhere.
 """
@@ -9,6 +9,7 @@ from aws_cdk import Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
@@ -18,6 +19,8 @@ from constructs import Construct
 PERIOD = Duration.minutes(5)
 # A run fails by design when a host cannot start an instance; this many at once are not one bad host.
 FAILED_RUNS = 5
+# What `rental/service/silence.py` logs.
+BRAKE_LINE = "brake"
 
 
 class Alarms(Construct):
@@ -47,6 +50,23 @@ class Alarms(Construct):
             machine.metric_failed(period=PERIOD, statistic="Sum"),
             "Many runs of contracts failed within five minutes. The sweep resumes them.",
             threshold=FAILED_RUNS,
+        )
+
+    def watch_brake(self, log_group: logs.ILogGroup, *, stage_name: str) -> None:
+        """The sweep logs this line for as long as it holds back."""
+        found = logs.MetricFilter(
+            self,
+            "BrakeLines",
+            log_group=log_group,
+            filter_pattern=logs.FilterPattern.string_value("$.message", "=", BRAKE_LINE),
+            metric_namespace=f"GPULease/{stage_name}",
+            metric_name="Brake",
+        )
+        self._alarm(
+            f"{self.node.path}/Brake",
+            found.metric(period=PERIOD, statistic="Sum"),
+            "Too many hosts fell silent at once, so none is marked offline. Look for what keeps their reports from"
+            ' arriving; if they are really gone, invoke the sweep with {"brake": false}.',
         )
 
     def _alarm(self, name: str, metric: cloudwatch.IMetric, description: str, threshold: int = 1) -> None:

@@ -132,6 +132,7 @@ class ServiceStack(Stack):
         alarms.watch_dead_letters([*dead_letters, *(f.dead_letters for f in functions if f.dead_letters)])
         alarms.watch_functions(f.function for f in functions)
         alarms.watch_machine(self._machine)
+        alarms.watch_brake(self._functions["sweep"].logs, stage_name=self._stage.name)
 
     def _tell(self) -> None:
         CfnOutput(self, "ApiUrl", value=self._api.api_endpoint)

@@ -19,7 +19,8 @@ BODY_LIMIT_BYTES = 10 * 1024 * 1024
 CONCURRENT_CALLS = 8
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>GPULease</title>
-<h1>GPULease</h1><p>The local service is up. Its API is under /v1; <a href="/v1/health">is it well?</a>.</p>
+<h1>GPULease</h1><p>The local service is up. Its API is under /v1, <a href="/docs">described here</a>; <a
+href="/v1/health">is it well?</a></p>
 """
 
 CallApi = Callable[[Request], Awaitable[Response]]

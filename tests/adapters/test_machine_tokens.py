@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jwt
@@ -35,6 +36,14 @@ def test_a_request_that_the_machine_signed_is_taken() -> None:
     token = MACHINE.sign_request(PATH, BODY, NOW)
     assert claimed_host_id(token) == HOST
     verify(token)
+
+
+def test_nothing_that_a_quarantined_host_signs_is_taken() -> None:
+    quarantined = replace(host(), status=HostStatus.QUARANTINED)
+    with pytest.raises(UnauthenticatedError, match="quarantined"):
+        verify_request(MACHINE.sign_request(PATH, BODY, NOW), quarantined, PATH, BODY, NOW)
+    with pytest.raises(UnauthenticatedError, match="quarantined"):
+        verify_report(MACHINE.sign_report({}, 1, NOW)["jws"], quarantined, NOW)
 
 
 def hmac_with_the_public_key(claims: dict[str, Any]) -> str:

@@ -71,7 +71,7 @@ def test_a_refused_transaction_leaves_nothing_behind(store: ItemStore) -> None:
     stale = put_host(store)
     put_contract(store, 100)
     with pytest.raises(GuardFailedError):
-        store.commit(stale, rent(stale, 200), Extras(memo=Memo(CLIENT, "k", "h", ContractId(200), NOW, NOW + 1)))
+        store.commit(stale, rent(stale, 200), Extras(memo=Memo(CLIENT, "k", "h", "200", NOW, NOW + 1)))
     assert store.read_contract(ContractId(200)) is None
     assert store.read_memo(CLIENT, "k", NOW) is None
     assert store.list_timeline(ContractId(200), None, 10).items == []
@@ -88,7 +88,7 @@ def test_a_new_contract_never_replaces_one_with_its_id(store: ItemStore) -> None
 def test_our_own_success_whose_answer_was_lost_is_a_success(store: ItemStore, table: Table) -> None:
     forgetful = ItemStore(Repeating(table), store.new_commit_id)
     book = put_contract(forgetful)
-    memo = Memo(CLIENT, "k", "h", A, NOW, NOW + 1)
+    memo = Memo(CLIENT, "k", "h", str(A), NOW, NOW + 1)
     after = forgetful.commit(book, book.with_contract(replace(book.contract(A), run=2)), Extras(memo=memo))
     assert store.read_contract(A) == after.contract(A)
     forgetful.create_host(make_host())
@@ -121,7 +121,7 @@ def test_fields_that_this_version_does_not_know_survive_a_write(store: ItemStore
 
 def test_a_memo_is_written_once_until_it_expires(store: ItemStore) -> None:
     book = put_host(store)
-    first = Memo(CLIENT, "key", "hash", A, NOW, NOW + 100)
+    first = Memo(CLIENT, "key", "hash", str(A), NOW, NOW + 100)
     store.commit(book, book, Extras(memo=first))
     assert store.read_memo(CLIENT, "key", NOW) == first
     assert store.read_memo("another", "key", NOW) is None

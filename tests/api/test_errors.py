@@ -1,20 +1,12 @@
 """One table from error to status, over every error there is."""
 
-from collections.abc import Iterator
 from http import HTTPStatus
 
 import pytest
 
-from rental.api.errors import error_body, status_of
+from rental.api.errors import error_body, every_error, meaning_of, status_of
 from rental.domain import errors
 from rental.domain.errors import RentalError
-
-
-def every_error(kind: type[RentalError] = RentalError) -> Iterator[type[RentalError]]:
-    yield kind
-    for each in kind.__subclasses__():
-        yield from every_error(each)
-
 
 KINDS = sorted(set(every_error()), key=lambda kind: kind.__name__)
 STATUS = {
@@ -30,6 +22,8 @@ STATUS = {
     "NotCurrentError": 409,
     "HostFullError": 409,
     "HostNotReadyError": 409,
+    "HostOfflineError": 409,
+    "AlreadyDoneError": 409,
     "BusyError": 409,
     "IdempotencyMismatchError": 422,
     "RentalError": 500,
@@ -49,6 +43,11 @@ def test_every_error_stands_in_the_drawing_with_its_code() -> None:
 
 def lines() -> list[str]:
     return [line for line in (errors.__doc__ or "").splitlines() if "Error" in line]
+
+
+def test_every_error_means_what_the_drawing_says() -> None:
+    assert meaning_of(errors.OfferTakenError) == "the offer's GPUs or disk are gone"
+    assert all(meaning_of(kind) for kind in KINDS)
 
 
 def test_codes_are_stable_and_name_one_error_each() -> None:

@@ -18,7 +18,8 @@ from rental.domain.errors import ConflictError, InvalidRequestError
 from rental.domain.ids import ContractId, InstanceId
 from rental.domain.lifecycle import IDLE, REMOVING, ContractStatus, Desired, InstanceStatus
 from rental.domain.observation import Report, ReportedGpu, ReportedInstance, ReportedStatus, contracts_to_read, observe
-from rental.domain.running import grant_waiters, grantable, start_instances, stop_instances
+from rental.domain.running import grant_waiters, grantable, reboot_instances, start_instances, stop_instances
+from rental.domain.silence import close_silent, fall_silent
 from tests.fakes.builders import CAUSE, HOST, make_manifest, rent
 from tests.fakes.ports import NOW
 
@@ -65,7 +66,9 @@ class HostLife(RuleBasedStateMachine):
             lambda _: rent(book, number, self.now, num_gpus=size, instances=split, duration_s=duration_s),
         )
 
-    @rule(data=st.data(), deed=st.sampled_from(["start", "stop", "expire", "extend", "end", "delete", "fail"]))
+    @rule(
+        data=st.data(), deed=st.sampled_from(["start", "stop", "reboot", "expire", "extend", "end", "delete", "fail"])
+    )
     def act(self, data: st.DataObject, deed: str) -> None:
         if not self.book.contracts:
             return
@@ -73,6 +76,7 @@ class HostLife(RuleBasedStateMachine):
         deeds: dict[str, Callable[[Book], Book]] = {
             "start": lambda book: start_instances(book, chosen, None, self.now, CAUSE),
             "stop": lambda book: stop_instances(book, chosen, None, self.now, CAUSE),
+            "reboot": lambda book: reboot_instances(book, chosen, None, self.now, CAUSE),
             "expire": lambda book: expire(book, chosen, self.now),
             "extend": lambda book: extend(book, chosen, book.contract(chosen).end_at + 1800, self.now, CAUSE),
             "end": lambda book: end_early(book, chosen, self.now, CAUSE),
@@ -96,6 +100,23 @@ class HostLife(RuleBasedStateMachine):
         self.hear(report)
 
     @rule()
+    def the_host_falls_silent(self) -> None:
+        """It comes back with whatever it reports next."""
+
+        def change(book: Book) -> Book:
+            closed = close_silent(book.manifest, self.now, book.manifest.heard_seq)
+            narrow = replace(book, contracts={each: book.contracts[each] for each in book.manifest.claims})
+            silent = fall_silent(narrow.with_manifest(closed), self.now)
+            return replace(silent, contracts={**book.contracts, **silent.contracts})
+
+        before = self.book
+        self.decide(change)
+        for contract in self.book.contracts.values():
+            assert contract.instances == before.contract(contract.id).instances
+        assert self.book.manifest.leases == before.manifest.leases
+        assert not self.book.manifest.free_gpus()
+
+    @rule()
     def the_host_obeys(self) -> None:
         """Everything wanted is applied and truthfully reported, except what waits."""
         said = {
@@ -114,6 +135,7 @@ class HostLife(RuleBasedStateMachine):
         def change(book: Book) -> Book:
             narrow = replace(book, contracts={each: everything[each] for each in touched})
             seen = observe(narrow, report, self.now)
+            seen = seen.with_manifest(replace(seen.manifest, offline_since=None))
             return replace(seen, contracts={**everything, **seen.contracts})
 
         self.decide(change)
@@ -149,6 +171,16 @@ class HostLife(RuleBasedStateMachine):
                     held[index] = instance.id
                     assert manifest.leases[index].token == instance.token
         assert held == {index: lease.instance_id for index, lease in manifest.leases.items()}
+
+    @invariant()
+    def what_a_silent_host_holds_shows_offline_and_nothing_else_does(self) -> None:
+        silent = self.book.manifest.offline_since is not None
+        for contract in self.book.contracts.values():
+            if not contract.is_released:
+                assert (contract.offline_since is not None) is silent
+            for instance in contract.instances:
+                hidden = contract.status_of(instance) is InstanceStatus.OFFLINE
+                assert hidden is (silent and not instance.is_removed)
 
     @invariant()
     def disk_is_promised_once(self) -> None:

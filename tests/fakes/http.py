@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from rental.ports import Principal
+from tests.fakes.documented import check_documented
 
 ROUTES = (
     r"/v1/offers/(?P<offer_id>[^/]*)",
     r"/v1/contracts/(?P<contract_id>[^/]*)(/\w+)?",
     r"/v1/hosts/(?P<host_id>[^/]*)(/\w+)?",
+    r"/v1/keys/(?P<key_id>[^/]*)",
 )
 REQUEST_ID = "request-1"
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
@@ -68,10 +70,12 @@ def make_event(
 
 
 def call(handler: Handler, method: str, path: str, body: Any = None, **details: Any) -> Answer:
-    """What a client gets; fails the test when it is not JSON in our shape."""
+    """What a client gets; fails the test when it is not JSON as the API's description has it."""
     result = handler(make_event(method, path, body, **details), object())
     assert result["headers"]["Content-Type"] == "application/json"
-    return Answer(result["statusCode"], json.loads(result["body"]), result["body"])
+    found = Answer(result["statusCode"], json.loads(result["body"]), result["body"])
+    check_documented(method, path, found.status, found.body)
+    return found
 
 
 def _path_parameters(path: str) -> dict[str, str]:

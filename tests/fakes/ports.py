@@ -2,13 +2,14 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rental.domain.book import Bell
 from rental.domain.contract import Sealed
 from rental.domain.host import MachineKey
 from rental.domain.ids import ContractId, HostId
-from rental.ports import Activation, Sighting
+from rental.domain.liveness import Presence
+from rental.ports import Activation
 
 NOW = 1_800_000_000
 
@@ -112,18 +113,20 @@ class FakeNodes:
 class MemoryLiveness:
     """The liveness table in memory."""
 
-    seen: dict[HostId, Sighting] = field(default_factory=dict)
+    known: dict[HostId, Presence] = field(default_factory=dict)
 
-    def advance(self, sighting: Sighting) -> bool:
-        known = self.seen.get(sighting.host_id)
-        if known is not None and known.seq >= sighting.seq:
-            return False
-        self.seen[sighting.host_id] = sighting
-        return True
+    def read(self, host_id: HostId) -> Presence | None:
+        return self.known.get(host_id)
 
-    def last_seen(self, host_id: HostId) -> int | None:
-        known = self.seen.get(host_id)
-        return known.seen_at if known is not None else None
+    def swap(self, before: Presence | None, after: Presence) -> Presence | None:
+        current, read = self.known.get(after.host_id), before.rev if before is not None else 0
+        if (current.rev if current is not None else 0) != read:
+            return None
+        self.known[after.host_id] = replace(after, rev=read + 1)
+        return self.known[after.host_id]
+
+    def list_all(self) -> list[Presence]:
+        return list(self.known.values())
 
 
 class PlainSealer:

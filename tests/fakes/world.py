@@ -6,15 +6,18 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from rental.adapters.access_store import ItemAccessStore
 from rental.adapters.memory.table import MemoryTable
 from rental.adapters.store import ItemStore
 from rental.domain.book import Book
 from rental.domain.contract import Contract
 from rental.domain.host import Host, HostStatus
 from rental.domain.ids import ContractId, OfferId
+from rental.domain.liveness import Sighting
 from rental.domain.observation import Report, ReportedGpu, ReportedInstance, ReportedStatus
 from rental.domain.renting import RentalRequest
-from rental.ports import NO_EXTRAS, Extras, OfferPlace, Principal, Sighting
+from rental.ports import NO_EXTRAS, Extras, OfferPlace, Principal
+from rental.service.access import Access
 from rental.service.contracts import Contracts
 from rental.service.dispatching import Dispatching
 from rental.service.hosts import Hosts
@@ -23,7 +26,9 @@ from rental.service.life import Life
 from rental.service.machines import Machines
 from rental.service.observing import Observing
 from rental.service.offers import Offers
-from rental.service.renting import Renting, Repeatable
+from rental.service.renting import Renting
+from rental.service.repeating import Repeatable
+from rental.service.silence import Silence
 from rental.service.sweeping import Sweeping
 from tests.fakes.builders import CLIENT, HOST, OWNER, TERMS, make_manifest, make_request, reported
 from tests.fakes.machine import Machine
@@ -42,6 +47,7 @@ from tests.fakes.ports import (
 client = Principal(CLIENT, "client")
 owner = Principal(OWNER, "host")
 stranger = Principal("stranger", "client")
+admin = Principal("admin", "admin")
 SECRETS = {"env": {"PASSWORD": "hunter2"}, "entrypoint": None, "args": None, "onstart": None, "login": None}
 
 
@@ -70,10 +76,13 @@ class World:
         self.life = Life(self.ledger, self.tasks)
         self.observing = Observing(self.ledger, self.liveness, self.tasks)
         self.sweeping = Sweeping(self.ledger, self.workflows, self.tasks)
+        self.silence = Silence(self.ledger, self.liveness)
         self.dispatching = Dispatching(self.store, self.commands, self.clock)
         self.offers = Offers(self.store, self.clock)
         self.hosts = Hosts(self.ledger, self.liveness, self.nodes, cell=0, allow_simulated_gpus=True)
         self.machines = Machines(self.store, self.nodes, self.clock)
+        access_store = ItemAccessStore(self.table, lambda: f"commit-{next(commits)}")
+        self.access = Access(access_store, self.clock, self.entropy)
 
     def add_host(self, gpus: int = 4) -> "World":
         """A registered, listed host whose offers have ids 1000 + size."""

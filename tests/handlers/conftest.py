@@ -13,7 +13,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from handlers import api_contracts, api_hosts, api_machine, api_offers, dispatch, reports, step, sweep
+from handlers import api_accounts, api_contracts, api_hosts, api_machine, api_offers, dispatch, reports, step, sweep
 from handlers.logs import logger
 from rental.adapters import wiring
 from rental.adapters.items import Guarded, principal_key
@@ -31,11 +31,13 @@ ROLE_ARN = "arn:aws:iam::123456789012:role/machine"
 CACHES = (
     wiring.client,
     wiring.store,
+    wiring.access_store,
     wiring.bells,
     wiring.ledger,
     wiring.liveness,
     wiring.workflows,
     wiring.tasks,
+    api_accounts.access,
     api_contracts.renting,
     api_contracts.contracts,
     api_hosts.hosts,
@@ -45,6 +47,7 @@ CACHES = (
     reports.observing,
     step.life,
     sweep.sweeping,
+    sweep.silence,
 )
 _ids = itertools.count(1)
 

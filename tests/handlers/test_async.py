@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,15 @@ import jsonschema
 import pytest
 from botocore.stub import ANY, Stubber
 
-from handlers import dispatch, on_heartbeat, on_instance_changed, step, sweep
+from handlers import api_hosts, dispatch, on_heartbeat, on_instance_changed, step, sweep
 from rental.adapters import wiring
 from rental.adapters.sqs import dump_bell
 from rental.domain.book import Bell
 from rental.domain.contract import Contract
+from rental.domain.host import HostStatus
 from rental.domain.ids import ContractId, InstanceId
+from rental.domain.liveness import OFFLINE_AFTER_S
+from tests.fakes.http import call
 from tests.fakes.machine import Machine
 from tests.fakes.world import decode_command
 from tests.handlers.conftest import Site, reported
@@ -115,7 +119,7 @@ def test_a_signed_report_is_taken_in_and_answers_the_task(site: Site) -> None:
         on_instance_changed.handler(site.event([reported(contract_id)]), None)
         stub.assert_no_pending_responses()
     assert read(contract_id).status == "active"
-    assert wiring.liveness().last_seen(site.host_id) is not None
+    assert wiring.liveness().read(site.host_id) is not None
 
 
 def test_a_report_as_the_schema_has_it_is_understood(site: Site) -> None:
@@ -180,7 +184,7 @@ def test_a_report_that_is_forged_stale_foreign_or_nonsense_changes_nothing(
     for detail in envelopes:
         on_instance_changed.handler({"detail": detail}, None)
     assert read(contract_id) == before
-    assert wiring.liveness().last_seen(site.host_id) is None
+    assert wiring.liveness().read(site.host_id) is None
     assert [line.getMessage() for line in lines].count("report refused") == len(envelopes)
 
 
@@ -217,3 +221,34 @@ def test_a_replayed_report_changes_nothing(site: Site) -> None:
     once = read(contract_id)
     on_instance_changed.handler(event, None)
     assert read(contract_id) == once
+
+
+def test_a_quarantined_host_is_not_listened_to(site: Site, lines: list[logging.LogRecord]) -> None:
+    contract_id = site.rented()
+    on_instance_changed.handler(site.event([], seq=7), None)
+    on_instance_changed.handler(site.event([reported(contract_id)], seq=7, boot_id="boot-2"), None)
+    host = wiring.store().read_host(site.host_id)
+    assert host is not None
+    assert host.status is HostStatus.QUARANTINED
+    on_instance_changed.handler(site.event([reported(contract_id)], seq=8), None)
+    assert read(contract_id).status == "pending"
+    assert [line.getMessage() for line in lines].count("report refused") == 1
+    assert site.rent().status == 409
+
+
+def test_the_sweep_marks_who_is_silent_and_a_report_brings_it_back(site: Site) -> None:
+    contract_id = site.rented()
+    on_instance_changed.handler(site.event([reported(contract_id)]), None)
+    presence = wiring.liveness().read(site.host_id)
+    assert presence is not None
+    silent = replace(presence, seen_at=site.now - OFFLINE_AFTER_S)
+    assert wiring.liveness().swap(presence, silent) is not None
+    assert sweep.handler({"brake": False}, None)["silent"] == 1
+    assert site.on_contract("GET", contract_id).body["instances"][0]["status"] == "offline"
+    refused = site.rent()
+    assert (refused.status, refused.body["error"]["code"]) == (409, "host_offline")
+    path = f"/v1/hosts/{site.host_id}"
+    shown = call(api_hosts.handler, "GET", path, caller=site.owner)
+    assert shown.body["offline_since"] == site.now - OFFLINE_AFTER_S
+    on_instance_changed.handler(site.event([reported(contract_id)]), None)
+    assert site.on_contract("GET", contract_id).body["instances"][0]["status"] == "running"

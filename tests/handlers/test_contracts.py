@@ -113,6 +113,37 @@ def test_a_life_over_http(site: Site) -> None:
     assert events["next"] is None
 
 
+def test_a_reboot_over_http(site: Site) -> None:
+    contract_id = site.rented()
+    assert site.on_contract("POST", contract_id, "/reboot").code == "conflict"
+    on_instance_changed(site.event([reported(contract_id, started_at=site.now)]), None)
+    once = {"idempotency-key": "once"}
+    rebooted = site.on_contract("POST", contract_id, "/reboot", {"instance_id": contract_id}, headers=once)
+    assert rebooted.status == 200, rebooted.text
+    assert (rebooted.body["instances"][0]["status"], rebooted.body["instances"][0]["generation"]) == ("loading", 2)
+    assert site.on_contract("POST", contract_id, "/reboot", {"instance_id": contract_id}, headers=once) == rebooted
+    other = site.on_contract("POST", contract_id, "/reboot", {}, headers=once)
+    assert (other.status, other.code) == (422, "idempotency_mismatch")
+    assert site.on_contract("POST", contract_id, "/reboot").code == "conflict"
+    on_instance_changed(site.event([reported(contract_id, generation=2, token=2, started_at=site.now)]), None)
+    assert site.on_contract("GET", contract_id).body["instances"][0]["status"] == "running"
+
+
+@pytest.mark.parametrize("deed", ["/start", "/stop", "/extend"])
+def test_an_idempotency_key_is_for_one_request_of_one_route(site: Site, deed: str) -> None:
+    contract_id = site.rented()
+    on_instance_changed(site.event([reported(contract_id, started_at=site.now)]), None)
+    body = {"end_at": 1 << 32} if deed == "/extend" else {}
+    who = site.owner if deed == "/extend" else site.client
+    details: dict[str, Any] = {"headers": {"idempotency-key": "once"}, "caller": who}
+    first = site.on_contract("POST", contract_id, deed, body, **details)
+    assert first.status == 200, first.text
+    assert site.on_contract("POST", contract_id, deed, body, **details) == first
+    if deed != "/extend":
+        assert site.on_contract("POST", contract_id, "/reboot", body, **details).status == 422
+    assert site.on_contract("POST", contract_id, deed, body | {"instance_id": contract_id}, **details).status >= 400
+
+
 def test_a_fifth_client_is_told_that_the_offer_is_taken(site: Site) -> None:
     for _ in range(4):
         site.rented()

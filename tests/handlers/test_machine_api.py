@@ -54,6 +54,18 @@ def admit(owner: Principal) -> tuple[int, str]:
     return answer.body["id"], answer.body["registration_token"]
 
 
+def test_a_repeated_request_for_a_host_makes_no_second_activation_and_names_the_first(site: Site) -> None:
+    details: dict[str, Any] = {"caller": site.owner, "headers": {"idempotency-key": "once"}}
+    with Stubber(wiring.client("ssm")) as stub:
+        stub.add_response("create_activation", {"ActivationId": "a" * 36, "ActivationCode": "c" * 20})
+        first = call(api_hosts.handler, "POST", "/v1/hosts", {"label": "rack 1"}, **details)
+        again = call(api_hosts.handler, "POST", "/v1/hosts", {"label": "rack 1"}, **details)
+        other = call(api_hosts.handler, "POST", "/v1/hosts", {"label": "rack 2"}, **details)
+    assert (first.status, again.status, again.code) == (201, 409, "already_done")
+    assert str(first.body["id"]) in again.body["error"]["message"]
+    assert (other.status, other.code) == (422, "idempotency_mismatch")
+
+
 def register(body: dict[str, Any], nodes: int = 1) -> Answer:
     with Stubber(wiring.client("ssm")) as stub:
         found = [{"InstanceId": f"mi-{each}"} for each in range(nodes)]

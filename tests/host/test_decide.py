@@ -53,6 +53,20 @@ def test_an_exited_container_that_somebody_started_is_stopped_and_stays_exited()
     assert isinstance(decide(record, facts(container=EXITED)), Nothing)
 
 
+def test_a_newer_lease_of_a_running_instance_stops_it_and_then_starts_it_anew() -> None:
+    rebooted = order(generation=2, token=2)
+    record = begun(order=rebooted)
+    assert isinstance(decide(record, facts(container=RUNNING)), Stop)
+    for stopped in (replace(record, status="stopping"), replace(record.ended(), status="stopping")):
+        assert isinstance(decide(stopped, facts(container=EXITED)), Start)
+
+
+def test_a_newer_generation_under_the_same_lease_lets_it_run_on() -> None:
+    action = decide(begun(order=order(generation=2)), facts(container=RUNNING))
+    assert isinstance(action, Settle)
+    assert (action.after.status, action.after.applied) == ("running", 2)
+
+
 STATUSES: list[Status] = ["loading", "running", "stopping", "stopped", "exited", "absent", "failed"]
 WORDS = st.none() | st.just("a reason")
 TOKENS = st.none() | st.integers(1, 3)

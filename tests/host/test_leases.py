@@ -63,6 +63,22 @@ def test_a_newer_lease_of_the_same_instance_restarts_it(rig: Rig) -> None:
     assert rig.engine.calls == ["start 11 g1", "stop 11", "start 11 g3"]
 
 
+def test_a_reboot_sent_twice_restarts_once_and_is_then_reported_running(rig: Rig) -> None:
+    rig.give(order(token=5))
+    rig.give(order(generation=2, token=6))
+    rig.give(order(generation=2, token=6))
+    assert rig.engine.calls == ["start 11 g1", "stop 11", "start 11 g2"]
+    assert (rig.instance()["status"], rig.instance()["generation"], rig.instance()["token"]) == ("running", 2, 6)
+    assert rig.engine.violations == []
+
+
+def test_a_reboot_that_comes_after_a_newer_one_does_nothing(rig: Rig) -> None:
+    rig.give(order(token=5))
+    rig.give(order(generation=3, token=7))
+    rig.give(order(generation=2, token=6))
+    assert rig.engine.calls == ["start 11 g1", "stop 11", "start 11 g3"]
+
+
 def test_an_order_for_a_gpu_that_is_not_here_is_refused(rig: Rig) -> None:
     assert "has no GPU" in rig.give(order(gpus=(7,)))["refused"][0]["reason"]
 

@@ -16,10 +16,11 @@ DEEDS: dict[str, Deed] = {
     "events": lambda world, contract_id, who: world.contracts.list_timeline(contract_id, who, None, 10),
     "start": lambda world, contract_id, who: world.contracts.start_contract(contract_id, who, None),
     "stop": lambda world, contract_id, who: world.contracts.stop_contract(contract_id, who, None),
+    "reboot": lambda world, contract_id, who: world.contracts.reboot_contract(contract_id, who, None),
     "end": lambda world, contract_id, who: world.contracts.end_contract(contract_id, who),
     "extend": lambda world, contract_id, who: world.contracts.extend_contract(contract_id, who, 1 << 32),
 }
-CLIENTS_OWN = ("start", "stop", "end")
+CLIENTS_OWN = ("start", "stop", "reboot", "end")
 
 
 @pytest.mark.parametrize("deed", DEEDS)

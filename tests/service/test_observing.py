@@ -1,15 +1,23 @@
 """Observe: only news is taken in, and what waited for it is answered."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
 
 from rental.domain.book import Book
 from rental.domain.contract import Contract
+from rental.domain.errors import BusyError, HostOfflineError
+from rental.domain.host import HostStatus
 from rental.domain.ids import ContractId, InstanceId
 from rental.domain.lifecycle import ContractStatus, InstanceStatus
-from rental.domain.observation import COMMAND_IN_FLIGHT_S
+from rental.domain.liveness import Presence
+from rental.domain.observation import COMMAND_IN_FLIGHT_S, Report
 from rental.ports import Extras
+from rental.service.ledger import ATTEMPTS
 from tests.fakes.builders import HOST, make_report, rent, reported
-from tests.fakes.world import World, client
+from tests.fakes.ports import MemoryLiveness
+from tests.fakes.world import World, client, owner
 
 
 def test_a_replayed_or_late_report_changes_nothing() -> None:
@@ -20,6 +28,95 @@ def test_a_replayed_or_late_report_changes_nothing() -> None:
     for seq in (10, 9):
         assert not world.observing.observe(make_report(reported(contract, "running")), world.sighting(seq))
     assert world.table.items() == before
+
+
+def test_a_report_whose_commit_failed_is_taken_in_when_it_is_delivered_again() -> None:
+    world = World().add_host()
+    contract = world.rent()
+    report, sighting = make_report(reported(contract, "running")), world.sighting(5)
+    world.faults.extend(["conflict"] * ATTEMPTS)
+    with pytest.raises(BusyError):
+        world.observing.observe(report, sighting)
+    assert world.observing.observe(report, sighting)
+    assert world.read(contract.id).status is ContractStatus.ACTIVE
+    before = world.table.items()
+    assert not world.observing.observe(report, sighting)
+    assert world.table.items() == before
+
+
+def test_a_failed_report_that_comes_again_after_a_newer_one_undoes_nothing() -> None:
+    world = World().add_host()
+    contract = world.rent()
+    loading = make_report(reported(contract, "loading"))
+    world.faults.extend(["conflict"] * ATTEMPTS)
+    with pytest.raises(BusyError):
+        world.observing.observe(loading, world.sighting(5))
+    assert world.observing.observe(make_report(reported(contract, "running")), world.sighting(6))
+    assert not world.observing.observe(loading, world.sighting(5))
+    assert instance_of(world, contract.id) is InstanceStatus.RUNNING
+
+
+def instance_of(world: World, contract_id: ContractId) -> InstanceStatus:
+    return world.read(contract_id).instances[0].status
+
+
+@dataclass
+class Overtaken(MemoryLiveness):
+    """Something happens once, right after a report has been met and before anything of it is taken in."""
+
+    then: Callable[[], object] = lambda: None
+
+    def swap(self, before: Presence | None, after: Presence) -> Presence | None:
+        written, then = super().swap(before, after), self.then
+        self.then = lambda: None
+        then()
+        return written
+
+
+def overtaken(world: World, older: Report, newer: Report) -> None:
+    """Both reports are under way at once, and the newer one is through first."""
+    first = Overtaken(world.liveness.known, lambda: world.observing.observe(newer, world.sighting(6)))
+    replace(world.observing, liveness=first).observe(older, world.sighting(5))
+
+
+def test_of_two_reports_taken_in_the_wrong_order_the_newer_one_stands() -> None:
+    world = World().add_host()
+    contract = world.rent()
+    overtaken(world, make_report(reported(contract, "loading")), make_report(reported(contract, "running")))
+    assert instance_of(world, contract.id) is InstanceStatus.RUNNING
+
+
+def test_also_when_the_newer_one_changed_nothing() -> None:
+    world = World().add_host()
+    contract = world.rent()
+    running = make_report(reported(contract, "running"))
+    world.observing.observe(running, world.sighting(4))
+    overtaken(world, make_report(reported(world.read(contract.id), "loading")), running)
+    assert instance_of(world, contract.id) is InstanceStatus.RUNNING
+
+
+def test_a_number_from_two_starts_of_the_daemon_quarantines_the_host() -> None:
+    world = World().add_host()
+    contract = world.rent()
+    world.observing.observe(make_report([]), world.sighting(5))
+    clone = replace(world.sighting(5), boot_id="boot-2")
+    for _ in range(2):
+        assert not world.observing.observe(make_report(reported(contract, "running")), clone)
+    assert world.read(contract.id).status is ContractStatus.PENDING
+    view = world.hosts.show_host(HOST, owner)
+    assert view.host.status is HostStatus.QUARANTINED
+    assert "two starts of its daemon" in (view.host.reason or "")
+    assert world.offers.list_offers(None).items == []
+    with pytest.raises(HostOfflineError):
+        world.rent()
+
+
+def test_a_host_that_starts_again_goes_on_counting_and_is_trusted() -> None:
+    world = World().add_host()
+    world.observing.observe(make_report([]), world.sighting(5))
+    assert world.observing.observe(make_report([]), replace(world.sighting(6), boot_id="boot-2"))
+    assert not world.observing.observe(make_report([]), world.sighting(4))
+    assert world.hosts.show_host(HOST, owner).host.status is HostStatus.ACTIVE
 
 
 def test_a_report_without_news_writes_nothing() -> None:
@@ -122,4 +219,6 @@ def queue_up(world: World, duration_s: int, **changes: object) -> ContractId:
 def test_the_host_is_known_to_be_alive() -> None:
     world = World().add_host()
     world.report([])
-    assert world.liveness.last_seen(HOST) == world.clock.now()
+    presence = world.liveness.read(HOST)
+    assert presence is not None
+    assert presence.seen_at == world.clock.now()

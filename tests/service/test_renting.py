@@ -21,7 +21,8 @@ from rental.domain.errors import (
 from rental.domain.ids import OfferId
 from rental.ports import Memo
 from rental.service.ledger import ATTEMPTS
-from rental.service.renting import MAX_SECRETS_BYTES, MEMO_S, Repeatable
+from rental.service.renting import MAX_SECRETS_BYTES
+from rental.service.repeating import MEMO_S, Repeatable
 from tests.fakes.builders import CLIENT, make_request
 from tests.fakes.ports import FakeEntropy
 from tests.fakes.world import World, client

@@ -1,10 +1,13 @@
 """The sweep starts what is late and has no execution, and wakes whose answer was lost."""
 
+from rental.domain.contract import EXTENSIONS_PER_RUN, RENEW_AFTER_S
 from rental.domain.lifecycle import ContractStatus
 from rental.service.ledger import ATTEMPTS
 from rental.service.sweeping import LATE_S
 from tests.fakes.builders import TERMS
-from tests.fakes.world import World, client
+from tests.fakes.world import World, client, owner
+
+YEAR_S = 365 * 86_400
 
 
 def test_what_is_in_time_is_left_alone() -> None:
@@ -122,3 +125,43 @@ def test_what_no_host_started_in_time_fails_and_its_execution_is_told() -> None:
     assert world.bells.rung[-1].urgent
     world.clock.advance(10**6)
     assert world.sweeping.sweep() == 0
+
+
+def test_a_run_is_renewed_before_an_execution_may_last_no_longer() -> None:
+    world = World().add_host()
+    rented = world.rent_active()
+    contract = world.contracts.extend_contract(rented.id, owner, rented.created_at + 3 * YEAR_S)
+    for run in (2, 3):
+        world.clock.advance(RENEW_AFTER_S)
+        assert world.sweeping.sweep() == 0
+        world.clock.advance(LATE_S)
+        assert world.sweeping.sweep() == 1
+        assert world.sweeping.sweep() == 0
+        assert world.read(contract.id).run == run
+        assert world.workflows.running == {(contract.id, run)}
+        assert world.life.route(contract.id, run).next == "wait_for_end"
+        assert world.life.expire(contract.id, run - 1).next == "stale"
+    assert world.clock.now() - contract.created_at < 2 * YEAR_S
+    assert world.read(contract.id).instances == contract.instances
+
+
+def test_a_renewed_run_ends_the_contract_at_its_end() -> None:
+    world = World().add_host()
+    contract = world.rent_active()
+    world.contracts.extend_contract(contract.id, owner, contract.created_at + YEAR_S)
+    world.clock.at = contract.created_at + RENEW_AFTER_S + LATE_S
+    world.sweeping.sweep()
+    world.clock.at = contract.created_at + YEAR_S
+    assert world.life.expire(contract.id, 2).next == "wait_for_deletion"
+    assert world.sweeping.sweep() == 0
+
+
+def test_a_run_is_renewed_before_its_execution_has_too_many_events() -> None:
+    world = World().add_host()
+    contract = world.rent_active()
+    for more in range(1, EXTENSIONS_PER_RUN):
+        world.contracts.extend_contract(contract.id, owner, contract.end_at + more)
+    assert world.read(contract.id).run == 1
+    last = world.contracts.extend_contract(contract.id, owner, contract.end_at + EXTENSIONS_PER_RUN)
+    assert (last.run, last.extended) == (2, 0)
+    assert world.workflows.running == {(contract.id, 2)}

@@ -48,7 +48,7 @@ class Rentals(RuleBasedStateMachine):
         if size <= self.world.manifest().capacity.gpus:
             self.attempt(lambda: self.acknowledged.append(self.world.rent(num_gpus=size).id))
 
-    @rule(data=st.data(), deed=st.sampled_from(["start", "stop", "end", "extend"]))
+    @rule(data=st.data(), deed=st.sampled_from(["start", "stop", "reboot", "end", "extend"]))
     def act(self, data: st.DataObject, deed: str) -> None:
         if not self.acknowledged:
             return
@@ -57,6 +57,7 @@ class Rentals(RuleBasedStateMachine):
         deeds: dict[str, Callable[[], object]] = {
             "start": lambda: contracts.start_contract(chosen, client, None),
             "stop": lambda: contracts.stop_contract(chosen, client, None),
+            "reboot": lambda: contracts.reboot_contract(chosen, client, None),
             "end": lambda: contracts.end_contract(chosen, client),
             "extend": lambda: contracts.extend_contract(chosen, owner, later),
         }
@@ -107,6 +108,7 @@ class Rentals(RuleBasedStateMachine):
     @rule()
     def the_sweep_runs(self) -> None:
         self.attempt(self.world.sweeping.sweep)
+        self.attempt(self.world.silence.sweep)
 
     @invariant()
     def what_was_acknowledged_is_there(self) -> None:
@@ -140,6 +142,7 @@ class Rentals(RuleBasedStateMachine):
         assert not manifest.claims
         assert not manifest.leases
         assert not manifest.waiters
+        assert manifest.offline_since is None
         for contract in self.world.store.read_contracts(self.acknowledged):
             assert contract.status in OVER
             assert contract.launch.sealed is None

@@ -6,10 +6,13 @@ C#<contract>      E#<seq>    one line of its timeline
 H#<host>          H          host
 H#<host>          CAP        the host's manifest
 O#<offer>         O          where an offer stands
+A#<account>       A          account
 K#<sha256>        K          API key
 I#<account>#<key> I          idempotency memo, removed by `ttl`
+FIRST-ADMIN       FIRST-ADMIN   that the first administrator's key was made; written at deployment
 
-GSI1 account → contracts    GSI2 owner → hosts, and LISTED → manifests    GSI3 sparse: DUE, next_due
+GSI1 account → contracts (C#…) and API keys (K#…), ACCOUNTS → accounts
+GSI2 owner → hosts, and LISTED → manifests    GSI3 sparse: DUE, next_due
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rental.adapters.records import from_record, to_record
+from rental.domain.access import Account, ApiKey
 from rental.domain.allocation import Manifest
 from rental.domain.book import Book, TimelineEntry
 from rental.domain.contract import Contract
@@ -67,6 +71,10 @@ def principal_key(api_key_sha256: str) -> Key:
     return (f"K#{api_key_sha256}", "K")
 
 
+def account_key(name: str) -> Key:
+    return (f"A#{name}", "A")
+
+
 def memo_key(account: str, key: str) -> Key:
     return (f"I#{account}#{key}", "I")
 
@@ -91,6 +99,15 @@ def host_item(host: Host) -> Item:
     return _item(host_key(host.id), host) | {"gsi2pk": f"W#{host.owner}", "gsi2sk": f"H#{host.id:016d}"}
 
 
+def account_item(account: Account) -> Item:
+    return _item(account_key(account.name), account) | {"gsi1pk": "ACCOUNTS", "gsi1sk": f"A#{account.name}"}
+
+
+def api_key_item(key: ApiKey) -> Item:
+    index = {"gsi1pk": f"A#{key.account}", "gsi1sk": f"K#{key.created_at:010d}#{key.id}"}
+    return _item(principal_key(key.id), key) | index
+
+
 def load_contract(item: Mapping[str, Any]) -> Contract:
     return from_record(Contract, _without_keys(item))
 
@@ -111,8 +128,25 @@ def load_offer_place(item: Mapping[str, Any]) -> OfferPlace:
     return from_record(OfferPlace, _without_keys(item))
 
 
+def load_account(item: Mapping[str, Any]) -> Account:
+    return from_record(Account, _without_keys(item))
+
+
+def load_api_key(item: Mapping[str, Any]) -> ApiKey:
+    # what keys of the first deployments lack
+    earlier = {"id": item["pk"].removeprefix("K#"), "label": ""}
+    return from_record(ApiKey, {**earlier, **_without_keys(item)})
+
+
 def load_memo(item: Mapping[str, Any]) -> Memo:
-    return from_record(Memo, _without_keys(item))
+    # written before memos were of more than contracts
+    earlier = {"made": str(item["contract_id"])} if "contract_id" in item else {}
+    return from_record(Memo, {**earlier, **_without_keys(item)})
+
+
+def creation_of(item: Item, memo: Memo | None, commit_id: str) -> list[Guarded]:
+    """The writes that make one new item, and the memo of the request that asked for it."""
+    return [_signed(write, commit_id) for write in (_next(item, 0), *_extra_writes(Extras(memo=memo)))]
 
 
 def writes_of(before: Book, after: Book, extras: Extras, commit_id: str) -> list[Guarded]:

@@ -12,7 +12,7 @@ from jwt.types import Options
 
 from rental.adapters.sealing import decode_key
 from rental.domain.errors import UnauthenticatedError
-from rental.domain.host import Host, MachineKey
+from rental.domain.host import Host, HostStatus, MachineKey
 from rental.domain.ids import MAX_ID
 
 CLOCK_SKEW_S = 120
@@ -66,6 +66,8 @@ def verify_report(jws: str, host: Host | None, now: int) -> Mapping[str, Any]:
 def _verified(token: str, host: Host | None) -> dict[str, Any]:
     if host is None or host.machine_key is None:
         raise UnauthenticatedError("The host is not registered.")
+    if host.status is HostStatus.QUARANTINED:
+        raise UnauthenticatedError("The host is quarantined. Its owner sees why; add the machine as a new host.")
     public = Ed25519PublicKey.from_public_bytes(decode_key(host.machine_key.signing_key))
     unchecked: Options = {"verify_exp": False, "verify_iat": False, "verify_aud": False, "verify_iss": False}
     try:

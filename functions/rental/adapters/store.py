@@ -12,6 +12,7 @@ from rental.adapters.items import (
     Item,
     Key,
     contract_key,
+    creation_of,
     host_item,
     host_key,
     load_contract,
@@ -93,7 +94,7 @@ class ItemStore:
     new_commit_id: Callable[[], str]
 
     def read_contract(self, contract_id: ContractId) -> Contract | None:
-        return _loaded(load_contract, self.table.get(contract_key(contract_id)))
+        return loaded(load_contract, self.table.get(contract_key(contract_id)))
 
     def read_contracts(self, contract_ids: Iterable[ContractId]) -> Sequence[Contract]:
         return [
@@ -102,17 +103,16 @@ class ItemStore:
         ]
 
     def read_manifest(self, host_id: HostId) -> Manifest | None:
-        return _loaded(load_manifest, self.table.get(manifest_key(host_id)))
+        return loaded(load_manifest, self.table.get(manifest_key(host_id)))
 
     def read_host(self, host_id: HostId) -> Host | None:
-        return _loaded(load_host, self.table.get(host_key(host_id)))
+        return loaded(load_host, self.table.get(host_key(host_id)))
 
     def read_offer_place(self, offer_id: OfferId) -> OfferPlace | None:
-        return _loaded(load_offer_place, self.table.get(offer_key(offer_id)))
+        return loaded(load_offer_place, self.table.get(offer_key(offer_id)))
 
     def read_memo(self, account: str, key: str, now: int) -> Memo | None:
-        memo = _loaded(load_memo, self.table.get(memo_key(account, key)))
-        return memo if memo is not None and memo.expires_at > now else None
+        return read_memo(self.table, account, key, now)
 
     def read_principal(self, api_key_sha256: str) -> Principal | None:
         item = self.table.get(principal_key(api_key_sha256))
@@ -120,25 +120,25 @@ class ItemStore:
 
     def commit(self, before: Book, after: Book, extras: Extras = NO_EXTRAS) -> Book:
         commit_id = self.new_commit_id()
-        self._transact(writes_of(before, after, extras, commit_id), commit_id)
+        commit_writes(self.table, writes_of(before, after, extras, commit_id), commit_id)
         return raised(before, after)
 
-    def create_host(self, host: Host) -> None:
+    def create_host(self, host: Host, memo: Memo | None = None) -> None:
         commit_id = self.new_commit_id()
-        item = host_item(host) | {"rev": 1, "commit": commit_id}
-        self._transact([Guarded(host_key(host.id), item, expected_rev=0)], commit_id)
+        commit_writes(self.table, creation_of(host_item(host), memo, commit_id), commit_id)
 
     def list_contracts(self, account: str, cursor: str | None, limit: int) -> Page[Contract]:
-        return self._page(load_contract, Query(f"A#{account}", "GSI1", limit=limit), cursor)
+        return read_page(self.table, load_contract, Query(f"A#{account}", "GSI1", "C#", limit=limit), cursor)
 
     def list_hosts(self, owner: str, cursor: str | None, limit: int) -> Page[Host]:
-        return self._page(load_host, Query(f"W#{owner}", "GSI2", limit=limit), cursor)
+        return read_page(self.table, load_host, Query(f"W#{owner}", "GSI2", limit=limit), cursor)
 
     def list_listed(self, cursor: str | None, limit: int) -> Page[Manifest]:
-        return self._page(load_manifest, Query("LISTED", "GSI2", limit=limit), cursor)
+        return read_page(self.table, load_manifest, Query("LISTED", "GSI2", limit=limit), cursor)
 
     def list_timeline(self, contract_id: ContractId, cursor: str | None, limit: int) -> Page[TimelineEntry]:
-        return self._page(load_timeline_entry, Query(f"C#{contract_id}", sk_prefix="E#", limit=limit), cursor)
+        query = Query(f"C#{contract_id}", sk_prefix="E#", limit=limit)
+        return read_page(self.table, load_timeline_entry, query, cursor)
 
     def list_due(self, before: int) -> Sequence[ContractId]:
         found: list[ContractId] = []
@@ -149,23 +149,32 @@ class ItemStore:
             if after is None:
                 return found
 
-    def _transact(self, writes: Sequence[Guarded], commit_id: str) -> None:
-        try:
-            self.table.transact(writes)
-        except ConditionFailedError as error:
-            if any(item is not None and item.get("commit") == commit_id for _, item in error.found):
-                return  # our own earlier try, whose answer was lost
-            if any(write.expected_rev == 0 for write, _ in error.found):
-                raise TakenError("an id exists already") from error
-            raise GuardFailedError("what was read has changed") from error
 
-    def _page(self, load: Callable[[Item], T], query: Query, cursor: str | None) -> Page[T]:
-        after = _decode_cursor(cursor, {"pk", "sk", *INDEX_KEYS[query.index]}) if cursor is not None else None
-        items, last = self.table.query(Query(query.pk, query.index, query.sk_prefix, after, query.limit))
-        return Page([load(item) for item in items], _encode_cursor(last) if last is not None else None)
+def commit_writes(table: Table, writes: Sequence[Guarded], commit_id: str) -> None:
+    """Write all or nothing; raises TakenError when a new id exists, GuardFailedError when others were faster."""
+    try:
+        table.transact(writes)
+    except ConditionFailedError as error:
+        if any(item is not None and item.get("commit") == commit_id for _, item in error.found):
+            return  # our own earlier try, whose answer was lost
+        if any(write.expected_rev == 0 for write, _ in error.found):
+            raise TakenError("an id exists already") from error
+        raise GuardFailedError("what was read has changed") from error
 
 
-def _loaded(load: Callable[[Item], T], item: Item | None) -> T | None:
+def read_page(table: Table, load: Callable[[Item], T], query: Query, cursor: str | None) -> Page[T]:
+    """Raises InvalidRequestError for a cursor that is not one of ours."""
+    after = _decode_cursor(cursor, {"pk", "sk", *INDEX_KEYS[query.index]}) if cursor is not None else None
+    items, last = table.query(Query(query.pk, query.index, query.sk_prefix, after, query.limit))
+    return Page([load(item) for item in items], _encode_cursor(last) if last is not None else None)
+
+
+def read_memo(table: Table, account: str, key: str, now: int) -> Memo | None:
+    memo = loaded(load_memo, table.get(memo_key(account, key)))
+    return memo if memo is not None and memo.expires_at > now else None
+
+
+def loaded(load: Callable[[Item], T], item: Item | None) -> T | None:
     return load(item) if item is not None else None
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
+from rental.adapters.access_store import ItemAccessStore
 from rental.adapters.dynamodb.liveness import DynamoLiveness
 from rental.adapters.dynamodb.table import DynamoTable
 from rental.adapters.settings import LivenessSettings, MachineSettings, QueueSettings, TableSettings, from_env
@@ -38,6 +39,11 @@ def dynamodb() -> "DynamoDBClient":
 @cache
 def store() -> ItemStore:
     return ItemStore(DynamoTable(dynamodb(), from_env(TableSettings).table_name), new_commit_id)
+
+
+@cache
+def access_store() -> ItemAccessStore:
+    return ItemAccessStore(DynamoTable(dynamodb(), from_env(TableSettings).table_name), new_commit_id)
 
 
 @cache

@@ -1,8 +1,11 @@
-"""The one table from error to HTTP status, and the one shape of an error."""
+"""The one table from error to HTTP status, the one shape of an error, and what each code means."""
 
+import re
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
+from rental.domain import errors
 from rental.domain.errors import (
     ConflictError,
     ForbiddenError,
@@ -22,6 +25,10 @@ STATUS: dict[type[RentalError], HTTPStatus] = {
     IdempotencyMismatchError: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 
+FAULT = "a fault of ours; the same request may be sent again"
+DRAWN = re.compile(r"(\w+Error) +\w+ {2,}(.+)")
+"""A line of the drawing of all errors: the error, its code, its meaning."""
+
 
 def status_of(error: RentalError) -> HTTPStatus:
     """The status of the error or of its nearest relative; 500 for what is a fault of ours."""
@@ -33,3 +40,18 @@ def status_of(error: RentalError) -> HTTPStatus:
 
 def error_body(code: str, message: str, request_id: str) -> dict[str, Any]:
     return {"error": {"code": code, "message": message, "request_id": request_id}}
+
+
+def every_error(kind: type[RentalError] = RentalError) -> Iterator[type[RentalError]]:
+    """The tree of errors from `kind` down, in the order of its drawing."""
+    yield kind
+    for each in kind.__subclasses__():
+        yield from every_error(each)
+
+
+def meaning_of(kind: type[RentalError]) -> str:
+    """What the code of this error means, in the words of the drawing."""
+    if kind.code == RentalError.code:
+        return FAULT
+    meanings: dict[str, str] = dict(DRAWN.findall(errors.__doc__ or ""))
+    return meanings[kind.__name__]

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from rental.domain.access import Account, ApiKey
 from rental.domain.book import TimelineEntry
 from rental.domain.contract import Contract, Instance
 from rental.domain.host import Host, Inventory
@@ -32,16 +33,16 @@ def present_contract(contract: Contract, now: int) -> dict[str, Any]:
         "end_at": contract.end_at,
         "grace_s": contract.grace_s,
         "delete_after": contract.delete_after,
-        "instances": [present_instance(instance) for instance in contract.instances],
+        "instances": [present_instance(contract, instance) for instance in contract.instances],
     }
 
 
-def present_instance(instance: Instance) -> dict[str, Any]:
+def present_instance(contract: Contract, instance: Instance) -> dict[str, Any]:
     return {
         "id": instance.id,
-        "status": instance.status,
+        "status": contract.status_of(instance),
         "desired": instance.desired,
-        "reason": instance.reason,
+        "reason": contract.reason_of(instance),
         "generation": instance.generation,
         "gpu_indexes": list(instance.gpu_indexes),
         "exit_code": instance.exit_code,
@@ -86,6 +87,7 @@ def present_host(host: Host) -> dict[str, Any]:
         "id": host.id,
         "label": host.label,
         "status": host.status,
+        "reason": host.reason,
         "created_at": host.created_at,
         "inventory": present_inventory(host.inventory) if host.inventory is not None else None,
     }
@@ -97,11 +99,26 @@ def present_host_view(view: HostView) -> dict[str, Any]:
     held = {str(index): lease.contract_id for index, lease in manifest.leases.items()} if manifest is not None else {}
     return present_host(view.host) | {
         "last_seen_at": view.last_seen_at,
+        "offline_since": manifest.offline_since if manifest is not None else None,
         "listing": asdict(listing) if listing is not None else None,
         "gpus_held_by": held,
         "quarantined": list(manifest.quarantined) if manifest is not None else [],
         "disk_free_bytes": manifest.disk_free_bytes if manifest is not None else None,
         "contracts": list(manifest.claims) if manifest is not None else [],
+    }
+
+
+def present_account(account: Account) -> dict[str, Any]:
+    return {"name": account.name, "label": account.label, "created_at": account.created_at}
+
+
+def present_api_key(key: ApiKey) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "account": key.account,
+        "role": key.role,
+        "label": key.label,
+        "created_at": key.created_at,
     }
 
 

@@ -3,12 +3,22 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 IMAGE = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$"
 RESERVED_ENV = ("NVIDIA_", "LD_")
 ENV_BYTES = 32_768
+A_RENTAL: dict[str, JsonValue] = {
+    "offer_id": 123,
+    "image": "alpine:3",
+    "args": ["sleep", "600"],
+    "env": {"A": "b"},
+    "disk_gib": 10,
+    "duration_s": 3600,
+    "label": "x",
+}
+RESERVED_ACCOUNTS = ("service", "host")
 
 Text = Annotated[str, Field(max_length=4096)]
 Identifier = Annotated[int, Field(ge=1, lt=1 << 53)]
@@ -26,7 +36,7 @@ class Body(BaseModel):
 class RegistryLogin(Body):
     """For a private image; sealed to the host, which alone opens it for the pull."""
 
-    server: Annotated[str, Field(max_length=256)] = ""
+    server: Annotated[str, Field(max_length=256, description="Left out: the engine's default registry.")] = ""
     username: Annotated[str, Field(min_length=1, max_length=256)]
     password: Annotated[str, Field(min_length=1, max_length=4096)]
 
@@ -34,20 +44,30 @@ class RegistryLogin(Body):
 class OpenContract(Body):
     """Rent an offer."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [A_RENTAL]})
+
     offer_id: Identifier
     image: Annotated[str, Field(min_length=1, max_length=1024, pattern=IMAGE)]
-    mode: Literal["args", "ssh", "jupyter"] = "args"
-    ports: Annotated[list[Port], Field(max_length=64)] = []
-    ssh_keys: Annotated[list[Text], Field(max_length=16)] = []
-    login: RegistryLogin | None = None
-    onstart: Text | None = None
-    entrypoint: Annotated[list[Text], Field(max_length=64)] | None = None
-    args: Annotated[list[Text], Field(max_length=256)] | None = None
-    env: dict[str, Text] = {}
-    disk_gib: Annotated[int, Field(ge=1, le=1 << 20)]
-    duration_s: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
+    mode: Annotated[Literal["args", "ssh", "jupyter"], Field(description="How to get in. Only `args` yet.")] = "args"
+    ports: Annotated[list[Port], Field(max_length=64, description="Not available yet.")] = []
+    ssh_keys: Annotated[list[Text], Field(max_length=16, description="Not available yet.")] = []
+    login: Annotated[RegistryLogin | None, Field(description="For a private image.")] = None
+    onstart: Annotated[Text | None, Field(description="Not available yet.")] = None
+    entrypoint: Annotated[
+        Annotated[list[Text], Field(max_length=64)] | None, Field(description="In place of the image's own.")
+    ] = None
+    args: Annotated[
+        Annotated[list[Text], Field(max_length=256)] | None, Field(description="In place of the image's own command.")
+    ] = None
+    env: Annotated[dict[str, Text], Field(description="Sealed to the host; answers show the names only.")] = {}
+    disk_gib: Annotated[int, Field(ge=1, le=1 << 20, description="For each instance.")]
+    duration_s: Annotated[
+        Annotated[int, Field(ge=1, lt=1 << 31)] | None, Field(description="null: as long as the offer lasts.")
+    ] = None
     label: Annotated[str, Field(max_length=256)] = ""
-    instances: Annotated[int, Field(ge=1, le=64)] = 1
+    instances: Annotated[
+        int, Field(ge=1, le=64, description="Containers that split the GPUs evenly: a divisor of their number.")
+    ] = 1
 
     @field_validator("env")
     @classmethod
@@ -76,7 +96,7 @@ class OpenContract(Body):
 
 
 class ChangeInstances(Body):
-    """Start or stop one instance, or all when it is left out."""
+    """Start, stop or reboot one instance, or all when it is left out."""
 
     instance_id: Identifier | None = None
 
@@ -84,7 +104,7 @@ class ChangeInstances(Body):
 class ExtendContract(Body):
     """Move the end of a contract later."""
 
-    end_at: EpochSeconds
+    end_at: Annotated[EpochSeconds, Field(description="Later than the present end.")]
 
 
 class AddHost(Body):
@@ -93,11 +113,33 @@ class AddHost(Body):
     label: Annotated[str, Field(max_length=256)] = ""
 
 
+class OpenAccount(Body):
+    """Who rents or lets. The name is given once and never changes."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9._@-]*$")]
+    label: Annotated[str, Field(max_length=256)] = ""
+
+    @field_validator("name")
+    @classmethod
+    def check_name(cls, name: str) -> str:
+        if name in RESERVED_ACCOUNTS:
+            raise ValueError("timelines use this name for what no account has done")
+        return name
+
+
+class IssueKey(Body):
+    """A new API key; account and role are the caller's own where they are left out."""
+
+    account: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    role: Literal["client", "host", "admin"] | None = None
+    label: Annotated[str, Field(max_length=256)] = ""
+
+
 class ListHost(Body):
     """Put a host on the market; prices in micro-dollars per GPU and hour, and per GiB and month of 730 h."""
 
     gpu_price_microusd_h: Microusd
     disk_price_microusd_gib_month: Microusd = 0
-    end_at: EpochSeconds
-    min_gpus: Annotated[int, Field(ge=1, le=64)] = 1
-    allow_soft_disk: bool = False
+    end_at: Annotated[EpochSeconds, Field(description="No contract is made beyond this.")]
+    min_gpus: Annotated[int, Field(ge=1, le=64, description="The smallest offer.")] = 1
+    allow_soft_disk: Annotated[bool, Field(description="List a host that cannot enforce disk sizes.")] = False

@@ -2,7 +2,7 @@
 
 A host's GPUs are offered in sizes 1, 2, 4, … and all of them, from the smallest that the owner lists. A slice is
 aligned: of size 2 on a 4-GPU host there are {0,1} and {2,3}. A GPU is free when it has no lease, nobody waits for
-it and the host has not taken it out of use.
+it, the host has not taken it out of use, and the host itself is heard and trusted.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rental.domain.contract import Contract, Instance
-from rental.domain.errors import HostFullError, OfferTakenError
+from rental.domain.errors import HostFullError, HostOfflineError, OfferTakenError
 from rental.domain.host import Inventory
 from rental.domain.ids import ContractId, HostId, InstanceId, OfferId
 from rental.domain.lifecycle import Desired, InstanceStatus
@@ -79,7 +79,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything that is given out on one host; the only place that decides it."""
+    """Everything that is given out on one host; the only place that decides it.
+
+    `offline_since`: when the host was last heard before it fell silent. `barred`: why it is out of the market for good.
+    `heard_seq`: no report with a smaller number, and no silence after one, may change this any more.
+    """
 
     host_id: HostId
     owner: str
@@ -91,6 +95,9 @@ class Manifest:
     waiters: tuple[Waiter, ...] = ()
     quarantined: tuple[int, ...] = ()
     claims: Mapping[ContractId, Claim] = field(default_factory=dict)
+    offline_since: int | None = None
+    barred: str | None = None
+    heard_seq: int = 0
     rev: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
@@ -104,6 +111,8 @@ class Manifest:
 
     def free_gpus(self) -> frozenset[int]:
         """GPUs that may be offered now."""
+        if self.offline_since is not None or self.barred is not None:
+            return frozenset()
         waited = {index for waiter in self.waiters for index in waiter.gpu_indexes}
         taken = set(self.leases) | waited | set(self.quarantined)
         return frozenset(gpu.index for gpu in self.inventory.gpus if gpu.index not in taken)
@@ -126,7 +135,9 @@ def lowest_free_slice(manifest: Manifest, size: int) -> tuple[int, ...] | None:
 
 
 def take_slice(manifest: Manifest, size: int, disk_bytes: int) -> tuple[int, ...]:
-    """The GPUs that a new contract would get; raises OfferTakenError or HostFullError."""
+    """The GPUs that a new contract would get; raises HostOfflineError, OfferTakenError or HostFullError."""
+    if manifest.offline_since is not None or manifest.barred is not None:
+        raise HostOfflineError("The host does not answer now. Choose another offer.")
     if len(manifest.claims) >= MAX_CONTRACTS_PER_HOST:
         raise HostFullError(f"The host already carries {MAX_CONTRACTS_PER_HOST} contracts. Choose another offer.")
     if disk_bytes > manifest.disk_free_bytes:

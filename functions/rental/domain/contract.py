@@ -20,6 +20,10 @@ from rental.domain.shares import Share
 
 RESEND_REMOVAL_S = 3600
 """A removal that no host has confirmed for this long is asked for again by a new run."""
+RENEW_AFTER_S = 300 * 86_400
+"""An execution may last a year; before that the next run takes over."""
+EXTENSIONS_PER_RUN = 300
+"""Each may wake the execution once, at up to 60 events; it may have 25,000."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,11 @@ class Instance:
 
 @dataclass(frozen=True)
 class Contract:
-    """A client's hold on a part of a host until `end_at`; times in epoch seconds, sizes in bytes."""
+    """A client's hold on a part of a host until `end_at`; times in epoch seconds, sizes in bytes.
+
+    `run_at` is when the current run began, 0 for the first; `extended` counts the extensions in it. `offline_since` is
+    when the host was last heard, while it is silent: what an instance's `status` says is as old as that.
+    """
 
     id: ContractId
     account: str
@@ -111,6 +119,9 @@ class Contract:
     instances: tuple[Instance, ...]
     reason: str | None = None
     run: int = 1
+    run_at: int = 0
+    extended: int = 0
+    offline_since: int | None = None
     task_tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
     removing_since: int = 0
     seq: int = 0
@@ -136,6 +147,40 @@ class Contract:
         check_contract_transition(self.status, status)
         return replace(self, status=status, reason=reason)
 
+    def with_next_run(self, now: int) -> "Contract":
+        """The contract whose life a new execution goes on with; the one before learns that it is stale."""
+        return replace(self, run=self.run + 1, run_at=now, extended=0)
+
+    @property
+    def renew_at(self) -> int:
+        """When the current run has lasted so long that the next must take over."""
+        return (self.run_at or self.created_at) + RENEW_AFTER_S
+
+    def fall_silent(self, since: int) -> "Contract":
+        """The contract while its host is silent; raises TransitionError."""
+        for each in self.instances:
+            if not each.is_removed:
+                check_instance_transition(each.status, InstanceStatus.OFFLINE)
+        return replace(self, offline_since=since)
+
+    def be_heard(self) -> "Contract":
+        """The contract once its host speaks again; raises TransitionError."""
+        if self.offline_since is not None:
+            for each in self.instances:
+                check_instance_transition(InstanceStatus.OFFLINE, each.status)
+        return replace(self, offline_since=None)
+
+    def status_of(self, instance: Instance) -> InstanceStatus:
+        """What an instance shows: its status, or `offline` while nobody can know."""
+        hidden = self.offline_since is not None and not instance.is_removed
+        return InstanceStatus.OFFLINE if hidden else instance.status
+
+    def reason_of(self, instance: Instance) -> str | None:
+        """Why an instance shows what it shows."""
+        if self.status_of(instance) is not InstanceStatus.OFFLINE:
+            return instance.reason
+        return f"The host has been silent since {self.offline_since}. It was {instance.status} then; it may still be."
+
     def with_instance(self, instance: Instance) -> "Contract":
         kept = tuple(instance if each.id == instance.id else each for each in self.instances)
         return replace(self, instances=kept)
@@ -154,9 +199,9 @@ class Contract:
             case ContractStatus.PENDING:
                 return self.provision_by if "provision" in self.task_tokens else self.created_at
             case ContractStatus.ACTIVE:
-                return self.end_at
+                return min(self.end_at, self.renew_at)
             case ContractStatus.EXPIRED:
-                return self.delete_after
+                return min(self.delete_after, self.renew_at)
             case ContractStatus.ENDING | ContractStatus.DELETING:
                 return self.removing_since + (RESEND_REMOVAL_S if "delete" in self.task_tokens else 0)
             case ContractStatus.DELETED | ContractStatus.FAILED:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from rental.domain.allocation import drop_waiter
 from rental.domain.book import Book, Cause
-from rental.domain.contract import Contract
+from rental.domain.contract import EXTENSIONS_PER_RUN, Contract
 from rental.domain.errors import ContractOverError, InvalidRequestError
 from rental.domain.ids import ContractId
 from rental.domain.lifecycle import ContractStatus, Desired, InstanceStatus
@@ -45,9 +45,11 @@ def extend(book: Book, contract_id: ContractId, end_at: int, now: int, cause: Ca
         )
     was_over = contract.status_at(now) is ContractStatus.EXPIRED
     book = expire(book, contract_id, now)
-    extended = replace(book.contract(contract_id), end_at=end_at)
+    extended = replace(book.contract(contract_id), end_at=end_at, extended=contract.extended + 1)
     if was_over:
-        extended = replace(extended.become(ContractStatus.ACTIVE), run=extended.run + 1)
+        extended = extended.become(ContractStatus.ACTIVE)
+    if was_over or extended.extended >= EXTENSIONS_PER_RUN:
+        extended = extended.with_next_run(now)
     book = book.with_contract(extended).note(contract_id, extended.status, now, cause)
     return _tell_new_end(book, contract_id, now)
 
@@ -62,7 +64,7 @@ def end_early(book: Book, contract_id: ContractId, now: int, cause: Cause) -> Bo
         return book
     if not contract.is_live:
         raise ContractOverError(f"The contract is {contract.status} already.")
-    ending = replace(contract.become(ContractStatus.ENDING), run=contract.run + 1)
+    ending = contract.become(ContractStatus.ENDING).with_next_run(now)
     return _want_absent(book, ending, now, cause)
 
 

@@ -13,6 +13,8 @@ RentalError
 │   ├── NotCurrentError          not_current           a host asks for what is no longer wanted
 │   ├── HostFullError            host_full             200 contracts on the host
 │   ├── HostNotReadyError        host_not_ready        the host cannot be listed as asked
+│   ├── HostOfflineError         host_offline          the host is silent or quarantined: nothing new is rented on it
+│   ├── AlreadyDoneError         already_done          repeated, and what the first one made is shown only once
 │   └── BusyError                busy                  too many at once; the same request may be repeated
 ├── IdempotencyMismatchError     idempotency_mismatch  the key was used with another body
 └── TransitionError              internal              the lifecycle table forbids it: a fault of ours
@@ -71,6 +73,14 @@ class HostFullError(ConflictError):
 
 class HostNotReadyError(ConflictError):
     code = "host_not_ready"
+
+
+class HostOfflineError(ConflictError):
+    code = "host_offline"
+
+
+class AlreadyDoneError(ConflictError):
+    code = "already_done"
 
 
 class BusyError(ConflictError):

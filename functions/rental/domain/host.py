@@ -11,6 +11,8 @@ from rental.domain.ids import HostId
 class HostStatus(StrEnum):
     REGISTERING = "registering"
     ACTIVE = "active"
+    QUARANTINED = "quarantined"
+    """Its reports and requests are refused; `reason` says why."""
 
 
 @dataclass(frozen=True)
@@ -62,5 +64,6 @@ class Host:
     node_id: str | None = None
     machine_key: MachineKey | None = None
     inventory: Inventory | None = None
+    reason: str | None = None
     rev: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict, compare=False)

@@ -72,7 +72,7 @@ INSTANCE_TRANSITIONS: dict[InstanceStatus, frozenset[InstanceStatus]] = {
     _I.STOPPED: frozenset({_I.LOADING, _I.SCHEDULING, _I.OFFLINE, _I.REMOVED}),
     _I.SCHEDULING: frozenset({_I.LOADING, _I.STOPPING, _I.STOPPED, _I.OFFLINE, _I.REMOVED}),
     _I.EXITED: frozenset({_I.LOADING, _I.SCHEDULING, _I.STOPPING, _I.STOPPED, _I.OFFLINE, _I.REMOVED}),
-    _I.OFFLINE: frozenset({_I.LOADING, _I.RUNNING, _I.STOPPING, _I.STOPPED, _I.SCHEDULING, _I.EXITED, _I.REMOVED}),
+    _I.OFFLINE: frozenset(set(_I) - {_I.OFFLINE}),
     _I.REMOVED: frozenset(),
 }
 

@@ -65,6 +65,8 @@ class Report:
 
 def contracts_to_read(manifest: Manifest, report: Report, now: int) -> tuple[ContractId, ...]:
     """The contracts that this report changes or that must be commanded again: most reports touch none."""
+    if manifest.offline_since is not None:
+        return tuple(manifest.claims)
     return tuple(
         contract_id
         for contract_id, claim in manifest.claims.items()
@@ -80,6 +82,7 @@ def observe(book: Book, report: Report, now: int) -> Book:
     if book.manifest.quarantined != report.quarantined():
         book = book.with_manifest(replace(book.manifest, quarantined=report.quarantined()))
     for contract in tuple(book.contracts.values()):
+        book = book.with_contract(contract.be_heard())
         for instance_id in (each.id for each in contract.instances):
             instance = book.contract(contract.id).instance(instance_id)
             reported = report.instances.get(instance.id)
@@ -88,6 +91,8 @@ def observe(book: Book, report: Report, now: int) -> Book:
             elif _must_resend(instance, report, instance.id, now):
                 book = _resend(book, contract.id, instance, now)
         book = _follow(book, contract.id, now)
+        if contract.offline_since is not None:
+            book = _note_heard(book, contract, now)
     return book
 
 
@@ -214,6 +219,15 @@ def _follow(book: Book, contract_id: ContractId, now: int) -> Book:
     if contract.status in REMOVING and contract.status is not ContractStatus.FAILED and contract.is_released:
         deleted = contract.become(ContractStatus.DELETED)
         return book.with_contract(deleted).note(contract_id, deleted.status, now, Cause(HOST, "everything is gone"))
+    return book
+
+
+def _note_heard(book: Book, before: Contract, now: int) -> Book:
+    """A line for each instance that is what it was before the silence; what changed meanwhile has its own."""
+    for each in book.contract(before.id).instances:
+        if each.status is before.instance(each.id).status and not each.is_removed:
+            cause = Cause(HOST, "heard again")
+            book = book.note(before.id, each.status, now, cause, instance_id=each.id, reason=each.reason)
     return book
 
 

@@ -40,7 +40,7 @@ def open_contract(manifest: Manifest, request: RentalRequest, terms: RentalTerms
     """The book with a new contract whose instances are wanted running.
 
     `ids` has one id per instance; the first is the contract's too. Raises InvalidRequestError,
-    DurationTooLongError, OfferTakenError or HostFullError, and then nothing has changed.
+    DurationTooLongError, HostOfflineError, OfferTakenError or HostFullError, and then nothing has changed.
     """
     end_at = _end_of(manifest, request, now)
     if request.num_gpus % request.instances:

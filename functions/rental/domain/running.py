@@ -1,4 +1,4 @@
-"""Start and stop instances: who may run, and who must wait for its GPUs.
+"""Start, stop and reboot instances: who may run, and who must wait for its GPUs.
 
 A stopped instance holds no GPU. To start, it needs its own GPUs free; else it waits (`scheduling`), first come first
 served, and is granted them in the transaction that returns the last of them.
@@ -39,6 +39,29 @@ def stop_instances(book: Book, contract_id: ContractId, instance_id: InstanceId 
     for instance in chosen(contract, instance_id):
         if instance.desired is Desired.RUNNING:
             book = halt(book, contract_id, instance, now, cause)
+    return book
+
+
+def reboot_instances(
+    book: Book, contract_id: ContractId, instance_id: InstanceId | None, now: int, cause: Cause
+) -> Book:
+    """Restart what runs, on the same GPUs under a new lease, whose higher token ends what is there.
+
+    Where none is named, every instance that runs. Raises ContractExpiredError, ContractOverError, ConflictError,
+    NotFoundError.
+    """
+    contract = book.contract(contract_id)
+    check_may_run(contract, now)
+    if contract.status is ContractStatus.PENDING:
+        raise ConflictError("The contract is still being provisioned. Wait until it is active.")
+    rebooted = [each for each in chosen(contract, instance_id) if each.status is InstanceStatus.RUNNING]
+    if not rebooted:
+        found = ", ".join(sorted({each.status for each in chosen(contract, instance_id)}))
+        raise ConflictError(f"Only what is running can be rebooted; this is {found}. Wait until it runs, or start it.")
+    for instance in rebooted:
+        if not set(instance.gpu_indexes).isdisjoint(book.manifest.quarantined):
+            raise ConflictError("A GPU of the instance is out of use: it would not start again. Save your data first.")
+        book = _lease(book, contract_id, instance, now, cause)
     return book
 
 

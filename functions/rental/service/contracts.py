@@ -1,4 +1,4 @@
-"""What clients and host owners do with a contract: look at it, start, stop, extend and end it."""
+"""What clients and host owners do with a contract: look at it, start, stop, reboot, extend and end it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,9 +8,10 @@ from rental.domain.contract import Contract
 from rental.domain.ending import end_early, extend
 from rental.domain.errors import NotFoundError
 from rental.domain.ids import ContractId, InstanceId
-from rental.domain.running import start_instances, stop_instances
-from rental.ports import Page, Principal, Workflows
+from rental.domain.running import reboot_instances, start_instances, stop_instances
+from rental.ports import NO_EXTRAS, Extras, Page, Principal, Workflows
 from rental.service.ledger import Ledger
+from rental.service.repeating import Repeatable, memo_of, read_earlier
 
 
 @dataclass(frozen=True)
@@ -35,26 +36,59 @@ class Contracts:
         self.show_contract(contract_id, caller)
         return self.ledger.store.list_timeline(contract_id, cursor, limit)
 
-    def start_contract(self, contract_id: ContractId, caller: Principal, instance_id: InstanceId | None) -> Contract:
+    def start_contract(
+        self,
+        contract_id: ContractId,
+        caller: Principal,
+        instance_id: InstanceId | None,
+        repeatable: Repeatable | None = None,
+    ) -> Contract:
         """Raises ContractExpiredError, ContractOverError, ConflictError."""
         cause = Cause(caller.account, "start")
-        return self._change(
-            contract_id, caller, lambda book, now: start_instances(book, contract_id, instance_id, now, cause)
-        )
 
-    def stop_contract(self, contract_id: ContractId, caller: Principal, instance_id: InstanceId | None) -> Contract:
+        def decide(book: Book, now: int) -> Book:
+            return start_instances(book, contract_id, instance_id, now, cause)
+
+        return self._change(contract_id, caller, decide, repeatable)
+
+    def stop_contract(
+        self,
+        contract_id: ContractId,
+        caller: Principal,
+        instance_id: InstanceId | None,
+        repeatable: Repeatable | None = None,
+    ) -> Contract:
         """Raises ContractOverError, ConflictError."""
         cause = Cause(caller.account, "stop")
-        return self._change(
-            contract_id, caller, lambda book, now: stop_instances(book, contract_id, instance_id, now, cause)
-        )
+
+        def decide(book: Book, now: int) -> Book:
+            return stop_instances(book, contract_id, instance_id, now, cause)
+
+        return self._change(contract_id, caller, decide, repeatable)
+
+    def reboot_contract(
+        self,
+        contract_id: ContractId,
+        caller: Principal,
+        instance_id: InstanceId | None,
+        repeatable: Repeatable | None = None,
+    ) -> Contract:
+        """Raises ContractExpiredError, ContractOverError, ConflictError."""
+        cause = Cause(caller.account, "reboot")
+
+        def decide(book: Book, now: int) -> Book:
+            return reboot_instances(book, contract_id, instance_id, now, cause)
+
+        return self._change(contract_id, caller, decide, repeatable)
 
     def end_contract(self, contract_id: ContractId, caller: Principal) -> Contract:
         """End early, irreversibly. Raises ContractOverError."""
         cause = Cause(caller.account, "ended by the client")
         return self._change(contract_id, caller, lambda book, now: end_early(book, contract_id, now, cause))
 
-    def extend_contract(self, contract_id: ContractId, caller: Principal, end_at: int) -> Contract:
+    def extend_contract(
+        self, contract_id: ContractId, caller: Principal, end_at: int, repeatable: Repeatable | None = None
+    ) -> Contract:
         """Extend, as the owner of the host. Raises InvalidRequestError, ContractOverError."""
         cause = Cause(caller.account, "extended by the host")
 
@@ -63,25 +97,47 @@ class Contracts:
                 raise NotFoundError("There is no such contract on your hosts.")
             return extend(book, contract_id, end_at, now, cause)
 
-        return self._rerun(contract_id, decide)
+        return self._rerun(contract_id, caller, decide, repeatable)
 
-    def _change(self, contract_id: ContractId, caller: Principal, decide: Callable[[Book, int], Book]) -> Contract:
+    def _change(
+        self,
+        contract_id: ContractId,
+        caller: Principal,
+        decide: Callable[[Book, int], Book],
+        repeatable: Repeatable | None = None,
+    ) -> Contract:
         def decide_for_client(book: Book, now: int) -> Book:
             if book.contract(contract_id).account != caller.account:
                 raise NotFoundError("There is no such contract.")
             return decide(book, now)
 
-        return self._rerun(contract_id, decide_for_client)
+        return self._rerun(contract_id, caller, decide_for_client, repeatable)
 
-    def _rerun(self, contract_id: ContractId, decide: Callable[[Book, int], Book]) -> Contract:
-        """Change the contract; where its next deadline moved earlier, a new run takes over from the old."""
+    def _rerun(
+        self,
+        contract_id: ContractId,
+        caller: Principal,
+        decide: Callable[[Book, int], Book],
+        repeatable: Repeatable | None,
+    ) -> Contract:
+        """Change the contract; where its next deadline moved earlier, a new run takes over from the old.
+
+        A repeated request changes nothing. Raises IdempotencyMismatchError.
+        """
         runs: list[int] = []
 
-        def watched(book: Book, now: int) -> Book:
-            runs[:] = [book.contract(contract_id).run]
-            return decide(book, now)
+        def attempt(now: int) -> tuple[Book, Book, Extras]:
+            contract = self.ledger.store.read_contract(contract_id)
+            if contract is None:
+                raise NotFoundError("There is no such contract.")
+            before = self.ledger.open_book(contract.host_id, [contract_id])
+            runs[:] = [before.contract(contract_id).run]
+            if read_earlier(self.ledger.store, caller.account, repeatable, now) is not None:
+                return before, before, NO_EXTRAS
+            memo = memo_of(caller.account, repeatable, contract_id, now)
+            return before, decide(before, now), Extras(memo=memo)
 
-        contract = self.ledger.change_contract(contract_id, watched).contract(contract_id)
+        contract = self.ledger.change(attempt).contract(contract_id)
         if contract.run != runs[0]:
             self.workflows.start(contract.id, contract.run)
             self.workflows.stop(contract.id, runs[0])

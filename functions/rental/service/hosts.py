@@ -5,11 +5,19 @@ from dataclasses import dataclass, replace
 
 from rental.domain.allocation import Listing, Manifest, slice_sizes
 from rental.domain.book import Book
-from rental.domain.errors import BusyError, ForbiddenError, HostNotReadyError, InvalidRequestError, NotFoundError
+from rental.domain.errors import (
+    AlreadyDoneError,
+    BusyError,
+    ForbiddenError,
+    HostNotReadyError,
+    InvalidRequestError,
+    NotFoundError,
+)
 from rental.domain.host import Host, HostStatus
 from rental.domain.ids import CELL_BITS, RANDOM_BITS, HostId, OfferId, compose_id
 from rental.ports import Activation, Extras, GuardFailedError, Liveness, Nodes, OfferPlace, Page, Principal, TakenError
 from rental.service.ledger import ATTEMPTS, Ledger
+from rental.service.repeating import Repeatable, memo_of, read_earlier
 
 REGISTRATION_S = 3600
 
@@ -49,11 +57,21 @@ class Hosts:
     cell: int
     allow_simulated_gpus: bool
 
-    def add_host(self, caller: Principal, label: str) -> Admission:
-        """A new host that waits for its machine for one hour."""
+    def add_host(self, caller: Principal, label: str, repeatable: Repeatable | None = None) -> Admission:
+        """A new host that waits for its machine for one hour.
+
+        Its token is shown once and kept as a hash, so a repeated request is refused (AlreadyDoneError) and told which
+        host the first one made. Raises IdempotencyMismatchError, BusyError.
+        """
         now = self.ledger.clock.now()
         secret = self.ledger.entropy.token()
         for _ in range(ATTEMPTS):
+            earlier = read_earlier(self.ledger.store, caller.account, repeatable, now)
+            if earlier is not None:
+                raise AlreadyDoneError(
+                    f"This request added the host {earlier.made}, whose registration token was shown once. If you have "
+                    "not received it, add another host with a new Idempotency-Key."
+                )
             host_id = HostId(self._draw(now))
             activation = self.nodes.create_activation(host_id, now + REGISTRATION_S)
             host = Host(
@@ -67,7 +85,7 @@ class Hosts:
                 activation_id=activation.activation_id,
             )
             try:
-                self.ledger.store.create_host(host)
+                self.ledger.store.create_host(host, memo_of(caller.account, repeatable, host_id, now))
             except (GuardFailedError, TakenError):
                 continue
             return Admission(host, f"{host_id}.{secret}", activation)
@@ -81,7 +99,9 @@ class Hosts:
         host = self.ledger.store.read_host(host_id)
         if host is None or host.owner != caller.account:
             raise NotFoundError("There is no such host.")
-        return HostView(host, self.ledger.store.read_manifest(host_id), self.liveness.last_seen(host_id))
+        presence = self.liveness.read(host_id)
+        seen_at = presence.seen_at if presence is not None else None
+        return HostView(host, self.ledger.store.read_manifest(host_id), seen_at)
 
     def list_for_rent(self, host_id: HostId, caller: Principal, terms: ListingTerms) -> Manifest:
         """Put the host on the market, or change how it stands there: every offer gets a new id.

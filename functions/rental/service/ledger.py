@@ -1,9 +1,10 @@
 """The loop around every change: read the book, decide, commit; when something came in between, decide again."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from rental.domain.allocation import Manifest
 from rental.domain.book import Book
 from rental.domain.errors import BusyError, NotFoundError
 from rental.domain.ids import ContractId, HostId
@@ -12,6 +13,8 @@ from rental.ports import NO_EXTRAS, Bells, Clock, Entropy, Extras, GuardFailedEr
 
 ATTEMPTS = 8
 BACKOFF_MS = 20
+WRITES_PER_COMMIT = 60
+"""A transaction holds at most 100 writes; the rest is for the manifest and for the waiters that wake."""
 
 _log = logging.getLogger(__name__)
 
@@ -75,3 +78,17 @@ class Ledger:
                 return book
             book = grant_waiters(replace(book, contracts={**book.contracts, **found}), now)
         return book
+
+
+def portions(manifest: Manifest, contract_ids: Sequence[ContractId]) -> Iterator[Sequence[ContractId]]:
+    """The contracts in as many commits as they need, at least one: each brings its timeline, a line an instance."""
+    portion: list[ContractId] = []
+    writes = 0
+    for contract_id in contract_ids:
+        more = 2 + len(manifest.claims[contract_id].instances)
+        if portion and writes + more > WRITES_PER_COMMIT:
+            yield portion
+            portion, writes = [], 0
+        portion.append(contract_id)
+        writes += more
+    yield portion

@@ -8,22 +8,14 @@ from typing import Any
 from rental.domain.allocation import Manifest
 from rental.domain.book import Book
 from rental.domain.contract import Contract, Sealed
-from rental.domain.errors import ConflictError, IdempotencyMismatchError, InvalidRequestError, NotFoundError
+from rental.domain.errors import ConflictError, InvalidRequestError, NotFoundError
 from rental.domain.ids import CELL_BITS, RANDOM_BITS, ContractId, OfferId, compose_id
 from rental.domain.renting import RentalRequest, RentalTerms, open_contract
-from rental.ports import NO_EXTRAS, Extras, Memo, OfferPlace, Sealer, Workflows
+from rental.ports import NO_EXTRAS, Extras, OfferPlace, Sealer, Workflows
 from rental.service.ledger import Ledger
+from rental.service.repeating import Repeatable, memo_of, read_earlier
 
-MEMO_S = 24 * 3600
 MAX_SECRETS_BYTES = 128 * 1024
-
-
-@dataclass(frozen=True)
-class Repeatable:
-    """The idempotency key of a request and the hash of its body."""
-
-    key: str
-    body_sha256: str
 
 
 @dataclass(frozen=True)
@@ -80,7 +72,7 @@ class Renting:
         sealed = self._sealed(before, contract_id, secrets)
         request = replace(request, num_gpus=place.num_gpus, launch=replace(request.launch, sealed=sealed))
         after = open_contract(before.manifest, request, self.terms, ids, now)
-        memo = _memo(request.account, repeatable, contract_id, now)
+        memo = memo_of(request.account, repeatable, contract_id, now)
         return before, after, Extras(memo=memo)
 
     def _place(self, offer_id: OfferId) -> OfferPlace:
@@ -99,14 +91,8 @@ class Renting:
         return self.sealer.seal(host.machine_key, contract_id, plaintext)
 
     def _repeated(self, account: str, repeatable: Repeatable | None, now: int) -> Contract | None:
-        if repeatable is None:
-            return None
-        memo = self.ledger.store.read_memo(account, repeatable.key, now)
-        if memo is None:
-            return None
-        if memo.body_sha256 != repeatable.body_sha256:
-            raise IdempotencyMismatchError("This Idempotency-Key was used with another body. Use a new key.")
-        return self.ledger.store.read_contract(memo.contract_id)
+        memo = read_earlier(self.ledger.store, account, repeatable, now)
+        return self.ledger.store.read_contract(ContractId(int(memo.made))) if memo is not None else None
 
     def _draw_ids(self, count: int, manifest: Manifest, now: int) -> list[int]:
         """Ids that no instance on the host has; the first is the contract's, which its write checks too."""
@@ -118,9 +104,3 @@ class Renting:
             if identifier not in taken and identifier not in drawn:
                 drawn.append(identifier)
         return drawn
-
-
-def _memo(account: str, repeatable: Repeatable | None, contract_id: ContractId, now: int) -> Memo | None:
-    if repeatable is None:
-        return None
-    return Memo(account, repeatable.key, repeatable.body_sha256, contract_id, now, now + MEMO_S)

@@ -1,4 +1,4 @@
-"""Sweep: once a minute, start a run for every contract that is late and has none running.
+"""Sweep: once a minute, start a run for every contract that is late and has none running, or an old one.
 
 Heals what was lost between the commit of a contract and its execution. After a disaster that took the executions
 with it, sweeping with a negative lateness resumes every contract that is not over.
@@ -45,18 +45,23 @@ class Sweeping:
             return False
         contract = self._abandoned(contract)
         self._wake(contract)
-        if contract.next_due is None or self.workflows.is_running(contract.id, contract.run):
+        is_old = contract.renew_at <= self.ledger.clock.now()
+        if contract.next_due is None:
+            return False
+        if not is_old and self.workflows.is_running(contract.id, contract.run):
             return False
 
         def rerun(book: Book, now: int) -> Book:
             current = book.contract(contract.id)
             if current.run != contract.run:
                 return book
-            resumed = book.with_contract(replace(current, run=current.run + 1, task_tokens={}))
+            resumed = book.with_contract(replace(current.with_next_run(now), task_tokens={}))
             return remind(resumed, contract.id, now)
 
         resumed = self.ledger.change_contract(contract.id, rerun).contract(contract.id)
         self.workflows.start(resumed.id, resumed.run)
+        if is_old:  # it may wait for months yet
+            self.workflows.stop(contract.id, contract.run)
         return True
 
     def _abandoned(self, contract: Contract) -> Contract:

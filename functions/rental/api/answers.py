@@ -1,0 +1,216 @@
+"""The fields of answers, as the API's description tells them. `present.py` fills them; tests hold the two together."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from rental.domain.access import Role
+from rental.domain.host import HostStatus
+from rental.domain.lifecycle import ContractStatus, Desired, InstanceStatus
+
+Id = Annotated[int, Field(json_schema_extra={"format": "int64"})]
+KeyId = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+EpochSeconds = Annotated[int, Field(ge=0)]
+Microusd = Annotated[int, Field(ge=0)]
+Bytes = Annotated[int, Field(ge=0)]
+Enforcement = Literal["enforced", "unenforced"]
+
+
+class ErrorDetail(BaseModel):
+    code: str = Field(description="Stable: programs decide by it. One of `ErrorCode`.")
+    message: str = Field(description="One or two sentences for people: what is wrong, and what to do next.")
+    request_id: str = Field(description="Names this request in the service's logs.")
+
+
+class Error(BaseModel):
+    """Every refusal and every fault has this shape."""
+
+    error: ErrorDetail
+
+
+class Health(BaseModel):
+    status: Literal["ok"]
+
+
+class Share(BaseModel):
+    """A part of a host, in proportion to its GPUs."""
+
+    gpus: str = Field(description="GPUs of this share / GPUs of the host, as in `1/4`.")
+    cpu_weight_permille: int = Field(description="Weight of the CPU share, no cap: idle cycles may be used.")
+    memory_baseline_bytes: Bytes = Field(description="RAM that stays, whatever others use.")
+    memory_limit_bytes: Bytes = Field(description="RAM beyond the baseline is borrowed up to this, while it is free.")
+    shm_bytes: Bytes = Field(description="Size of /dev/shm.")
+    pids: int = Field(description="Most processes and threads at a time.")
+    disk_bytes: Bytes = Field(description="Reserved disk; 0 in an offer, where none is chosen yet.")
+    disk: Literal["enforced", "watched"] = Field(
+        description="`watched`: the host cannot enforce the size, and stops an instance that exceeds it."
+    )
+    io: Enforcement = Field(description="Whether the host can weigh block I/O by share.")
+    network: Enforcement = Field(description="Whether the host can divide network bandwidth by share.")
+
+
+class Offer(BaseModel):
+    """A number of GPUs on a host, to be rented together. Its id lives until the host's listing changes."""
+
+    id: Id
+    host_id: Id
+    gpu_name: str
+    num_gpus: int
+    gpu_indexes: list[int] = Field(description="What would be taken now; empty when nothing of this size is free.")
+    simulated: bool = Field(description="The GPUs are not real: for trying the service out.")
+    price_microusd_h: Microusd = Field(description="Of all its GPUs together, per hour.")
+    disk_price_microusd_gib_month: Microusd = Field(description="Per GiB and month of 730 h.")
+    max_duration_s: int = Field(description="The longest contract that this offer allows now.")
+    end_at: EpochSeconds = Field(description="When the host's listing ends.")
+    disk_free_gib: int
+    share: Share
+
+
+class ContractGpu(BaseModel):
+    index: int
+    uuid: str
+    name: str
+
+
+class Instance(BaseModel):
+    """One container of a contract. The first has the contract's id."""
+
+    id: Id
+    status: InstanceStatus = Field(description="What is.")
+    desired: Desired = Field(description="What is wanted.")
+    reason: str | None = Field(description="Why it is so: `done`, `error`, `oom`, or a sentence.")
+    generation: int = Field(description="Rises with every wanted change.")
+    gpu_indexes: list[int] = Field(description="Its own GPUs, the same for its whole life.")
+    exit_code: int | None
+    started_at: EpochSeconds | None
+
+
+class Contract(BaseModel):
+    """A client's hold on a part of a host until `end_at`."""
+
+    id: Id
+    status: ContractStatus = Field(description="What is. `expired` shows from `end_at` on.")
+    desired: Desired = Field(description="What is wanted of it as a whole: `running` if of any instance.")
+    reason: str | None = Field(description="Why it is so, in a sentence, where that needs saying.")
+    host_id: Id
+    offer_id: Id
+    label: str
+    image: str
+    mode: str
+    env_keys: list[str] = Field(description="Names of the environment's variables. Values are never shown.")
+    gpus: list[ContractGpu] = Field(description="Fixed for the life of the contract.")
+    share: Share
+    price_microusd_h: Microusd = Field(description="Of the whole contract, per hour; fixed when it was made.")
+    disk_price_microusd_gib_month: Microusd = Field(description="Per GiB and month of 730 h; fixed likewise.")
+    created_at: EpochSeconds
+    end_at: EpochSeconds = Field(description="Then everything stops, and starts again only after an extension.")
+    grace_s: int = Field(description="How long data is kept after the end.")
+    delete_after: EpochSeconds = Field(
+        description="`end_at` + `grace_s`: before this, data is removed only at the client's own early end."
+    )
+    instances: list[Instance]
+
+
+class TimelineEntry(BaseModel):
+    """One transition of a contract, or of one of its instances."""
+
+    seq: int = Field(description="Counts from 1 within the contract.")
+    at: EpochSeconds
+    actor: str = Field(description="The account that caused it, or `service`, or `host`.")
+    cause: str
+    status: str = Field(description="A `ContractStatus`, or an `InstanceStatus` where `instance_id` is given.")
+    instance_id: Id | None = Field(description="null: the whole contract.")
+    reason: str | None
+
+
+class HostGpu(BaseModel):
+    index: int
+    uuid: str
+    name: str
+    memory_bytes: Bytes
+
+
+class Inventory(BaseModel):
+    """What a machine gives to its tenants, less its own reserve."""
+
+    gpus: list[HostGpu]
+    simulated: bool
+    cpus: int
+    memory_bytes: Bytes
+    disk_bytes: Bytes
+    disk_enforced: bool
+    unenforced: list[str] = Field(description="What this machine cannot divide by share: `io`, `network`.")
+    driver_version: str | None
+    docker_version: str
+    cgroup_version: Literal[1, 2]
+    hostname: str
+
+
+class Listing(BaseModel):
+    """How a host stands on the market."""
+
+    gpu_price_microusd_h: Microusd = Field(description="Per GPU and hour.")
+    disk_price_microusd_gib_month: Microusd = Field(description="Per GiB and month of 730 h.")
+    end_at: EpochSeconds = Field(description="No contract is made beyond this.")
+    min_gpus: int = Field(description="The smallest offer.")
+    allow_soft_disk: bool = Field(description="Listed although its disk is only watched.")
+    revision: int = Field(description="Rises with each new listing.")
+    offers: dict[str, Id] = Field(description="The offer of each size, by number of GPUs.")
+
+
+class Host(BaseModel):
+    """A registered machine."""
+
+    id: Id
+    label: str
+    status: HostStatus
+    reason: str | None = Field(description="Why it is `quarantined`, in a sentence.")
+    created_at: EpochSeconds
+    inventory: Inventory | None = Field(description="null until the machine has registered.")
+
+
+class HostView(Host):
+    """A host with what is on it now."""
+
+    last_seen_at: EpochSeconds | None
+    offline_since: EpochSeconds | None = Field(
+        description="When it was last heard before it fell silent: its instances show `offline`, it has no offers."
+    )
+    listing: Listing | None = Field(description="null while it is not on the market.")
+    gpus_held_by: dict[str, Id] = Field(description="The contract that holds each leased GPU, by GPU index.")
+    quarantined: list[int] = Field(description="Indexes of GPUs that are not rented because a check failed.")
+    disk_free_bytes: Bytes | None
+    contracts: list[Id]
+
+
+class Admission(Host):
+    """What the owner needs, once, to make a machine join. It is shown in this answer only."""
+
+    registration_token: str = Field(description="The machine registers with it, once.")
+    registration_expires_at: EpochSeconds
+    activation_id: str = Field(description="Of Systems Manager, for the machine's agent.")
+    activation_code: str
+
+
+class Account(BaseModel):
+    """Who rents or lets."""
+
+    name: str
+    label: str
+    created_at: EpochSeconds
+
+
+class ApiKey(BaseModel):
+    """What is kept of an API key: never the key."""
+
+    id: KeyId
+    account: str
+    role: Role
+    label: str
+    created_at: EpochSeconds
+
+
+class IssuedKey(ApiKey):
+    """A new API key. It is shown in this answer only."""
+
+    key: str = Field(description="To be sent as `Authorization: Bearer <key>`.")

@@ -1,0 +1,6 @@
+"""What a request may measure: the gateway holds to it, and the API's description tells it."""
+
+MAX_BODY_BYTES = 1 << 20
+PAGE = 50
+MAX_ID = (1 << 53) - 1
+MAX_IDEMPOTENCY_KEY = 128

@@ -1,0 +1,71 @@
+"""What machines are answered (schemas/register.v1.json, fetch.v1.json, manifest.v1.json)."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from rental.api.answers import Bytes, EpochSeconds, Id
+from rental.domain.lifecycle import Desired
+
+Permille = Annotated[int, Field(ge=1, le=1000)]
+
+
+class Registration(BaseModel):
+    """Who the machine is from now on, and where its reports go."""
+
+    v: Literal[1]
+    host_id: Id
+    key_id: str = Field(description="Names the machine key in what it signs.")
+    event_bus_name: str
+    region: str
+
+
+class SealedSecrets(BaseModel):
+    """What the client sent in confidence; only the machine key opens it."""
+
+    v: Literal[1]
+    key_id: str
+    sealed: str = Field(description="HPKE ciphertext, base64url.")
+
+
+class OrderGpu(BaseModel):
+    index: int
+    uuid: str
+
+
+class Limits(BaseModel):
+    """The share of the host that the instance is held to."""
+
+    gpus: str
+    cpu_weight_permille: Permille
+    memory_baseline_bytes: Bytes
+    memory_limit_bytes: Bytes
+    shm_bytes: Bytes
+    pids: int
+    disk_bytes: Bytes
+    io_weight_permille: Permille
+
+
+class Order(BaseModel):
+    """The whole wanted state of one instance."""
+
+    contract_id: Id
+    instance_id: Id
+    generation: int
+    desired: Desired
+    token: int | None = Field(description="The lease; null unless `desired` is `running`.")
+    end_at: EpochSeconds
+    delete_after: EpochSeconds
+    image: str
+    mode: str
+    ports: list[str]
+    gpus: list[OrderGpu]
+    limits: Limits
+
+
+class HostManifest(BaseModel):
+    """Every order that the host should have applied."""
+
+    v: Literal[1]
+    host_id: Id
+    orders: list[Order]

@@ -1,0 +1,219 @@
+"""Every operation of the HTTP API, one row each: what it takes, what it answers, how it can refuse.
+
+The OpenAPI document is built from this table (`document.py`). Tests hold it to the deployed routes, to the functions
+that answer them and to what they really answer. An operation is named after the function that handles it.
+"""
+
+from http import HTTPStatus
+
+from rental.api import answers, machine_answers, machine_schemas, schemas
+from rental.api.operation import Operation, Proof, Refusals, Tag
+from rental.domain.errors import (
+    AlreadyDoneError,
+    BusyError,
+    ConflictError,
+    ContractExpiredError,
+    ContractOverError,
+    DurationTooLongError,
+    HostFullError,
+    HostNotReadyError,
+    HostOfflineError,
+    NotCurrentError,
+    NotFoundError,
+    OfferTakenError,
+    UnauthenticatedError,
+)
+
+CLIENT, HOST, EITHER = ("client",), ("host",), ("client", "host")
+OVER: Refusals = (ContractOverError, BusyError)
+
+OFFERS = (
+    Operation(
+        name="list_offers", method="GET", path="/v1/offers", tag=Tag.OFFERS, roles=EITHER,
+        summary="Everything that can be rented now.",
+        details="A page holds the offers of up to 100 hosts: `limit` has no effect, and a page may be short.",
+        answer=answers.Offer, paged=True,
+    ),
+    Operation(
+        name="show_offer", method="GET", path="/v1/offers/{offer_id}", tag=Tag.OFFERS, roles=EITHER,
+        summary="One offer, also while it is taken.",
+        answer=answers.Offer,
+    ),
+)  # fmt: skip
+
+CONTRACTS = (
+    Operation(
+        name="open_contract", method="POST", path="/v1/contracts", tag=Tag.CONTRACTS, roles=CLIENT,
+        summary="Rent an offer.",
+        details="The contract is made when this answers 201; its containers start within moments. Of several who want"
+        " the same GPUs at once, one gets them and the others are told `offer_taken`.",
+        body=schemas.OpenContract, answer=answers.Contract, status=HTTPStatus.CREATED, repeatable=True,
+        refusals=(
+            DurationTooLongError, NotFoundError, ConflictError, OfferTakenError, HostFullError, HostOfflineError,
+            BusyError,
+        ),
+    ),
+    Operation(
+        name="list_contracts", method="GET", path="/v1/contracts", tag=Tag.CONTRACTS, roles=CLIENT,
+        summary="The caller's contracts, those that are over too.",
+        answer=answers.Contract, paged=True,
+    ),
+    Operation(
+        name="show_contract", method="GET", path="/v1/contracts/{contract_id}", tag=Tag.CONTRACTS, roles=EITHER,
+        summary="One contract, for its client and for the owner of its host.",
+        answer=answers.Contract,
+    ),
+    Operation(
+        name="end_contract", method="DELETE", path="/v1/contracts/{contract_id}", tag=Tag.CONTRACTS, roles=CLIENT,
+        summary="End a contract early, irreversibly.",
+        details="Containers and disk go at once, without grace. A repeated request changes nothing.",
+        answer=answers.Contract, refusals=OVER,
+    ),
+    Operation(
+        name="start_contract", method="POST", path="/v1/contracts/{contract_id}/start", tag=Tag.CONTRACTS,
+        roles=CLIENT,
+        summary="Start a contract's instances, or one.",
+        details="An instance whose GPUs are in use waits for them as `scheduling`, first come first served.",
+        body=schemas.ChangeInstances, answer=answers.Contract, repeatable=True,
+        refusals=(ConflictError, ContractExpiredError, *OVER),
+    ),
+    Operation(
+        name="stop_contract", method="POST", path="/v1/contracts/{contract_id}/stop", tag=Tag.CONTRACTS,
+        roles=CLIENT,
+        summary="Stop a contract's instances, or one.",
+        details="Its data stays. Its GPUs may be used by others until it is started again. Who waits, waits no more.",
+        body=schemas.ChangeInstances, answer=answers.Contract, repeatable=True, refusals=(ConflictError, *OVER),
+    ),
+    Operation(
+        name="reboot_contract", method="POST", path="/v1/contracts/{contract_id}/reboot", tag=Tag.CONTRACTS,
+        roles=CLIENT,
+        summary="Stop a contract's instances, or one, and start them again with the same GPUs.",
+        body=schemas.ChangeInstances, answer=answers.Contract, repeatable=True,
+        refusals=(ConflictError, ContractExpiredError, *OVER),
+    ),
+    Operation(
+        name="extend_contract", method="POST", path="/v1/contracts/{contract_id}/extend", tag=Tag.CONTRACTS,
+        roles=HOST,
+        summary="Move a contract's end later, as the owner of its host.",
+        details="Within the grace this makes the contract active again, its instances stopped, its data intact.",
+        body=schemas.ExtendContract, answer=answers.Contract, repeatable=True, refusals=OVER,
+    ),
+    Operation(
+        name="list_timeline", method="GET", path="/v1/contracts/{contract_id}/events", tag=Tag.CONTRACTS,
+        roles=EITHER,
+        summary="Everything that happened to a contract, oldest first.",
+        answer=answers.TimelineEntry, paged=True,
+    ),
+)  # fmt: skip
+
+HOSTS = (
+    Operation(
+        name="add_host", method="POST", path="/v1/hosts", tag=Tag.HOSTS, roles=HOST,
+        summary="Announce a machine. It has one hour to register.",
+        body=schemas.AddHost, answer=answers.Admission, status=HTTPStatus.CREATED, repeatable=True,
+        refusals=(AlreadyDoneError, BusyError),
+    ),
+    Operation(
+        name="list_hosts", method="GET", path="/v1/hosts", tag=Tag.HOSTS, roles=HOST,
+        summary="The caller's hosts.",
+        answer=answers.Host, paged=True,
+    ),
+    Operation(
+        name="show_host", method="GET", path="/v1/hosts/{host_id}", tag=Tag.HOSTS, roles=HOST,
+        summary="One host, with what is on it.",
+        answer=answers.HostView,
+    ),
+    Operation(
+        name="list_for_rent", method="PUT", path="/v1/hosts/{host_id}/listing", tag=Tag.HOSTS, roles=HOST,
+        summary="Put a host on the market, or change how it stands there.",
+        details="Every offer of the host gets a new id. Contracts keep their prices.",
+        body=schemas.ListHost, answer=answers.HostView, refusals=(HostNotReadyError, BusyError),
+    ),
+    Operation(
+        name="unlist", method="DELETE", path="/v1/hosts/{host_id}/listing", tag=Tag.HOSTS, roles=HOST,
+        summary="Take a host off the market. Its contracts stay.",
+        answer=answers.HostView, refusals=(HostNotReadyError, BusyError),
+    ),
+)  # fmt: skip
+
+ACCESS = (
+    Operation(
+        name="open_account", method="POST", path="/v1/accounts", tag=Tag.ACCESS,
+        summary="Open an account.",
+        body=schemas.OpenAccount, answer=answers.Account, status=HTTPStatus.CREATED, repeatable=True,
+        refusals=(ConflictError, BusyError, NotFoundError),
+    ),
+    Operation(
+        name="list_accounts", method="GET", path="/v1/accounts", tag=Tag.ACCESS,
+        summary="Every account.",
+        answer=answers.Account, paged=True,
+    ),
+    Operation(
+        name="issue_key", method="POST", path="/v1/keys", tag=Tag.ACCESS, roles=EITHER,
+        summary="Make an API key.",
+        details="Of the caller's own account and role; an admin makes keys of any. A repeated request is refused with"
+        " `already_done`, for a key is not kept and cannot be shown again.",
+        body=schemas.IssueKey, answer=answers.IssuedKey, status=HTTPStatus.CREATED, repeatable=True,
+        refusals=(NotFoundError, AlreadyDoneError, BusyError),
+    ),
+    Operation(
+        name="list_keys", method="GET", path="/v1/keys", tag=Tag.ACCESS, roles=EITHER,
+        summary="The API keys of an account, without the keys themselves.",
+        answer=answers.ApiKey, paged=True, query=("account",), refusals=(NotFoundError,),
+    ),
+    Operation(
+        name="revoke_key", method="DELETE", path="/v1/keys/{key_id}", tag=Tag.ACCESS, roles=EITHER,
+        summary="Revoke an API key. From the next request on it lets nobody in.",
+        answer=answers.ApiKey, refusals=(BusyError,),
+    ),
+)  # fmt: skip
+
+MACHINES = (
+    Operation(
+        name="register", method="POST", path="/v1/host/register", tag=Tag.MACHINES, proof=Proof.NONE,
+        summary="Join, with the token that the owner was given.",
+        details="The same machine may repeat it; for any other the token is used up.",
+        body=machine_schemas.RegisterBody, answer=machine_answers.Registration,
+        refusals=(UnauthenticatedError, BusyError),
+    ),
+    Operation(
+        name="fetch", method="POST", path="/v1/host/fetch", tag=Tag.MACHINES, proof=Proof.MACHINE_TOKEN,
+        summary="The secrets of an instance that is about to start.",
+        details="Answered only while exactly this generation and token is wanted running.",
+        body=machine_schemas.FetchBody, answer=machine_answers.SealedSecrets,
+        refusals=(NotCurrentError, ContractExpiredError, ContractOverError),
+    ),
+    Operation(
+        name="manifest", method="POST", path="/v1/host/manifest", tag=Tag.MACHINES, proof=Proof.MACHINE_TOKEN,
+        summary="The whole wanted state of the host.",
+        body=machine_schemas.ManifestBody, answer=machine_answers.HostManifest, refusals=(NotCurrentError,),
+    ),
+)  # fmt: skip
+
+SERVICE = (
+    Operation(
+        name="health", method="GET", path="/v1/health", tag=Tag.SERVICE, proof=Proof.NONE,
+        summary="Whether the service answers.",
+        answer=answers.Health,
+    ),
+    Operation(
+        name="show_document", method="GET", path="/v1/openapi.json", tag=Tag.SERVICE, proof=Proof.NONE,
+        summary="This description, as OpenAPI 3.1.",
+    ),
+    Operation(
+        name="show_page", method="GET", path="/docs", tag=Tag.SERVICE, proof=Proof.NONE,
+        summary="This description, as a page to read.",
+        media="text/html",
+    ),
+)  # fmt: skip
+
+OPERATIONS = (*OFFERS, *CONTRACTS, *HOSTS, *ACCESS, *MACHINES, *SERVICE)
+
+PARAMETERS = {
+    "contract_id": (answers.Id, "The contract."),
+    "host_id": (answers.Id, "The host."),
+    "offer_id": (answers.Id, "The offer."),
+    "key_id": (answers.KeyId, "The key."),
+    "account": (str, "Whose keys; left out, the caller's own. Another account's only for an admin."),
+}
+"""The type and the meaning of what stands in paths and queries."""
