@@ -6,12 +6,16 @@ the container adds, which btrfs calls exclusive: so that is limited and read her
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import struct
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+FILE_SYSTEMS = Path("/sys/fs/btrfs")
 
 _MAGIC = 0x94 << 8
 _READ, _WRITE = 2 << 30, 1 << 30
@@ -19,7 +23,11 @@ _QGROUP_LIMIT = _READ | 48 << 16 | _MAGIC | 43
 _INO_LOOKUP = _READ | _WRITE | 4096 << 16 | _MAGIC | 18
 _TREE_SEARCH = _READ | _WRITE | 4096 << 16 | _MAGIC | 17
 
+_QUOTA_RESCAN = _WRITE | 64 << 16 | _MAGIC | 44
+_FS_INFO = _READ | 1024 << 16 | _MAGIC | 31
+
 _LIMIT_EXCLUSIVE = 1 << 1
+_FSID_AT = 16
 _FIRST_OBJECT_ID = 256
 _QUOTA_TREE_ID = 8
 _QGROUP_INFO_KEY = 242
@@ -35,6 +43,28 @@ def limit_exclusive(subvolume: Path, max_bytes: int) -> None:
         own_group = 0  # means: the subvolume's own
         request = struct.pack("=6Q", own_group, _LIMIT_EXCLUSIVE, 0, max_bytes, 0, 0)
         fcntl.ioctl(descriptor, _QGROUP_LIMIT, request)
+
+
+def recount(subvolume: Path) -> bool:
+    """Whether the kernel's count can be trusted now; where it has lost it, a rescan is begun.
+
+    While it has lost count it refuses nothing. It says so in sysfs, and counts again only when asked to.
+    """
+    flag = qgroups_of(subvolume) / "inconsistent"
+    if not flag.exists() or flag.read_text().strip() == "0":
+        return True
+    with _opened(subvolume) as descriptor, contextlib.suppress(OSError):  # one is under way already
+        fcntl.ioctl(descriptor, _QUOTA_RESCAN, bytes(64))
+    return False
+
+
+def qgroups_of(directory: Path) -> Path:
+    """Where the kernel shows the state of the quotas of the directory's file system."""
+    with _opened(directory) as descriptor:
+        info = bytearray(1024)
+        fcntl.ioctl(descriptor, _FS_INFO, info)
+    fsid = uuid.UUID(bytes=bytes(info[_FSID_AT : _FSID_AT + 16]))
+    return FILE_SYSTEMS / str(fsid) / "qgroups"
 
 
 def exclusive_bytes(subvolume: Path) -> int | None:

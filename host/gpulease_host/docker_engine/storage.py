@@ -18,6 +18,8 @@ MIN_LOG_FILE_BYTES = 64 << 10
 # Walking a container's files rests this many times as long as it took, so that it costs 5% of one CPU at most.
 WALK_REST_FACTOR = 20
 MIN_WALK_INTERVAL_S = 5.0
+COUNT_TRIES = 40
+COUNT_PAUSE_S = 0.05
 
 
 def log_file_bytes(disk_bytes: int) -> int:
@@ -49,7 +51,9 @@ class Storage:
         if not self.enforced or self.driver != "btrfs":
             return
         try:
-            btrfs.limit_exclusive(self._subvolume(container_id), writable_bytes(disk_bytes))
+            subvolume = self._subvolume(container_id)
+            btrfs.limit_exclusive(subvolume, writable_bytes(disk_bytes))
+            _wait_for_count(subvolume)
         except OSError as error:
             raise DiskError(f"btrfs did not take the disk limit of {disk_bytes} bytes: {error}") from error
 
@@ -62,7 +66,8 @@ class Storage:
         if self.driver != "btrfs":
             return None
         try:
-            used = btrfs.exclusive_bytes(self._subvolume(container_id))
+            subvolume = self._subvolume(container_id)
+            used = btrfs.exclusive_bytes(subvolume) if btrfs.recount(subvolume) else None
         except OSError:
             return None
         return None if used is None else used + self._log_bytes(container_id)
@@ -126,6 +131,14 @@ class DiskMeter:
 
     def forget(self, container_id: str) -> None:
         self._measured.pop(container_id, None)
+
+
+def _wait_for_count(subvolume: Path) -> None:
+    """A limit holds once the kernel counts; a rescan of a small file system takes a moment, of a large one minutes."""
+    for _ in range(COUNT_TRIES):
+        if btrfs.recount(subvolume):
+            return
+        time.sleep(COUNT_PAUSE_S)
 
 
 def _tree_bytes(directory: Path) -> int:

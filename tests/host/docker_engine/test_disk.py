@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from gpulease_host.docker_engine import btrfs
 from gpulease_host.docker_engine.storage import DiskMeter, Storage, log_file_bytes, storage_of, writable_bytes
+from gpulease_host.engine import Order
 from tests.host.docker_engine.bench import MIB, SMALL, Bench, wait_until
 
 QUOTA_MIB = SMALL.disk_bytes // MIB
@@ -45,6 +48,29 @@ def test_used_disk_is_what_the_container_wrote_without_its_image(own_bench: Benc
 
     wait_until(measured, 40)
     assert Path(root).is_dir()
+
+
+@pytest.mark.docker
+def test_the_limit_holds_after_the_kernel_has_lost_count(own_bench: Bench) -> None:
+    own_bench.engine.remove(*_ids(own_bench.run("sleep", "60")))
+    root = Path(own_bench.client.info()["DockerRootDir"])
+    qgroups = btrfs.qgroups_of(root)
+    (qgroups / "drop_subtree_threshold").write_text("0")  # any removal makes it lose count
+    own_bench.engine.remove(*_ids(own_bench.run("sleep", "60")))
+
+    def has_lost_count() -> bool:
+        subprocess.run(["btrfs", "filesystem", "sync", str(root)], check=True, capture_output=True)
+        return (qgroups / "inconsistent").read_text().strip() == "1"
+
+    wait_until(has_lost_count, 60)
+    order = own_bench.run("sleep", "60")
+    status, _ = own_bench.sh(order, f"dd if=/dev/urandom of=/toobig bs=1M count={QUOTA_MIB + 10}")
+    (qgroups / "drop_subtree_threshold").write_text("3")
+    assert status != 0
+
+
+def _ids(order: Order) -> tuple[int, int]:
+    return order.contract_id, order.instance_id
 
 
 def test_logs_have_their_place_in_the_disk() -> None:
