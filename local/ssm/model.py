@@ -1,5 +1,6 @@
 """The records of the service: plain frozen values, written to the journal as JSON."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Self
@@ -10,15 +11,15 @@ TERMINAL_STATUSES = frozenset({"Success", "Failed", "TimedOut", "Cancelled", "Un
 
 
 @dataclass(frozen=True)
-class Record:
+class Record(ABC):
     """Something durable with a key; unknown fields of a newer journal are dropped on reading."""
 
     KIND: ClassVar[str]
 
     @property
+    @abstractmethod
     def key(self) -> str:
         """What names this record among its kind."""
-        raise NotImplementedError
 
     def to_json(self) -> JsonObject:
         """Return the fields as JSON."""

@@ -13,6 +13,8 @@ from rental.ports import NO_EXTRAS, Extras, Page, Principal, Workflows
 from rental.service.ledger import Ledger
 from rental.service.repeating import Repeatable, memo_of, read_earlier
 
+InstanceDecision = Callable[[Book, ContractId, InstanceId | None, int, Cause], Book]
+
 
 @dataclass(frozen=True)
 class Contracts:
@@ -44,11 +46,7 @@ class Contracts:
         repeatable: Repeatable | None = None,
     ) -> Contract:
         """Raises ContractExpiredError, ContractOverError, ConflictError."""
-        cause = Cause(caller.account, "start")
-
-        def decide(book: Book, now: int) -> Book:
-            return start_instances(book, contract_id, instance_id, now, cause)
-
+        decide = _on_instances(start_instances, contract_id, instance_id, Cause(caller.account, "start"))
         return self._change(contract_id, caller, decide, repeatable)
 
     def stop_contract(
@@ -59,11 +57,7 @@ class Contracts:
         repeatable: Repeatable | None = None,
     ) -> Contract:
         """Raises ContractOverError, ConflictError."""
-        cause = Cause(caller.account, "stop")
-
-        def decide(book: Book, now: int) -> Book:
-            return stop_instances(book, contract_id, instance_id, now, cause)
-
+        decide = _on_instances(stop_instances, contract_id, instance_id, Cause(caller.account, "stop"))
         return self._change(contract_id, caller, decide, repeatable)
 
     def reboot_contract(
@@ -74,11 +68,7 @@ class Contracts:
         repeatable: Repeatable | None = None,
     ) -> Contract:
         """Raises ContractExpiredError, ContractOverError, ConflictError."""
-        cause = Cause(caller.account, "reboot")
-
-        def decide(book: Book, now: int) -> Book:
-            return reboot_instances(book, contract_id, instance_id, now, cause)
-
+        decide = _on_instances(reboot_instances, contract_id, instance_id, Cause(caller.account, "reboot"))
         return self._change(contract_id, caller, decide, repeatable)
 
     def end_contract(self, contract_id: ContractId, caller: Principal) -> Contract:
@@ -142,3 +132,9 @@ class Contracts:
             self.workflows.start(contract.id, contract.run)
             self.workflows.stop(contract.id, runs[0])
         return contract
+
+
+def _on_instances(
+    decision: InstanceDecision, contract_id: ContractId, instance_id: InstanceId | None, cause: Cause
+) -> Callable[[Book, int], Book]:
+    return lambda book, now: decision(book, contract_id, instance_id, now, cause)

@@ -175,6 +175,7 @@ class DockerEngine:
         return self._running_ids
 
     def _overruns(self, ids: Mapping[int, str], limits: Mapping[int, Limits]) -> list[Overrun]:
+        self._machine.storage.keep_counting()
         if self._machine.storage.enforced:
             return []
         used = {instance: self._used_bytes(container) for instance, container in ids.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -56,6 +57,12 @@ class Storage:
             _wait_for_count(subvolume)
         except OSError as error:
             raise DiskError(f"btrfs did not take the disk limit of {disk_bytes} bytes: {error}") from error
+
+    def keep_counting(self) -> None:
+        """Have a file system that has lost count begin again: until then its limits do not hold."""
+        if self.driver == "btrfs":
+            with contextlib.suppress(OSError):  # not there while Docker starts: the next second asks again
+                btrfs.recount(self.data_root)
 
     def free_bytes(self) -> int:
         status = os.statvfs(self.data_root)
