@@ -160,6 +160,16 @@ def test_a_client_ends_early_and_irreversibly_with_a_new_run() -> None:
         start_instances(expired(), A, None, END + 1, CAUSE)
 
 
+def test_what_ends_says_why_until_it_is_gone() -> None:
+    stopped = hear(stop_instances(running(), A, None, NOW, CAUSE), A, "stopped")
+    assert stopped.contract(A).reason_of(stopped.contract(A).instances[0]) is None
+    contract = end_early(stopped, A, NOW, CAUSE).contract(A)
+    assert (contract.reason_at(NOW), contract.reason_of(contract.instances[0])) == (
+        "The client ended it early.",
+        "Its host has been asked to remove it.",
+    )
+
+
 def test_ending_twice_has_one_effect() -> None:
     once = end_early(running(), A, NOW, CAUSE)
     assert end_early(once, A, NOW + 5, CAUSE) == once

@@ -30,6 +30,11 @@ OBEYED: dict[Desired, ReportedStatus] = {
     Desired.ABSENT: "absent",
 }
 OVER = REMOVING | {ContractStatus.DELETED}
+AS_WISHED = {
+    (InstanceStatus.RUNNING, Desired.RUNNING),
+    (InstanceStatus.STOPPED, Desired.STOPPED),
+    (InstanceStatus.REMOVED, Desired.ABSENT),
+}
 
 
 class HostLife(RuleBasedStateMachine):
@@ -221,6 +226,15 @@ class HostLife(RuleBasedStateMachine):
                     assert waits or instance.token is not None
                 if instance.status in IDLE:
                     assert instance.token is None
+
+    @invariant()
+    def what_is_not_as_wished_says_why(self) -> None:
+        for contract in self.book.contracts.values():
+            if contract.status_at(self.now) is not ContractStatus.ACTIVE:
+                assert contract.reason_at(self.now)
+            for instance in contract.instances:
+                as_wished = (contract.status_of(instance), instance.desired) in AS_WISHED
+                assert as_wished or contract.reason_of(instance)
 
     @invariant()
     def nobody_waits_whose_turn_has_come(self) -> None:

@@ -8,7 +8,7 @@ from tests.fakes.http import Answer, call
 from tests.handlers.conftest import Site
 
 OFFER_FIELDS = {
-    "id", "host_id", "gpu_name", "num_gpus", "gpu_indexes", "simulated", "price_microusd_h",
+    "id", "host_id", "gpu_name", "num_gpus", "gpu_indexes", "reason", "simulated", "price_microusd_h",
     "disk_price_microusd_gib_month", "max_duration_s", "end_at", "disk_free_gib", "share",
 }  # fmt: skip
 

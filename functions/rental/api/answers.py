@@ -57,6 +57,7 @@ class Offer(BaseModel):
     gpu_name: str
     num_gpus: int
     gpu_indexes: list[int] = Field(description="What would be taken now; empty when nothing of this size is free.")
+    reason: str | None = Field(description="Why it cannot be rented now, in a sentence; null while it can.")
     simulated: bool = Field(description="The GPUs are not real: for trying the service out.")
     price_microusd_h: Microusd = Field(description="Of all its GPUs together, per hour.")
     disk_price_microusd_gib_month: Microusd = Field(description="Per GiB and month of 730 h.")
@@ -78,7 +79,7 @@ class Instance(BaseModel):
     id: Id
     status: InstanceStatus = Field(description="What is.")
     desired: Desired = Field(description="What is wanted.")
-    reason: str | None = Field(description="Why it is so: `done`, `error`, `oom`, or a sentence.")
+    reason: str | None = Field(description="Why it is so: `done`, `error`, `oom`, or a sentence; null when as wanted.")
     generation: int = Field(description="Rises with every wanted change.")
     gpu_indexes: list[int] = Field(description="Its own GPUs, the same for its whole life.")
     exit_code: int | None
@@ -164,7 +165,7 @@ class Host(BaseModel):
     id: Id
     label: str
     status: HostStatus
-    reason: str | None = Field(description="Why it is `quarantined`, in a sentence.")
+    reason: str | None = Field(description="Why it cannot be rented, in a sentence, where its status is the cause.")
     created_at: EpochSeconds
     inventory: Inventory | None = Field(description="null until the machine has registered.")
 

@@ -18,7 +18,7 @@ def present_contract(contract: Contract, now: int) -> dict[str, Any]:
         "id": contract.id,
         "status": contract.status_at(now),
         "desired": wanted_of(contract),
-        "reason": contract.reason,
+        "reason": contract.reason_at(now),
         "host_id": contract.host_id,
         "offer_id": contract.offer_id,
         "label": contract.label,
@@ -72,6 +72,7 @@ def present_offer(offer: Offer) -> dict[str, Any]:
         "gpu_name": offer.gpu_name,
         "num_gpus": offer.num_gpus,
         "gpu_indexes": list(offer.gpu_indexes),
+        "reason": offer.reason,
         "simulated": offer.simulated,
         "price_microusd_h": offer.price_microusd_h,
         "disk_price_microusd_gib_month": offer.disk_price_microusd_gib_month,
@@ -87,7 +88,7 @@ def present_host(host: Host) -> dict[str, Any]:
         "id": host.id,
         "label": host.label,
         "status": host.status,
-        "reason": host.reason,
+        "reason": host.why,
         "created_at": host.created_at,
         "inventory": present_inventory(host.inventory) if host.inventory is not None else None,
     }
@@ -98,6 +99,7 @@ def present_host_view(view: HostView) -> dict[str, Any]:
     listing = manifest.listing if manifest is not None else None
     held = {str(index): lease.contract_id for index, lease in manifest.leases.items()} if manifest is not None else {}
     return present_host(view.host) | {
+        "reason": view.reason,
         "last_seen_at": view.last_seen_at,
         "offline_since": manifest.offline_since if manifest is not None else None,
         "listing": asdict(listing) if listing is not None else None,

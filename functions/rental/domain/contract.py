@@ -80,6 +80,19 @@ class Instance:
         """No container runs and no lease is held, so nothing has to stop first."""
         return self.status in IDLE or (self.waits and self.token is None)
 
+    @property
+    def under_way(self) -> str | None:
+        """What its host has been asked and has not confirmed, in a sentence."""
+        if self.desired is Desired.ABSENT:
+            return None if self.is_removed else "Its host has been asked to remove it."
+        match self.status:
+            case InstanceStatus.CREATING | InstanceStatus.LOADING:
+                return "Its host has been asked to start it."
+            case InstanceStatus.STOPPING:
+                return "Its host has been asked to stop it."
+            case _:
+                return None
+
     def become(self, status: InstanceStatus, reason: str | None = None) -> "Instance":
         """The instance in another status; raises TransitionError where the lifecycle has no arrow."""
         check_instance_transition(self.status, status)
@@ -142,6 +155,18 @@ class Contract:
             return ContractStatus.EXPIRED
         return self.status
 
+    def reason_at(self, now: int) -> str | None:
+        """Why the contract is not what a client would wish, in a sentence; None while it is."""
+        if self.reason is not None:
+            return self.reason
+        match self.status_at(now):
+            case ContractStatus.PENDING:
+                return "Its host has been asked to start it."
+            case ContractStatus.EXPIRED:
+                return "Its end has come. Save your data before delete_after, or ask the host for an extension."
+            case _:
+                return None
+
     def become(self, status: ContractStatus, reason: str | None = None) -> "Contract":
         """The contract in another status; raises TransitionError where the lifecycle has no arrow."""
         check_contract_transition(self.status, status)
@@ -176,9 +201,9 @@ class Contract:
         return InstanceStatus.OFFLINE if hidden else instance.status
 
     def reason_of(self, instance: Instance) -> str | None:
-        """Why an instance shows what it shows."""
+        """Why an instance shows what it shows; None while that is what is wanted."""
         if self.status_of(instance) is not InstanceStatus.OFFLINE:
-            return instance.reason
+            return instance.reason or instance.under_way
         return f"The host has been silent since {self.offline_since}. It was {instance.status} then; it may still be."
 
     def with_instance(self, instance: Instance) -> "Contract":

@@ -64,7 +64,7 @@ def end_early(book: Book, contract_id: ContractId, now: int, cause: Cause) -> Bo
         return book
     if not contract.is_live:
         raise ContractOverError(f"The contract is {contract.status} already.")
-    ending = contract.become(ContractStatus.ENDING).with_next_run(now)
+    ending = contract.become(ContractStatus.ENDING, "The client ended it early.").with_next_run(now)
     return _want_absent(book, ending, now, cause)
 
 
@@ -73,7 +73,8 @@ def begin_deletion(book: Book, contract_id: ContractId, now: int) -> Book:
     contract = book.contract(contract_id)
     if contract.status is not ContractStatus.EXPIRED or now < contract.delete_after:
         return book
-    return _want_absent(book, contract.become(ContractStatus.DELETING), now, Cause(SERVICE, "delete_after reached"))
+    deleting = contract.become(ContractStatus.DELETING, "The grace after its end has passed.")
+    return _want_absent(book, deleting, now, Cause(SERVICE, "delete_after reached"))
 
 
 def fail(book: Book, contract_id: ContractId, reason: str, now: int, cause: Cause) -> Book:

@@ -67,3 +67,10 @@ class Host:
     reason: str | None = None
     rev: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def why(self) -> str | None:
+        """Why the host is not active, in a sentence; None while it is."""
+        if self.status is HostStatus.REGISTERING:
+            return "Its machine has not registered yet. Run the install command on it within the hour."
+        return self.reason

@@ -27,6 +27,7 @@ class Offer:
     simulated: bool
     unenforced: tuple[str, ...]
     share: Share
+    reason: str | None
 
 
 def offers_of(manifest: Manifest, now: int) -> tuple[Offer, ...]:
@@ -58,7 +59,19 @@ def offer_of(manifest: Manifest, size: int, now: int) -> Offer:
         simulated=manifest.inventory.simulated,
         unenforced=manifest.inventory.unenforced,
         share=share_of(manifest.capacity, indexes or range(size), 0),
+        reason=_why_not(manifest, indexes, now),
     )
+
+
+def _why_not(manifest: Manifest, indexes: tuple[int, ...], now: int) -> str | None:
+    """Why the offer cannot be rented now; None while it can."""
+    if manifest.offline_since is not None or manifest.barred is not None:
+        return "Its host does not answer now."
+    if listing_of(manifest).end_at <= now:
+        return "The host's listing has ended."
+    if not indexes:
+        return "It is taken: not enough of its GPUs are free side by side."
+    return "All its disk is taken." if manifest.disk_free_bytes < GIB else None
 
 
 def listing_of(manifest: Manifest) -> Listing:

@@ -48,6 +48,13 @@ class HostView:
     manifest: Manifest | None
     last_seen_at: int | None
 
+    @property
+    def reason(self) -> str | None:
+        """Why nothing of it can be rented, where that is not the owner's wish."""
+        if self.host.why is None and self.manifest is not None and self.manifest.offline_since is not None:
+            return "The host is silent. Look at its network, its SSM agent and the service gpulease-host."
+        return self.host.why
+
 
 @dataclass(frozen=True)
 class Hosts:
