@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rental.domain.allocation import MAX_CONTRACTS_PER_HOST, Claim, Waiter, lowest_free_slice, slice_sizes
+from rental.domain.allocation import (
+    MAX_CONTRACTS_PER_HOST,
+    MAX_INSTANCES_PER_HOST,
+    Claim,
+    ClaimedInstance,
+    Waiter,
+    lowest_free_slice,
+    slice_sizes,
+)
 from rental.domain.book import Book
 from rental.domain.errors import (
     ConflictError,
@@ -119,6 +127,15 @@ def test_a_host_carries_two_hundred_contracts_at_most() -> None:
     claims = {ContractId(each): Claim(NOW, NOW, 0, {}) for each in range(MAX_CONTRACTS_PER_HOST)}
     with pytest.raises(HostFullError):
         rent(Book(replace(make_manifest(), claims=claims)))
+
+
+def test_a_host_carries_a_thousand_instances_at_most() -> None:
+    stopped = ClaimedInstance(1, Desired.STOPPED, InstanceStatus.STOPPED, (0,), None, NOW, None)
+    crowd = Claim(NOW, NOW, 0, dict.fromkeys(map(InstanceId, range(MAX_INSTANCES_PER_HOST - 1)), stopped))
+    crowded = Book(replace(make_manifest(), claims={ContractId(1): crowd}))
+    with pytest.raises(HostFullError):
+        rent(crowded, num_gpus=2, instances=2)
+    assert rent(crowded, num_gpus=2, instances=1).manifest.count_instances() == MAX_INSTANCES_PER_HOST
 
 
 def test_instances_split_the_contract_evenly_and_the_first_has_its_id() -> None:

@@ -17,6 +17,8 @@ from rental.domain.lifecycle import Desired, InstanceStatus
 from rental.domain.shares import Capacity
 
 MAX_CONTRACTS_PER_HOST = 200
+MAX_INSTANCES_PER_HOST = 1000
+"""A manifest is one item, which may have 400 KB: each instance that waits takes about 225 bytes of it."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,9 @@ class Manifest:
             disk_bytes=self.inventory.disk_bytes,
         )
 
+    def count_instances(self) -> int:
+        return sum(len(claim.instances) for claim in self.claims.values())
+
     def free_gpus(self) -> frozenset[int]:
         """GPUs that may be offered now."""
         if self.offline_since is not None or self.barred is not None:
@@ -134,12 +139,17 @@ def lowest_free_slice(manifest: Manifest, size: int) -> tuple[int, ...] | None:
     return None
 
 
-def take_slice(manifest: Manifest, size: int, disk_bytes: int) -> tuple[int, ...]:
-    """The GPUs that a new contract would get; raises HostOfflineError, OfferTakenError or HostFullError."""
+def take_slice(manifest: Manifest, size: int, instances: int, disk_bytes: int) -> tuple[int, ...]:
+    """The GPUs that a new contract of so many instances would get.
+
+    Raises HostOfflineError, OfferTakenError or HostFullError.
+    """
     if manifest.offline_since is not None or manifest.barred is not None:
         raise HostOfflineError("The host does not answer now. Choose another offer.")
     if len(manifest.claims) >= MAX_CONTRACTS_PER_HOST:
         raise HostFullError(f"The host already carries {MAX_CONTRACTS_PER_HOST} contracts. Choose another offer.")
+    if manifest.count_instances() + instances > MAX_INSTANCES_PER_HOST:
+        raise HostFullError(f"The host would carry over {MAX_INSTANCES_PER_HOST} instances. Choose another offer.")
     if disk_bytes > manifest.disk_free_bytes:
         raise OfferTakenError("The host has too little free disk. Ask for less, or choose another offer.")
     indexes = lowest_free_slice(manifest, size)

@@ -11,7 +11,7 @@ RentalError
 │   ├── ContractExpiredError     contract_expired      the end date has passed
 │   ├── ContractOverError        contract_over         ending, deleting, deleted or failed
 │   ├── NotCurrentError          not_current           a host asks for what is no longer wanted
-│   ├── HostFullError            host_full             200 contracts on the host
+│   ├── HostFullError            host_full             200 contracts or 1000 instances on the host
 │   ├── HostNotReadyError        host_not_ready        the host cannot be listed as asked
 │   ├── HostOfflineError         host_offline          the host is silent or quarantined: nothing new is rented on it
 │   ├── AlreadyDoneError         already_done          repeated, and what the first one made is shown only once

@@ -48,7 +48,7 @@ def open_contract(manifest: Manifest, request: RentalRequest, terms: RentalTerms
             f"{request.instances} instances cannot split {request.num_gpus} GPUs evenly. Ask for a divisor."
         )
     disk_bytes = request.disk_gib * GIB * request.instances
-    indexes = take_slice(manifest, request.num_gpus, disk_bytes)
+    indexes = take_slice(manifest, request.num_gpus, request.instances, disk_bytes)
     listing = listing_of(manifest)
     instances = _plan_instances(manifest, request, indexes, ids, now)
     contract = Contract(
