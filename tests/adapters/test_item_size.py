@@ -52,7 +52,7 @@ def crowded(gpus: int, contracts: int, instances: int) -> Manifest:
 
 
 def item_bytes(item: Mapping[str, Any]) -> int:
-    """An item's size by DynamoDB's rule: names and values, a number half its digits and one, a document 3 and 1 each."""
+    """By DynamoDB's rule: names and values, half of a number's digits and one, 3 and 1 each for a document; bytes."""
     serialize = TypeSerializer().serialize
     return sum(len(name.encode()) + value_bytes(serialize(value)) for name, value in item.items())
 
