@@ -1,0 +1,9 @@
+"""Lambda entry points.
+
+A cold start only loads: modules, and the description of each AWS service it calls. None of that is ever garbage, but at
+Python's default thresholds the collector looks all of it through again and again, for a fifth of the start's CPU time.
+"""
+
+import gc
+
+gc.set_threshold(100_000, 20, 100)

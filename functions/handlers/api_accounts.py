@@ -10,7 +10,6 @@ from handlers.gateway import answer, caller, entry_point, make_app, paging, pars
 from rental.adapters import wiring
 from rental.adapters.system import SystemClock, SystemEntropy
 from rental.api.present import present_account, present_api_key
-from rental.api.schemas import IssueKey, OpenAccount
 from rental.domain.access import Role
 from rental.domain.errors import NotFoundError
 from rental.service.access import Access
@@ -29,6 +28,8 @@ def access() -> Access:
 
 @app.post("/v1/accounts")
 def open_account() -> Response[str]:
+    from rental.api.schemas import OpenAccount
+
     principal = caller(app, "admin")
     body = parse_body(app, OpenAccount)
     account = access().open_account(principal, body.name, body.label, repeatable(app))
@@ -44,6 +45,8 @@ def list_accounts() -> Response[str]:
 
 @app.post("/v1/keys")
 def issue_key() -> Response[str]:
+    from rental.api.schemas import IssueKey
+
     principal = caller(app, "client", "host")
     body = parse_body(app, IssueKey)
     account, role = body.account or principal.account, Role(body.role or principal.role)

@@ -1,4 +1,7 @@
-"""/v1/contracts: rent, look, start, stop, reboot, extend, end."""
+"""/v1/contracts: rent, look, start, stop, reboot, extend, end.
+
+Whoever only looks needs neither the models of bodies nor the means to seal: they are loaded by the routes that do.
+"""
 
 from functools import cache
 from http import HTTPStatus
@@ -7,10 +10,8 @@ from aws_lambda_powertools.event_handler import Response
 
 from handlers.gateway import answer, caller, entry_point, make_app, paging, parse_body, path_id, repeatable
 from rental.adapters import wiring
-from rental.adapters.sealing import HpkeSealer
 from rental.adapters.settings import TermsSettings, from_env
 from rental.api.present import present_contract, present_timeline_entry
-from rental.api.schemas import ChangeInstances, ExtendContract, OpenContract
 from rental.domain.contract import Contract, Launch
 from rental.domain.ids import ContractId, InstanceId, OfferId
 from rental.domain.renting import RentalRequest, RentalTerms
@@ -23,6 +24,8 @@ handler = entry_point(app)
 
 @cache
 def renting() -> Renting:
+    from rental.adapters.sealing import HpkeSealer
+
     settings = from_env(TermsSettings)
     terms = RentalTerms(settings.grace_s, settings.provision_timeout_s)
     return Renting(wiring.ledger(), HpkeSealer(), wiring.workflows(), terms, settings.cell)
@@ -35,6 +38,8 @@ def contracts() -> Contracts:
 
 @app.post("/v1/contracts")
 def open_contract() -> Response[str]:
+    from rental.api.schemas import OpenContract
+
     principal = caller(app, "client")
     body = parse_body(app, OpenContract)
     request = RentalRequest(
@@ -88,6 +93,8 @@ def reboot_contract(**_: str) -> Response[str]:
 
 @app.post("/v1/contracts/<contract_id>/extend")
 def extend_contract(**_: str) -> Response[str]:
+    from rental.api.schemas import ExtendContract
+
     principal = caller(app, "host")
     body = parse_body(app, ExtendContract)
     return _present(contracts().extend_contract(_contract_id(), principal, body.end_at, repeatable(app)))
@@ -104,6 +111,8 @@ def _contract_id() -> ContractId:
 
 
 def _instance_id() -> InstanceId | None:
+    from rental.api.schemas import ChangeInstances
+
     chosen = parse_body(app, ChangeInstances).instance_id
     return InstanceId(chosen) if chosen is not None else None
 

@@ -10,7 +10,6 @@ from rental.adapters import wiring
 from rental.adapters.settings import HostSettings, from_env
 from rental.adapters.ssm import SsmNodes
 from rental.api.present import present_host, present_host_view
-from rental.api.schemas import AddHost, ListHost
 from rental.domain.ids import HostId
 from rental.service.hosts import Hosts, ListingTerms
 
@@ -21,12 +20,14 @@ handler = entry_point(app)
 @cache
 def hosts() -> Hosts:
     settings = from_env(HostSettings)
-    nodes = SsmNodes(wiring.client("ssm"), settings.host_role_name, settings.stage)
+    nodes = SsmNodes(wiring.lazy_client("ssm"), settings.host_role_name, settings.stage)
     return Hosts(wiring.ledger(), wiring.liveness(), nodes, settings.cell, settings.allow_simulated_gpus)
 
 
 @app.post("/v1/hosts")
 def add_host() -> Response[str]:
+    from rental.api.schemas import AddHost
+
     principal = caller(app, "host")
     admission = hosts().add_host(principal, parse_body(app, AddHost).label, repeatable(app))
     body = present_host(admission.host) | {
@@ -52,6 +53,8 @@ def show_host(**_: str) -> Response[str]:
 
 @app.put("/v1/hosts/<host_id>/listing")
 def list_for_rent(**_: str) -> Response[str]:
+    from rental.api.schemas import ListHost
+
     principal = caller(app, "host")
     terms = ListingTerms(**parse_body(app, ListHost).model_dump())
     hosts().list_for_rent(_host_id(), principal, terms)

@@ -5,14 +5,14 @@ from http import HTTPStatus
 
 from aws_lambda_powertools.event_handler import Response
 
-from handlers.gateway import answer, entry_point, make_app, parse_body, raw_body
+from handlers.gateway import answer, entry_point, make_app, parse_body, parse_record, raw_body
 from rental.adapters import wiring
 from rental.adapters.machine_tokens import claimed_host_id, make_machine_key, verify_request
 from rental.adapters.records import from_record
 from rental.adapters.settings import EventSettings, HostSettings, from_env
 from rental.adapters.ssm import SsmNodes
 from rental.adapters.system import SystemClock
-from rental.api.machine_schemas import FetchBody, ManifestBody, RegisterBody
+from rental.api.machine_requests import FetchRequest, ManifestRequest
 from rental.domain.errors import InvalidRequestError, UnauthenticatedError
 from rental.domain.host import Inventory
 from rental.domain.ids import ContractId, HostId, InstanceId
@@ -25,12 +25,14 @@ handler = entry_point(app)
 @cache
 def machines() -> Machines:
     settings = from_env(HostSettings)
-    nodes = SsmNodes(wiring.client("ssm"), settings.host_role_name, settings.stage)
+    nodes = SsmNodes(wiring.lazy_client("ssm"), settings.host_role_name, settings.stage)
     return Machines(wiring.store(), nodes, SystemClock())
 
 
 @app.post("/v1/host/register")
 def register() -> Response[str]:
+    from rental.api.machine_schemas import RegisterBody
+
     body = parse_body(app, RegisterBody)
     try:
         key = make_machine_key(body.signing_key, body.sealing_key)
@@ -47,7 +49,7 @@ def register() -> Response[str]:
 @app.post("/v1/host/fetch")
 def fetch() -> Response[str]:
     host_id = _machine()
-    body = parse_body(app, FetchBody)
+    body = parse_record(app, FetchRequest)
     order = (body.generation, body.token)
     sealed = machines().fetch(host_id, ContractId(body.contract_id), InstanceId(body.instance_id), order)
     return answer(HTTPStatus.OK, {"v": 1, "key_id": sealed.key_id, "sealed": sealed.ciphertext})
@@ -56,7 +58,7 @@ def fetch() -> Response[str]:
 @app.post("/v1/host/manifest")
 def manifest() -> Response[str]:
     host_id = _machine()
-    parse_body(app, ManifestBody)
+    parse_record(app, ManifestRequest)
     return answer(HTTPStatus.OK, {"v": 1, "host_id": host_id, "orders": machines().manifest(host_id)})
 
 

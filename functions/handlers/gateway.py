@@ -5,21 +5,25 @@ import hashlib
 import json
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError as NoRouteError
 from aws_lambda_powertools.event_handler.exceptions import ServiceError
-from pydantic import BaseModel, ValidationError
 
 from handlers.logs import logger
+from rental.adapters.records import from_record
 from rental.api.errors import error_body, status_of
 from rental.api.limits import MAX_BODY_BYTES, MAX_ID, MAX_IDEMPOTENCY_KEY, PAGE
 from rental.domain.errors import ForbiddenError, InvalidRequestError, NotFoundError, RentalError, UnauthenticatedError
 from rental.ports import Principal
 from rental.service.repeating import Repeatable
 
-B = TypeVar("B", bound=BaseModel)
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+T = TypeVar("T")
+B = TypeVar("B", bound="BaseModel")
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 MAX_ID_DIGITS = 16
@@ -90,12 +94,25 @@ def raw_body(app: APIGatewayHttpResolver) -> bytes:
 
 def parse_body(app: APIGatewayHttpResolver, kind: type[B]) -> B:
     """The body as `kind`; raises InvalidRequestError that names the first field at fault."""
+    from pydantic import ValidationError  # most requests have no body, and a cold start is long enough
+
     try:
         return kind.model_validate_json(raw_body(app) or b"{}")
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "body"
         raise InvalidRequestError(f"{field}: {first['msg'].removeprefix('Value error, ')}") from error
+
+
+def parse_record(app: APIGatewayHttpResolver, kind: type[T]) -> T:
+    """The body as the dataclass `kind`; fields that it does not know are let pass. Raises InvalidRequestError."""
+    try:
+        body = json.loads(raw_body(app))
+        if not isinstance(body, dict):
+            raise TypeError("an object is expected")
+        return from_record(kind, body)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"body: {error}") from error
 
 
 def repeatable(app: APIGatewayHttpResolver) -> Repeatable | None:

@@ -29,6 +29,7 @@ from tests.fakes.machine import Machine
 
 ROLE_ARN = "arn:aws:iam::123456789012:role/machine"
 CACHES = (
+    wiring.session,
     wiring.client,
     wiring.store,
     wiring.access_store,

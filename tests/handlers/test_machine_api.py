@@ -1,15 +1,20 @@
 """/v1/host/*: machines register once and fetch what is current, signed with their key."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 from botocore.stub import Stubber
+from pydantic import BaseModel
 
 from handlers import api_hosts, api_machine
 from rental.adapters import wiring
+from rental.adapters.records import from_record
+from rental.api.machine_requests import FetchRequest, ManifestRequest
 from rental.api.machine_schemas import FetchBody, ManifestBody, RegisterBody
 from rental.ports import Principal
 from tests.fakes.http import Answer, call
@@ -204,6 +209,25 @@ def test_our_models_take_what_the_schemas_require() -> None:
         kind.model_validate(body)
         schema = json.loads((SCHEMAS / name).read_text())["$defs"]["request"]
         assert set(schema["required"]) == {each for each, field in kind.model_fields.items() if field.is_required()}
+
+
+@pytest.mark.parametrize(("quick", "model"), [(FetchRequest, FetchBody), (ManifestRequest, ManifestBody)])
+@pytest.mark.parametrize("changes", [{}, {"v": 2}, {"v": None}, {"token": "1"}, {"token": True}, {"unknown": 1}])
+def test_what_is_read_quickly_is_taken_and_refused_as_the_model_would(
+    quick: type[Any], model: type[BaseModel], changes: dict[str, Any]
+) -> None:
+    whole = {"v": 1, "contract_id": 1, "instance_id": 1, "generation": 1, "token": 1}
+    body = {name: value for name, value in whole.items() if name in model.model_fields} | changes
+    for sent in (body, *({each: body[each] for each in body if each != left_out} for left_out in body)):
+        assert is_taken(partial(from_record, quick), sent) == is_taken(model.model_validate, sent)
+
+
+def is_taken(read: Callable[[dict[str, Any]], object], sent: dict[str, Any]) -> bool:
+    try:
+        read(sent)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def test_a_host_is_shown_with_what_runs_on_it(site: Site) -> None:

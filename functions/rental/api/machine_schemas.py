@@ -12,7 +12,7 @@ Key = Annotated[str, Field(min_length=43, max_length=43, pattern=r"^[A-Za-z0-9_-
 
 
 class MachineBody(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, defer_build=True)
 
     v: Literal[1]
 

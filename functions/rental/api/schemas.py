@@ -30,7 +30,7 @@ EpochSeconds = Annotated[int, Field(ge=0, lt=1 << 33)]
 class Body(BaseModel):
     """Nothing is guessed: types are exact, unknown fields are refused."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, defer_build=True)
 
 
 class RegistryLogin(Body):

@@ -1,12 +1,11 @@
 """The table in DynamoDB: guards as condition expressions, values as DynamoDB types."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
+from rental.adapters.dynamodb.values import dump_value, load_value
 from rental.adapters.items import Guarded, Item, Key
 from rental.adapters.store import INDEX_KEYS, ConditionFailedError, Query
 from rental.domain.errors import InvalidRequestError
@@ -22,9 +21,6 @@ TRY_AGAIN = {
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
 }
-
-_serializer = TypeSerializer()
-_deserializer = TypeDeserializer()
 
 
 class DynamoTable:
@@ -144,18 +140,8 @@ def _start_key(after: Item, pk_name: str, pk: str) -> Any:
 
 
 def _dump(item: Item) -> Any:
-    return {name: _serializer.serialize(value) for name, value in item.items()}
+    return {name: dump_value(value) for name, value in item.items()}
 
 
 def _load(item: Any) -> Item:
-    return {name: _plain(_deserializer.deserialize(value)) for name, value in item.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return int(value)
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    return value
+    return {name: load_value(value) for name, value in item.items()}
