@@ -118,7 +118,7 @@ API = (
     ),
     EntryPoint(
         name="api_machine",
-        env=("TABLE_NAME", "EVENT_BUS_NAME", *JOINING),
+        env=("TABLE_NAME", "EVENT_BUS_NAME"),
         grants=(
             COMMIT,
             Grant(
@@ -172,6 +172,7 @@ WORKERS = (
         grants=(
             *CHANGE,
             Grant(On.BY_DEADLINE, QUERY),
+            Grant(On.BY_OWNER, QUERY),
             Grant(On.LIVENESS, ("dynamodb:Scan", "dynamodb:PutItem")),
             Grant(On.MACHINE, ("states:StartExecution",)),
             Grant(On.EXECUTIONS, ("states:DescribeExecution", "states:StopExecution")),

@@ -8,10 +8,13 @@ from aws_lambda_powertools.event_handler import Response
 from handlers.gateway import answer, caller, entry_point, make_app, paging, parse_body, path_id, repeatable
 from rental.adapters import wiring
 from rental.adapters.settings import HostSettings, from_env
-from rental.adapters.ssm import SsmNodes
+from rental.adapters.ssm import SsmActivations
 from rental.api.present import present_host, present_host_view
+from rental.domain.host import HostStatus
 from rental.domain.ids import HostId
 from rental.service.hosts import Hosts, ListingTerms
+from rental.service.repeating import Repeatable
+from rental.service.retiring import Retiring
 
 app = make_app()
 handler = entry_point(app)
@@ -20,8 +23,8 @@ handler = entry_point(app)
 @cache
 def hosts() -> Hosts:
     settings = from_env(HostSettings)
-    nodes = SsmNodes(wiring.lazy_client("ssm"), settings.host_role_name, settings.stage)
-    return Hosts(wiring.ledger(), wiring.liveness(), nodes, settings.cell, settings.allow_simulated_gpus)
+    activations = SsmActivations(wiring.lazy_client("ssm"), settings.host_role_name, settings.stage)
+    return Hosts(wiring.ledger(), wiring.liveness(), activations, settings.cell, settings.allow_simulated_gpus)
 
 
 @app.post("/v1/hosts")
@@ -65,6 +68,25 @@ def list_for_rent(**_: str) -> Response[str]:
 def unlist(**_: str) -> Response[str]:
     principal = caller(app, "host")
     hosts().unlist(_host_id(), principal)
+    return answer(HTTPStatus.OK, present_host_view(hosts().show_host(_host_id(), principal)))
+
+
+@app.post("/v1/hosts/<host_id>/lost")
+def declare_lost(**_: str) -> Response[str]:
+    return _retire(HostStatus.LOST, repeatable(app))
+
+
+@app.post("/v1/hosts/<host_id>/revoke")
+def revoke_machine(**_: str) -> Response[str]:
+    return _retire(HostStatus.REVOKED, repeatable(app))
+
+
+def _retire(status: HostStatus, request: Repeatable | None) -> Response[str]:
+    from rental.api.schemas import RetireHost
+
+    principal = caller(app, "host")
+    parse_body(app, RetireHost)
+    Retiring(wiring.ledger()).retire_host(_host_id(), principal, status, request)
     return answer(HTTPStatus.OK, present_host_view(hosts().show_host(_host_id(), principal)))
 
 

@@ -1,5 +1,6 @@
 """/v1/host/*: what machines ask, signed with their machine key."""
 
+from dataclasses import asdict
 from functools import cache
 from http import HTTPStatus
 
@@ -7,14 +8,14 @@ from aws_lambda_powertools.event_handler import Response
 
 from handlers.gateway import answer, entry_point, make_app, parse_body, parse_record, raw_body
 from rental.adapters import wiring
-from rental.adapters.machine_tokens import claimed_host_id, make_machine_key, verify_request
+from rental.adapters.machine_tokens import claimed_host_id, make_machine_key, verify_new_key, verify_request
 from rental.adapters.records import from_record
-from rental.adapters.settings import EventSettings, HostSettings, from_env
+from rental.adapters.settings import EventSettings, from_env
 from rental.adapters.ssm import SsmNodes
 from rental.adapters.system import SystemClock
 from rental.api.machine_requests import FetchRequest, ManifestRequest
 from rental.domain.errors import InvalidRequestError, UnauthenticatedError
-from rental.domain.host import Inventory
+from rental.domain.host import Host, Inventory, MachineKey
 from rental.domain.ids import ContractId, HostId, InstanceId
 from rental.service.machines import Machines
 
@@ -24,9 +25,7 @@ handler = entry_point(app)
 
 @cache
 def machines() -> Machines:
-    settings = from_env(HostSettings)
-    nodes = SsmNodes(wiring.lazy_client("ssm"), settings.host_role_name, settings.stage)
-    return Machines(wiring.store(), nodes, SystemClock())
+    return Machines(wiring.store(), SsmNodes(wiring.lazy_client("ssm")), SystemClock())
 
 
 @app.post("/v1/host/register")
@@ -34,10 +33,7 @@ def register() -> Response[str]:
     from rental.api.machine_schemas import RegisterBody
 
     body = parse_body(app, RegisterBody)
-    try:
-        key = make_machine_key(body.signing_key, body.sealing_key)
-    except ValueError as error:
-        raise InvalidRequestError(f"signing_key, sealing_key: {error}") from error
+    key = _machine_key(body.signing_key, body.sealing_key)
     inventory = from_record(Inventory, body.inventory.model_dump())
     host = machines().register(body.registration_token, key, inventory)
     bus = from_env(EventSettings).event_bus_name
@@ -46,9 +42,22 @@ def register() -> Response[str]:
     return answer(HTTPStatus.OK, answered)
 
 
+@app.post("/v1/host/key")
+def rotate_key() -> Response[str]:
+    from rental.api.machine_schemas import RotateKeyBody
+
+    host = _signer()
+    body = parse_body(app, RotateKeyBody)
+    key = _machine_key(body.signing_key, body.sealing_key)
+    if host.machine_key != key:
+        verify_new_key(body.proof, host.id, key, host.machine_key.key_id if host.machine_key is not None else "")
+    rotated = machines().rotate_key(host.id, key)
+    return answer(HTTPStatus.OK, {"v": 1, "host_id": rotated.id, "key_id": key.key_id})
+
+
 @app.post("/v1/host/fetch")
 def fetch() -> Response[str]:
-    host_id = _machine()
+    host_id = _signer().id
     body = parse_record(app, FetchRequest)
     order = (body.generation, body.token)
     sealed = machines().fetch(host_id, ContractId(body.contract_id), InstanceId(body.instance_id), order)
@@ -57,12 +66,19 @@ def fetch() -> Response[str]:
 
 @app.post("/v1/host/manifest")
 def manifest() -> Response[str]:
-    host_id = _machine()
+    host_id = _signer().id
     parse_record(app, ManifestRequest)
-    return answer(HTTPStatus.OK, {"v": 1, "host_id": host_id, "orders": machines().manifest(host_id)})
+    return answer(HTTPStatus.OK, {"v": 1, "host_id": host_id, **asdict(machines().manifest(host_id))})
 
 
-def _machine() -> HostId:
+def _machine_key(signing_key: str, sealing_key: str) -> MachineKey:
+    try:
+        return make_machine_key(signing_key, sealing_key)
+    except ValueError as error:
+        raise InvalidRequestError(f"signing_key, sealing_key: {error}") from error
+
+
+def _signer() -> Host:
     """The host that signed this request; raises UnauthenticatedError."""
     scheme, _, token = app.current_event.headers.get("authorization", "").partition(" ")
     if scheme != "Machine":
@@ -70,4 +86,5 @@ def _machine() -> HostId:
     host_id = HostId(claimed_host_id(token))
     host = wiring.store().read_host(host_id)
     verify_request(token, host, app.current_event.path, raw_body(app), SystemClock().now())
-    return host_id
+    assert host is not None  # else nothing verifies
+    return host

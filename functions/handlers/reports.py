@@ -11,7 +11,7 @@ from rental.adapters import wiring
 from rental.adapters.machine_tokens import verify_report
 from rental.adapters.records import from_record
 from rental.adapters.system import SystemClock
-from rental.domain.errors import UnauthenticatedError
+from rental.domain.errors import HostRetiredError, UnauthenticatedError
 from rental.domain.ids import HostId, InstanceId
 from rental.domain.liveness import Sighting
 from rental.domain.observation import Report, ReportedGpu, ReportedInstance
@@ -32,7 +32,7 @@ def take_report(detail: Mapping[str, Any]) -> None:
     now = SystemClock().now()
     try:
         report, sighting = _read(detail, now)
-    except (UnauthenticatedError, KeyError, TypeError, ValueError, OverflowError) as error:
+    except (UnauthenticatedError, HostRetiredError, KeyError, TypeError, ValueError, OverflowError) as error:
         logger.warning("report refused", extra={"host_id": str(detail.get("host_id"))[:20], "why": str(error)})
         return
     news = observing().observe(report, sighting)

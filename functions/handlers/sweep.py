@@ -1,4 +1,4 @@
-"""Once a minute: resume what is late, mark who is silent.
+"""Once a minute: resume what is late, mark who is silent, end what is left of hosts that were given up.
 
 In the event, a negative `late_s` resumes everything that is not over, and `"brake": false` marks the silent hosts that
 the brake holds back, once a person knows that they are gone.
@@ -9,6 +9,7 @@ from typing import Any
 
 from handlers.logs import logger
 from rental.adapters import wiring
+from rental.service.retiring import Clearing
 from rental.service.silence import Silence
 from rental.service.sweeping import LATE_S, Sweeping
 
@@ -23,8 +24,14 @@ def silence() -> Silence:
     return Silence(wiring.ledger(), wiring.liveness())
 
 
+@cache
+def clearing() -> Clearing:
+    return Clearing(wiring.ledger(), wiring.tasks())
+
+
 def handler(event: dict[str, Any], _context: Any) -> dict[str, int]:
     started = sweeping().sweep(int(event.get("late_s", LATE_S)))
     silent = silence().sweep(brake=event.get("brake") is not False)
-    logger.info("swept", extra={"started": started, "silent": silent})
-    return {"started": started, "silent": silent}
+    cleared = clearing().sweep()
+    logger.info("swept", extra={"started": started, "silent": silent, "cleared": cleared})
+    return {"started": started, "silent": silent, "cleared": cleared}

@@ -107,6 +107,10 @@ class Store(Memos, Protocol):
 
     def list_listed(self, cursor: str | None, limit: int) -> Page[Manifest]: ...
 
+    def list_retiring(self, cursor: str | None, limit: int) -> Page[Manifest]:
+        """The manifests of retired hosts that still carry contracts."""
+        ...
+
     def list_timeline(self, contract_id: ContractId, cursor: str | None, limit: int) -> Page[TimelineEntry]: ...
 
     def list_due(self, before: int) -> Sequence[ContractId]: ...
@@ -176,9 +180,11 @@ class Activation:
     activation_code: str
 
 
-class Nodes(Protocol):
+class Activations(Protocol):
     def create_activation(self, host_id: HostId, expires_at: int) -> Activation: ...
 
+
+class Nodes(Protocol):
     def node_of(self, activation_id: str) -> str | None:
         """The managed node that used this activation, by SSM's word."""
         ...

@@ -8,7 +8,7 @@ import pytest
 from botocore.stub import ANY, Stubber
 
 from rental.adapters.sqs import QueueBells, dump_bell, load_bell
-from rental.adapters.ssm import SsmCommands, SsmNodes
+from rental.adapters.ssm import SsmActivations, SsmCommands, SsmNodes
 from rental.adapters.stepfunctions import MachineTasks, MachineWorkflows
 from rental.domain.book import Bell
 from rental.domain.ids import ContractId, HostId, InstanceId
@@ -85,7 +85,7 @@ def test_an_activation_is_for_one_machine_of_this_stage() -> None:
     }
     with Stubber(ssm) as stub:
         stub.add_response("create_activation", {"ActivationId": "a" * 36, "ActivationCode": "c" * 20}, expected)
-        assert SsmNodes(ssm, "role", "dev").create_activation(HostId(7), NOW) == Activation("a" * 36, "c" * 20)
+        assert SsmActivations(ssm, "role", "dev").create_activation(HostId(7), NOW) == Activation("a" * 36, "c" * 20)
 
 
 @pytest.mark.parametrize(("nodes", "found"), [([], None), (["mi-1"], "mi-1"), (["mi-1", "mi-2"], None)])
@@ -94,7 +94,7 @@ def test_only_ssm_says_which_node_used_an_activation(nodes: list[str], found: st
     answer = {"InstanceInformationList": [{"InstanceId": each} for each in nodes]}
     with Stubber(ssm) as stub:
         stub.add_response("describe_instance_information", answer, {"Filters": [activation_filter("a-1")]})
-        assert SsmNodes(ssm, "role", "dev").node_of("a-1") == found
+        assert SsmNodes(ssm).node_of("a-1") == found
 
 
 def activation_filter(activation_id: str) -> dict[str, Any]:

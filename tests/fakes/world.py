@@ -28,6 +28,7 @@ from rental.service.observing import Observing
 from rental.service.offers import Offers
 from rental.service.renting import Renting
 from rental.service.repeating import Repeatable
+from rental.service.retiring import Clearing, Retiring
 from rental.service.silence import Silence
 from rental.service.sweeping import Sweeping
 from tests.fakes.builders import CLIENT, HOST, OWNER, TERMS, make_manifest, make_request, reported
@@ -77,6 +78,8 @@ class World:
         self.observing = Observing(self.ledger, self.liveness, self.tasks)
         self.sweeping = Sweeping(self.ledger, self.workflows, self.tasks)
         self.silence = Silence(self.ledger, self.liveness)
+        self.retiring = Retiring(self.ledger)
+        self.clearing = Clearing(self.ledger, self.tasks)
         self.dispatching = Dispatching(self.store, self.commands, self.clock)
         self.offers = Offers(self.store, self.clock)
         self.hosts = Hosts(self.ledger, self.liveness, self.nodes, cell=0, allow_simulated_gpus=True)

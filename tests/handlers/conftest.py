@@ -49,6 +49,7 @@ CACHES = (
     step.life,
     sweep.sweeping,
     sweep.silence,
+    sweep.clearing,
 )
 _ids = itertools.count(1)
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,9 @@ def test_orders_and_manifests_follow_their_schemas_in_every_stage(stage: str) ->
     command = dispatched(world, contract)
     validate("command.v1.json", command)
     assert [order["desired"] for order in command["orders"]] == [wanted]
-    orders = world.machines.manifest(HOST)
-    validate("manifest.v1.json", {"response": {"v": 1, "host_id": HOST, "orders": orders}})
-    assert command["orders"][0] in orders
+    state = world.machines.manifest(HOST)
+    validate("manifest.v1.json", {"response": {"v": 1, "host_id": HOST, **asdict(state)}})
+    assert command["orders"][0] in state.orders
 
 
 def staged(world: World, stage: str) -> tuple[Contract, str]:

@@ -9,13 +9,15 @@ from rental.domain.errors import (
     BusyError,
     ContractExpiredError,
     ContractOverError,
+    HostRetiredError,
     NotCurrentError,
     UnauthenticatedError,
 )
 from rental.domain.host import HostStatus
 from rental.domain.ids import HostId, InstanceId
+from rental.ports import GuardFailedError
 from rental.service.hosts import REGISTRATION_S
-from tests.fakes.builders import HOST, make_inventory
+from tests.fakes.builders import HOST, make_inventory, rent
 from tests.fakes.machine import Machine
 from tests.fakes.world import World, client, owner
 
@@ -146,16 +148,16 @@ def test_secrets_are_not_given_for_what_waits_while_its_old_lease_comes_back() -
     world.contracts.start_contract(second.id, client, None)
     with pytest.raises(NotCurrentError):
         fetch(world, world.read(second.id))
-    assert [each["desired"] for each in world.machines.manifest(HOST)] == ["stopped", "stopped"]
+    assert [each["desired"] for each in world.machines.manifest(HOST).orders] == ["stopped", "stopped"]
 
 
 def test_the_manifest_lists_every_order_and_nothing_that_is_gone() -> None:
     world = World().add_host()
     kept, gone = world.rent_active(), world.rent_active()
     world.contracts.end_contract(gone.id, client)
-    assert [each["desired"] for each in world.machines.manifest(HOST)] == ["running", "absent"]
+    assert [each["desired"] for each in world.machines.manifest(HOST).orders] == ["running", "absent"]
     world.hear(gone.id, "absent")
-    assert [each["contract_id"] for each in world.machines.manifest(HOST)] == [kept.id]
+    assert [each["contract_id"] for each in world.machines.manifest(HOST).orders] == [kept.id]
     with pytest.raises(NotCurrentError):
         world.machines.manifest(HostId(99))
 
@@ -169,3 +171,60 @@ def test_two_machines_that_register_at_once_do_not_both_become_the_host() -> Non
     host = world.store.read_host(host_id)
     assert host is not None
     assert host == replace(host, machine_key=None)
+
+
+def test_a_new_key_is_the_only_one_from_then_on_and_new_contracts_are_sealed_to_it() -> None:
+    world = World().add_host()
+    old, new = world.rent(), Machine(HOST).key
+    assert world.machines.rotate_key(HOST, new).machine_key == new
+    host = world.store.read_host(HOST)
+    assert host is not None
+    assert host.machine_key == new
+    assert sealed_to(world.rent()) == new.key_id
+    assert sealed_to(world.read(old.id)) == world.machine.key.key_id
+
+
+def test_a_key_that_is_sent_again_changes_nothing() -> None:
+    world = World().add_host()
+    new = Machine(HOST).key
+    world.machines.rotate_key(HOST, new)
+    before = world.store.read_host(HOST)
+    assert world.machines.rotate_key(HOST, new) == before
+
+
+def test_the_manifest_names_every_key_to_which_something_is_still_sealed() -> None:
+    world = World().add_host()
+    old = world.rent_active()
+    world.machines.rotate_key(HOST, Machine(HOST).key)
+    new = world.rent_active()
+    assert world.machines.manifest(HOST).sealed_key_ids == sorted([sealed_to(old), sealed_to(new)])
+    world.contracts.end_contract(old.id, client)
+    assert world.machines.manifest(HOST).sealed_key_ids == [sealed_to(new)]
+
+
+def test_who_was_sealing_to_the_old_key_seals_again() -> None:
+    """The rental has read the manifest; the key is replaced before it commits."""
+    world = World().add_host()
+    before = world.ledger.open_book(HOST)
+    world.machines.rotate_key(HOST, Machine(HOST).key)
+    with pytest.raises(GuardFailedError):
+        world.store.commit(before, rent(before, now=world.clock.now()))
+
+
+def test_a_key_for_a_host_that_is_not_there_is_refused() -> None:
+    with pytest.raises(NotCurrentError):
+        World().machines.rotate_key(HOST, Machine(HOST).key)
+
+
+def test_a_retired_host_is_not_registered_again() -> None:
+    world = World()
+    token, host_id = admitted(world)
+    world.machines.register(token, world.machine.key, make_inventory())
+    world.retiring.retire_host(host_id, owner, HostStatus.REVOKED)
+    with pytest.raises(HostRetiredError):
+        world.machines.register(token, world.machine.key, make_inventory())
+
+
+def sealed_to(contract: Contract) -> str:
+    assert contract.launch.sealed is not None
+    return contract.launch.sealed.key_id

@@ -80,7 +80,7 @@ class Rentals(RuleBasedStateMachine):
                 None,
                 None,
             )
-            for order in self.world.machines.manifest(HOST)
+            for order in self.world.machines.manifest(HOST).orders
         ]
         self.attempt(lambda: self.world.report(said))
 

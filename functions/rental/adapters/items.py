@@ -12,7 +12,8 @@ I#<account>#<key> I          idempotency memo, removed by `ttl`
 FIRST-ADMIN       FIRST-ADMIN   that the first administrator's key was made; written at deployment
 
 GSI1 account → contracts (C#…) and API keys (K#…), ACCOUNTS → accounts
-GSI2 owner → hosts, and LISTED → manifests    GSI3 sparse: DUE, next_due
+GSI2 owner → hosts, LISTED → manifests on the market, RETIRING → manifests of retired hosts that carry contracts
+GSI3 sparse: DUE, next_due
 """
 
 from collections.abc import Iterator, Mapping
@@ -90,8 +91,11 @@ def contract_item(contract: Contract) -> Item:
 
 def manifest_item(manifest: Manifest) -> Item:
     item = _item(manifest_key(manifest.host_id), manifest)
+    sort_key = f"H#{manifest.host_id:016d}"
     if manifest.listing is not None:
-        item |= {"gsi2pk": "LISTED", "gsi2sk": f"H#{manifest.host_id:016d}"}
+        item |= {"gsi2pk": "LISTED", "gsi2sk": sort_key}
+    elif manifest.retired is not None and manifest.claims:
+        item |= {"gsi2pk": "RETIRING", "gsi2sk": sort_key}
     return item
 
 

@@ -12,7 +12,7 @@ from jwt.types import Options
 
 from rental.adapters.sealing import decode_key
 from rental.domain.errors import UnauthenticatedError
-from rental.domain.host import Host, HostStatus, MachineKey
+from rental.domain.host import Host, HostStatus, MachineKey, check_not_retired
 from rental.domain.ids import MAX_ID
 
 CLOCK_SKEW_S = 120
@@ -63,15 +63,29 @@ def verify_report(jws: str, host: Host | None, now: int) -> Mapping[str, Any]:
     return claims
 
 
+def verify_new_key(proof: str, host_id: int, key: MachineKey, old_key_id: str) -> None:
+    """Raises UnauthenticatedError unless whoever holds the new key wants this host to have it after the old one."""
+    claims = _signed(proof, key)
+    if (claims.get("iss"), claims.get("replaces")) != (str(host_id), old_key_id):
+        raise UnauthenticatedError("The proof of the new machine key was made for another host or another key.")
+
+
 def _verified(token: str, host: Host | None) -> dict[str, Any]:
     if host is None or host.machine_key is None:
         raise UnauthenticatedError("The host is not registered.")
     if host.status is HostStatus.QUARANTINED:
         raise UnauthenticatedError("The host is quarantined. Its owner sees why; add the machine as a new host.")
-    public = Ed25519PublicKey.from_public_bytes(decode_key(host.machine_key.signing_key))
+    claims = _signed(token, host.machine_key)
+    check_not_retired(host)
+    return claims
+
+
+def _signed(token: str, key: MachineKey) -> dict[str, Any]:
+    """What this key has signed; raises UnauthenticatedError."""
+    public = Ed25519PublicKey.from_public_bytes(decode_key(key.signing_key))
     unchecked: Options = {"verify_exp": False, "verify_iat": False, "verify_aud": False, "verify_iss": False}
     try:
-        if jwt.get_unverified_header(token).get("kid") != host.machine_key.key_id:
+        if jwt.get_unverified_header(token).get("kid") != key.key_id:
             raise UnauthenticatedError("The token names another machine key.")
         claims: dict[str, Any] = jwt.decode(token, public, algorithms=["EdDSA"], options=unchecked)
     except (jwt.InvalidTokenError, RecursionError) as error:

@@ -29,8 +29,8 @@ class SsmCommands:
         )
 
 
-class SsmNodes:
-    """The port `Nodes`: hybrid activations, one machine each."""
+class SsmActivations:
+    """The port `Activations`: hybrid ones, for one machine each."""
 
     def __init__(self, client: "SSMClient", role_name: str, stage: str) -> None:
         self._client = client
@@ -47,6 +47,13 @@ class SsmNodes:
             Tags=[{"Key": "gpulease:stage", "Value": self._stage}, {"Key": "gpulease:host", "Value": str(host_id)}],
         )
         return Activation(answer["ActivationId"], answer["ActivationCode"])
+
+
+class SsmNodes:
+    """The port `Nodes`."""
+
+    def __init__(self, client: "SSMClient") -> None:
+        self._client = client
 
     def node_of(self, activation_id: str) -> str | None:
         answer = self._client.describe_instance_information(

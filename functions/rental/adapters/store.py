@@ -136,6 +136,9 @@ class ItemStore:
     def list_listed(self, cursor: str | None, limit: int) -> Page[Manifest]:
         return read_page(self.table, load_manifest, Query("LISTED", "GSI2", limit=limit), cursor)
 
+    def list_retiring(self, cursor: str | None, limit: int) -> Page[Manifest]:
+        return read_page(self.table, load_manifest, Query("RETIRING", "GSI2", limit=limit), cursor)
+
     def list_timeline(self, contract_id: ContractId, cursor: str | None, limit: int) -> Page[TimelineEntry]:
         query = Query(f"C#{contract_id}", sk_prefix="E#", limit=limit)
         return read_page(self.table, load_timeline_entry, query, cursor)

@@ -20,6 +20,14 @@ class Registration(BaseModel):
     region: str
 
 
+class RotatedKey(BaseModel):
+    """The machine key that is believed from now on, alone."""
+
+    v: Literal[1]
+    host_id: Id
+    key_id: str
+
+
 class SealedSecrets(BaseModel):
     """What the client sent in confidence; only the machine key opens it."""
 
@@ -69,3 +77,4 @@ class HostManifest(BaseModel):
     v: Literal[1]
     host_id: Id
     orders: list[Order]
+    sealed_key_ids: list[str] = Field(description="Machine keys to which something is sealed that may still be opened.")

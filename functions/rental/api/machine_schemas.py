@@ -52,6 +52,12 @@ class RegisterBody(MachineBody):
     inventory: InventoryBody
 
 
+class RotateKeyBody(MachineBody):
+    signing_key: Key
+    sealing_key: Key
+    proof: Annotated[str, Field(max_length=1024, description="A JWT by the new key: `iss` (the host), `replaces`.")]
+
+
 class FetchBody(MachineBody):
     contract_id: Identifier
     instance_id: Identifier

@@ -16,8 +16,10 @@ from rental.domain.errors import (
     ContractOverError,
     DurationTooLongError,
     HostFullError,
+    HostHeardError,
     HostNotReadyError,
     HostOfflineError,
+    HostRetiredError,
     NotCurrentError,
     NotFoundError,
     OfferTakenError,
@@ -127,12 +129,27 @@ HOSTS = (
         name="list_for_rent", method="PUT", path="/v1/hosts/{host_id}/listing", tag=Tag.HOSTS, roles=HOST,
         summary="Put a host on the market, or change how it stands there.",
         details="Every offer of the host gets a new id. Contracts keep their prices.",
-        body=schemas.ListHost, answer=answers.HostView, refusals=(HostNotReadyError, BusyError),
+        body=schemas.ListHost, answer=answers.HostView, refusals=(HostNotReadyError, HostRetiredError, BusyError),
     ),
     Operation(
         name="unlist", method="DELETE", path="/v1/hosts/{host_id}/listing", tag=Tag.HOSTS, roles=HOST,
         summary="Take a host off the market. Its contracts stay.",
-        answer=answers.HostView, refusals=(HostNotReadyError, BusyError),
+        answer=answers.HostView, refusals=(HostNotReadyError, HostRetiredError, BusyError),
+    ),
+    Operation(
+        name="declare_lost", method="POST", path="/v1/hosts/{host_id}/lost", tag=Tag.HOSTS, roles=HOST,
+        summary="Give up a host that is silent, for good.",
+        details="Its contracts end within a minute or two: nothing waits for its word any more, and their data counts"
+        " as gone. The machine comes back only under a new id, and first ends all that it had.",
+        body=schemas.RetireHost, answer=answers.HostView, repeatable=True,
+        refusals=(HostNotReadyError, HostHeardError, BusyError),
+    ),
+    Operation(
+        name="revoke_machine", method="POST", path="/v1/hosts/{host_id}/revoke", tag=Tag.HOSTS, roles=HOST,
+        summary="Revoke a host's machine key, for good.",
+        details="For a key that somebody else may have. Nothing that it signs is believed from the next request on, and"
+        " the host ends as one that is lost, whether it is silent or not.",
+        body=schemas.RetireHost, answer=answers.HostView, repeatable=True, refusals=(HostNotReadyError, BusyError),
     ),
 )  # fmt: skip
 
@@ -174,19 +191,28 @@ MACHINES = (
         summary="Join, with the token that the owner was given.",
         details="The same machine may repeat it; for any other the token is used up.",
         body=machine_schemas.RegisterBody, answer=machine_answers.Registration,
-        refusals=(UnauthenticatedError, BusyError),
+        refusals=(UnauthenticatedError, HostRetiredError, BusyError),
+    ),
+    Operation(
+        name="rotate_key", method="POST", path="/v1/host/key", tag=Tag.MACHINES, proof=Proof.MACHINE_TOKEN,
+        summary="Replace the machine key.",
+        details="Signed with the present key. From then on only the new one is believed, and new secrets are sealed to"
+        " it. May be repeated, signed with either key: the old one is refused once the new one is in force.",
+        body=machine_schemas.RotateKeyBody, answer=machine_answers.RotatedKey,
+        refusals=(NotCurrentError, HostRetiredError, BusyError),
     ),
     Operation(
         name="fetch", method="POST", path="/v1/host/fetch", tag=Tag.MACHINES, proof=Proof.MACHINE_TOKEN,
         summary="The secrets of an instance that is about to start.",
         details="Answered only while exactly this generation and token is wanted running.",
         body=machine_schemas.FetchBody, answer=machine_answers.SealedSecrets,
-        refusals=(NotCurrentError, ContractExpiredError, ContractOverError),
+        refusals=(NotCurrentError, ContractExpiredError, ContractOverError, HostRetiredError),
     ),
     Operation(
         name="manifest", method="POST", path="/v1/host/manifest", tag=Tag.MACHINES, proof=Proof.MACHINE_TOKEN,
         summary="The whole wanted state of the host.",
-        body=machine_schemas.ManifestBody, answer=machine_answers.HostManifest, refusals=(NotCurrentError,),
+        body=machine_schemas.ManifestBody, answer=machine_answers.HostManifest,
+        refusals=(NotCurrentError, HostRetiredError),
     ),
 )  # fmt: skip
 

@@ -113,6 +113,10 @@ class AddHost(Body):
     label: Annotated[str, Field(max_length=256)] = ""
 
 
+class RetireHost(Body):
+    """Give a host up, for good."""
+
+
 class OpenAccount(Body):
     """Who rents or lets. The name is given once and never changes."""
 

@@ -70,6 +70,15 @@ class ClaimedInstance:
 
 
 @dataclass(frozen=True)
+class Retirement:
+    """When and by whom the host was given up, and why, in a sentence for its clients."""
+
+    at: int
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Claim:
     """A contract's hold on the host."""
 
@@ -84,7 +93,8 @@ class Manifest:
     """Everything that is given out on one host; the only place that decides it.
 
     `offline_since`: when the host was last heard before it fell silent. `barred`: why it is out of the market for good.
-    `heard_seq`: no report with a smaller number, and no silence after one, may change this any more.
+    `heard_seq`: no report with a smaller number, and no silence after one, may change this any more. `sealing_key_id`
+    names the machine key that new contracts are sealed to: whoever sealed to another has to read and seal again.
     """
 
     host_id: HostId
@@ -99,7 +109,9 @@ class Manifest:
     claims: Mapping[ContractId, Claim] = field(default_factory=dict)
     offline_since: int | None = None
     barred: str | None = None
+    retired: Retirement | None = None
     heard_seq: int = 0
+    sealing_key_id: str | None = None
     rev: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
@@ -114,9 +126,14 @@ class Manifest:
     def count_instances(self) -> int:
         return sum(len(claim.instances) for claim in self.claims.values())
 
+    @property
+    def is_in_reach(self) -> bool:
+        """Whether the host is heard and believed, so that something new may be wanted of it."""
+        return self.offline_since is None and self.barred is None and self.retired is None
+
     def free_gpus(self) -> frozenset[int]:
         """GPUs that may be offered now."""
-        if self.offline_since is not None or self.barred is not None:
+        if not self.is_in_reach:
             return frozenset()
         waited = {index for waiter in self.waiters for index in waiter.gpu_indexes}
         taken = set(self.leases) | waited | set(self.quarantined)
@@ -144,7 +161,7 @@ def take_slice(manifest: Manifest, size: int, instances: int, disk_bytes: int) -
 
     Raises HostOfflineError, OfferTakenError or HostFullError.
     """
-    if manifest.offline_since is not None or manifest.barred is not None:
+    if not manifest.is_in_reach:
         raise HostOfflineError("The host does not answer now. Choose another offer.")
     if len(manifest.claims) >= MAX_CONTRACTS_PER_HOST:
         raise HostFullError(f"The host already carries {MAX_CONTRACTS_PER_HOST} contracts. Choose another offer.")

@@ -14,6 +14,8 @@ RentalError
 │   ├── HostFullError            host_full             200 contracts or 1000 instances on the host
 │   ├── HostNotReadyError        host_not_ready        the host cannot be listed as asked
 │   ├── HostOfflineError         host_offline          the host is silent or quarantined: nothing new is rented on it
+│   ├── HostHeardError           host_heard            the host reports still: it is not lost
+│   ├── HostRetiredError         host_retired          the host was declared lost, or its machine key was revoked
 │   ├── AlreadyDoneError         already_done          repeated, and what the first one made is shown only once
 │   └── BusyError                busy                  too many at once; the same request may be repeated
 ├── IdempotencyMismatchError     idempotency_mismatch  the key was used with another body
@@ -77,6 +79,14 @@ class HostNotReadyError(ConflictError):
 
 class HostOfflineError(ConflictError):
     code = "host_offline"
+
+
+class HostHeardError(ConflictError):
+    code = "host_heard"
+
+
+class HostRetiredError(ConflictError):
+    code = "host_retired"
 
 
 class AlreadyDoneError(ConflictError):

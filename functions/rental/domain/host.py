@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from rental.domain.errors import HostRetiredError
 from rental.domain.ids import HostId
 
 
@@ -13,6 +14,14 @@ class HostStatus(StrEnum):
     ACTIVE = "active"
     QUARANTINED = "quarantined"
     """Its reports and requests are refused; `reason` says why."""
+    LOST = "lost"
+    """Its owner has given it up, for good."""
+    REVOKED = "revoked"
+    """Its machine key has been revoked, for good."""
+
+
+RETIRED = frozenset({HostStatus.LOST, HostStatus.REVOKED})
+"""Never heard again: the machine comes back under a new id, if at all."""
 
 
 @dataclass(frozen=True)
@@ -74,3 +83,9 @@ class Host:
         if self.status is HostStatus.REGISTERING:
             return "Its machine has not registered yet. Run the install command on it within the hour."
         return self.reason
+
+
+def check_not_retired(host: Host) -> None:
+    """Raises HostRetiredError, which tells a machine that it is this host no more."""
+    if host.status in RETIRED:
+        raise HostRetiredError(f"{host.reason} End everything of it, then register the machine as a new host.")

@@ -14,7 +14,7 @@ instance
 creating ──► loading ──► running ──► stopping ──► stopped ──► loading (started again)
                 │           │                        │  ▲
                 └───────────┴──► exited              ▼  │
-any ──► removed (the host's word)                 scheduling (waits for its GPUs)
+any ──► removed (the host's word, or its host is given up)                 scheduling (waits for its GPUs)
 any of a silent host ──► offline ──► what the host says when it is back
 """
 

@@ -65,7 +65,7 @@ def offer_of(manifest: Manifest, size: int, now: int) -> Offer:
 
 def _why_not(manifest: Manifest, indexes: tuple[int, ...], now: int) -> str | None:
     """Why the offer cannot be rented now; None while it can."""
-    if manifest.offline_since is not None or manifest.barred is not None:
+    if not manifest.is_in_reach:
         return "Its host does not answer now."
     if listing_of(manifest).end_at <= now:
         return "The host's listing has ended."

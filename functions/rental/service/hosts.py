@@ -10,12 +10,23 @@ from rental.domain.errors import (
     BusyError,
     ForbiddenError,
     HostNotReadyError,
+    HostRetiredError,
     InvalidRequestError,
     NotFoundError,
 )
 from rental.domain.host import Host, HostStatus
 from rental.domain.ids import CELL_BITS, RANDOM_BITS, HostId, OfferId, compose_id
-from rental.ports import Activation, Extras, GuardFailedError, Liveness, Nodes, OfferPlace, Page, Principal, TakenError
+from rental.ports import (
+    Activation,
+    Activations,
+    Extras,
+    GuardFailedError,
+    Liveness,
+    OfferPlace,
+    Page,
+    Principal,
+    TakenError,
+)
 from rental.service.ledger import ATTEMPTS, Ledger
 from rental.service.repeating import Repeatable, memo_of, read_earlier
 
@@ -60,7 +71,7 @@ class HostView:
 class Hosts:
     ledger: Ledger
     liveness: Liveness
-    nodes: Nodes
+    activations: Activations
     cell: int
     allow_simulated_gpus: bool
 
@@ -80,7 +91,7 @@ class Hosts:
                     "not received it, add another host with a new Idempotency-Key."
                 )
             host_id = HostId(self._draw(now))
-            activation = self.nodes.create_activation(host_id, now + REGISTRATION_S)
+            activation = self.activations.create_activation(host_id, now + REGISTRATION_S)
             host = Host(
                 id=host_id,
                 owner=caller.account,
@@ -124,7 +135,7 @@ class Hosts:
             listing = _listing(before.manifest, terms, offers)
             after = before.with_manifest(replace(before.manifest, listing=listing))
             places = tuple(OfferPlace(offer_id, host_id, size) for size, offer_id in offers.items())
-            return before, after, Extras(new_offers=places, dropped_offers=_offers(before.manifest))
+            return before, after, Extras(new_offers=places, dropped_offers=offers_in(before.manifest))
 
         return self.ledger.change(attempt).manifest
 
@@ -134,7 +145,7 @@ class Hosts:
         def attempt(_now: int) -> tuple[Book, Book, Extras]:
             before = self._owned(host_id, caller)
             after = before.with_manifest(replace(before.manifest, listing=None))
-            return before, after, Extras(dropped_offers=_offers(before.manifest))
+            return before, after, Extras(dropped_offers=offers_in(before.manifest))
 
         return self.ledger.change(attempt).manifest
 
@@ -146,6 +157,8 @@ class Hosts:
             raise NotFoundError("There is no such host.")
         if manifest.owner != caller.account:
             raise NotFoundError("There is no such host.")
+        if manifest.retired is not None:
+            raise HostRetiredError("The host was given up. Add its machine as a new host.")
         return Book(manifest)
 
     def _check_terms(self, manifest: Manifest, terms: ListingTerms, now: int) -> None:
@@ -177,5 +190,6 @@ def _listing(manifest: Manifest, terms: ListingTerms, offers: dict[int, OfferId]
     )
 
 
-def _offers(manifest: Manifest) -> tuple[OfferId, ...]:
+def offers_in(manifest: Manifest) -> tuple[OfferId, ...]:
+    """The ids of the offers in its listing."""
     return tuple(manifest.listing.offers.values()) if manifest.listing is not None else ()

@@ -8,6 +8,7 @@ from rental.domain.allocation import Manifest
 from rental.domain.book import Book
 from rental.domain.errors import BusyError, NotFoundError
 from rental.domain.ids import ContractId, HostId
+from rental.domain.retiring import end_with_host
 from rental.domain.running import grant_waiters, grantable
 from rental.ports import NO_EXTRAS, Bells, Clock, Entropy, Extras, GuardFailedError, Store, TakenError
 
@@ -48,6 +49,7 @@ class Ledger:
         for tries in range(ATTEMPTS):
             now = self.clock.now()
             before, after, extras = attempt(now)
+            after = end_with_host(after, now)
             if after == before and extras == NO_EXTRAS:
                 return after
             try:

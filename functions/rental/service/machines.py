@@ -9,12 +9,20 @@ from rental.domain.allocation import Manifest
 from rental.domain.book import Book
 from rental.domain.contract import Sealed
 from rental.domain.errors import BusyError, NotCurrentError, UnauthenticatedError
-from rental.domain.host import Host, HostStatus, Inventory, MachineKey
+from rental.domain.host import Host, HostStatus, Inventory, MachineKey, check_not_retired
 from rental.domain.ids import ContractId, HostId, InstanceId
 from rental.domain.lifecycle import Desired
 from rental.domain.running import check_may_run
 from rental.ports import Clock, Extras, GuardFailedError, Nodes, Store, TakenError
 from rental.service.orders import desired_now, order_of
+
+
+@dataclass(frozen=True)
+class WholeState:
+    """`sealed_key_ids` names the machine keys to which something of the host's contracts is sealed."""
+
+    orders: list[dict[str, Any]]
+    sealed_key_ids: list[str]
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,7 @@ class Machines:
         The token is `<host id>.<secret>`. Raises UnauthenticatedError, BusyError.
         """
         host = self._host_of(token)
+        check_not_retired(host)
         if host.machine_key is not None:
             if host.machine_key != key:
                 raise UnauthenticatedError("This registration token has been used. Ask the owner for a new one.")
@@ -39,7 +48,9 @@ class Machines:
         if node_id is None:
             raise BusyError("The machine's agent has not reported yet. Wait a few seconds and register again.")
         active = replace(host, status=HostStatus.ACTIVE, node_id=node_id, machine_key=key, inventory=inventory)
-        manifest = Manifest(host.id, host.owner, inventory, disk_free_bytes=inventory.disk_bytes)
+        manifest = Manifest(
+            host.id, host.owner, inventory, disk_free_bytes=inventory.disk_bytes, sealing_key_id=key.key_id
+        )
         try:
             book = Book(manifest)
             self.store.commit(book, book, Extras(host=active))
@@ -64,13 +75,35 @@ class Machines:
                 return contract.launch.sealed
         raise NotCurrentError("This is no longer wanted running. Start nothing; a newer order follows.")
 
-    def manifest(self, host_id: HostId) -> list[dict[str, Any]]:
-        """Every order that the host should have applied."""
+    def rotate_key(self, host_id: HostId, key: MachineKey) -> Host:
+        """Believe only this key of the host from now on, and seal only to it. Repeats change nothing.
+
+        The manifest changes with the host, so that whoever is sealing to the old key at this moment has to seal again.
+        Raises NotCurrentError, BusyError.
+        """
+        host, manifest = self.store.read_host(host_id), self.store.read_manifest(host_id)
+        if host is None or manifest is None:
+            raise NotCurrentError("This host is not registered.")
+        if host.machine_key == key:
+            return host
+        rotated = replace(host, machine_key=key)
+        before = Book(manifest)
+        after = before.with_manifest(replace(manifest, sealing_key_id=key.key_id))
+        try:
+            self.store.commit(before, after, Extras(host=rotated))
+        except GuardFailedError as error:
+            raise BusyError("The host changed meanwhile. Send the same key again.") from error
+        return rotated
+
+    def manifest(self, host_id: HostId) -> WholeState:
+        """Every order that the host should have applied, and the keys it still needs. Raises NotCurrentError."""
         manifest = self.store.read_manifest(host_id)
         if manifest is None:
             raise NotCurrentError("This host is not registered.")
         contracts = self.store.read_contracts(manifest.claims)
-        return [order_of(contract, instance) for contract in contracts for instance in contract.instances]
+        orders = [order_of(contract, instance) for contract in contracts for instance in contract.instances]
+        sealed = {contract.launch.sealed.key_id for contract in contracts if contract.launch.sealed is not None}
+        return WholeState(orders, sorted(sealed))
 
     def _host_of(self, token: str) -> Host:
         host_id, _, secret = token.partition(".")
