@@ -9,19 +9,29 @@ from dataclasses import replace
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from rental.domain.book import Book
 from rental.domain.contract import Contract
 from rental.domain.ending import begin_deletion, end_early, expire, extend, fail
 from rental.domain.errors import ConflictError, InvalidRequestError
+from rental.domain.host import HostStatus
 from rental.domain.ids import ContractId, InstanceId
 from rental.domain.lifecycle import IDLE, REMOVING, ContractStatus, Desired, InstanceStatus
 from rental.domain.observation import Report, ReportedGpu, ReportedInstance, ReportedStatus, contracts_to_read, observe
+from rental.domain.retiring import NEVER, end_with_host, retire
 from rental.domain.running import grant_waiters, grantable, reboot_instances, start_instances, stop_instances
 from rental.domain.silence import close_silent, fall_silent
-from tests.fakes.builders import CAUSE, HOST, make_manifest, rent
+from tests.fakes.builders import CAUSE, HOST, OWNER, make_manifest, rent
 from tests.fakes.ports import NOW
+from tests.fakes.tables import make_host
 
 STATUSES: tuple[ReportedStatus, ...] = ("loading", "running", "stopping", "stopped", "exited", "absent", "failed")
 OBEYED: dict[Desired, ReportedStatus] = {
@@ -29,6 +39,17 @@ OBEYED: dict[Desired, ReportedStatus] = {
     Desired.STOPPED: "stopped",
     Desired.ABSENT: "absent",
 }
+UNDER_WAY = {
+    (InstanceStatus.CREATING, Desired.RUNNING),
+    (InstanceStatus.LOADING, Desired.RUNNING),
+    (InstanceStatus.SCHEDULING, Desired.RUNNING),
+    (InstanceStatus.OFFLINE, Desired.RUNNING),
+    (InstanceStatus.STOPPING, Desired.STOPPED),
+    (InstanceStatus.STOPPING, Desired.ABSENT),
+    (InstanceStatus.STOPPED, Desired.ABSENT),
+    (InstanceStatus.EXITED, Desired.STOPPED),
+}
+MANY = 6
 OVER = REMOVING | {ContractStatus.DELETED}
 AS_WISHED = {
     (InstanceStatus.RUNNING, Desired.RUNNING),
@@ -49,7 +70,7 @@ class HostLife(RuleBasedStateMachine):
     def decide(self, change: Callable[[Book], Book]) -> None:
         before = self.book
         try:
-            self.book = grant_waiters(change(before), self.now)
+            self.book = grant_waiters(end_with_host(change(before), self.now), self.now)
         except (ConflictError, InvalidRequestError):
             return
         self.check_step(before)
@@ -71,17 +92,32 @@ class HostLife(RuleBasedStateMachine):
             lambda _: rent(book, number, self.now, num_gpus=size, instances=split, duration_s=duration_s),
         )
 
-    @rule(
-        data=st.data(), deed=st.sampled_from(["start", "stop", "reboot", "expire", "extend", "end", "delete", "fail"])
-    )
-    def act(self, data: st.DataObject, deed: str) -> None:
+    @rule(size=st.sampled_from([1, 2, 4]))
+    def open_and_run(self, size: int) -> None:
+        self.open(size, 1, 3600)
+        self.the_host_obeys()
+
+    @rule(data=st.data(), deed=st.sampled_from(["start", "stop", "reboot"]), obeyed=st.booleans())
+    def wish(self, data: st.DataObject, deed: str, obeyed: bool) -> None:
+        if not self.book.contracts:
+            return
+        chosen = self.any_contract(data)
+        instance_id = data.draw(st.sampled_from([None, *(each.id for each in self.book.contract(chosen).instances)]))
+        deeds: dict[str, Callable[[Book], Book]] = {
+            "start": lambda book: start_instances(book, chosen, instance_id, self.now, CAUSE),
+            "stop": lambda book: stop_instances(book, chosen, instance_id, self.now, CAUSE),
+            "reboot": lambda book: reboot_instances(book, chosen, instance_id, self.now, CAUSE),
+        }
+        self.decide(deeds[deed])
+        if obeyed:
+            self.the_host_obeys()
+
+    @rule(data=st.data(), deed=st.sampled_from(["expire", "extend", "end", "delete", "fail"]))
+    def end(self, data: st.DataObject, deed: str) -> None:
         if not self.book.contracts:
             return
         chosen = self.any_contract(data)
         deeds: dict[str, Callable[[Book], Book]] = {
-            "start": lambda book: start_instances(book, chosen, None, self.now, CAUSE),
-            "stop": lambda book: stop_instances(book, chosen, None, self.now, CAUSE),
-            "reboot": lambda book: reboot_instances(book, chosen, None, self.now, CAUSE),
             "expire": lambda book: expire(book, chosen, self.now),
             "extend": lambda book: extend(book, chosen, book.contract(chosen).end_at + 1800, self.now, CAUSE),
             "end": lambda book: end_early(book, chosen, self.now, CAUSE),
@@ -89,6 +125,46 @@ class HostLife(RuleBasedStateMachine):
             "fail": lambda book: fail(book, chosen, "late", self.now, CAUSE),
         }
         self.decide(deeds[deed])
+
+    @rule(data=st.data(), deed=st.sampled_from(["expire", "delete"]))
+    def its_time_comes(self, data: st.DataObject, deed: str) -> None:
+        """The time passes at which this can be done to one contract, and its execution does it."""
+        if not self.book.contracts:
+            return
+        chosen = self.any_contract(data)
+        contract = self.book.contract(chosen)
+        if deed == "expire":
+            self.now = max(self.now, contract.end_at)
+            self.decide(lambda book: expire(book, chosen, self.now))
+        else:
+            self.now = max(self.now, contract.delete_after)
+            self.decide(lambda book: begin_deletion(book, chosen, self.now))
+
+    @rule(data=st.data())
+    def a_container_exits(self, data: st.DataObject) -> None:
+        """By itself, and the host says so."""
+        runs = [
+            (contract.id, each)
+            for contract in self.book.contracts.values()
+            for each in contract.instances
+            if each.status is InstanceStatus.RUNNING
+        ]
+        if runs:
+            contract_id, each = data.draw(st.sampled_from(runs))
+            said = ReportedInstance(contract_id, each.id, each.generation, each.token, "exited", "done", 0, None)
+            self.hear(Report(HOST, {each.id: said}, ()))
+
+    @precondition(lambda self: self.opened >= MANY)
+    @rule(status=st.sampled_from([HostStatus.LOST, HostStatus.REVOKED]))
+    def the_host_is_given_up(self, status: HostStatus) -> None:
+        """For good: from here on only what is over is left."""
+
+        def change(book: Book) -> Book:
+            return book.with_manifest(retire(make_host(), book.manifest, status, OWNER, self.now)[1])
+
+        self.decide(change)
+        if self.book.manifest.retired is not None:
+            assert all(each.is_released for each in self.book.contracts.values())
 
     @rule(data=st.data())
     def the_host_reports_anything(self, data: st.DataObject) -> None:
@@ -138,6 +214,8 @@ class HostLife(RuleBasedStateMachine):
         everything = self.book.contracts
 
         def change(book: Book) -> Book:
+            if book.manifest.heard_seq >= NEVER:
+                return book  # as the service does: nothing that a retired host says counts
             narrow = replace(book, contracts={each: everything[each] for each in touched})
             seen = observe(narrow, report, self.now)
             seen = seen.with_manifest(replace(seen.manifest, offline_since=None))
@@ -179,7 +257,8 @@ class HostLife(RuleBasedStateMachine):
 
     @invariant()
     def what_a_silent_host_holds_shows_offline_and_nothing_else_does(self) -> None:
-        silent = self.book.manifest.offline_since is not None
+        manifest = self.book.manifest
+        silent = manifest.offline_since is not None and manifest.retired is None
         for contract in self.book.contracts.values():
             if not contract.is_released:
                 assert (contract.offline_since is not None) is silent
@@ -255,3 +334,19 @@ class HostLife(RuleBasedStateMachine):
 
 HostLife.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestHostLife = HostLife.TestCase
+
+
+def test_the_random_lives_come_through_every_status_and_every_wish() -> None:
+    """An invariant that holds because nothing happens is worth nothing."""
+    seen: set[ContractStatus | tuple[InstanceStatus, Desired]] = set()
+
+    class Watched(HostLife):
+        @invariant()
+        def note(self) -> None:
+            for contract in self.book.contracts.values():
+                seen.add(contract.status)
+                seen.update((contract.status_of(each), each.desired) for each in contract.instances)
+
+    lives = settings(max_examples=150, stateful_step_count=40, deadline=None, derandomize=True, database=None)
+    run_state_machine_as_test(Watched, settings=lives)
+    assert seen >= {*ContractStatus, *AS_WISHED, *UNDER_WAY}
