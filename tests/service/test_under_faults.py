@@ -8,16 +8,19 @@ from functools import partial
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from rental.domain.errors import ConflictError
+from rental.domain.host import HostStatus
 from rental.domain.ids import ContractId, InstanceId
 from rental.domain.lifecycle import ContractStatus, InstanceStatus
 from rental.domain.observation import ReportedInstance, ReportedStatus
 from tests.fakes.builders import HOST, TERMS
+from tests.fakes.machine import Machine
 from tests.fakes.world import World, client, owner
 
 SAID: dict[str, ReportedStatus] = {"running": "running", "stopped": "stopped", "absent": "absent"}
+SOME = 3
 OVER = {ContractStatus.DELETED, ContractStatus.FAILED}
 
 
@@ -45,7 +48,7 @@ class Rentals(RuleBasedStateMachine):
 
     @rule(size=st.sampled_from([1, 2]))
     def rent(self, size: int) -> None:
-        if size <= self.world.manifest().capacity.gpus:
+        if size <= self.world.manifest().capacity.gpus and self.world.manifest().listing is not None:
             self.attempt(lambda: self.acknowledged.append(self.world.rent(num_gpus=size).id))
 
     @rule(data=st.data(), deed=st.sampled_from(["start", "stop", "reboot", "end", "extend"]))
@@ -109,6 +112,16 @@ class Rentals(RuleBasedStateMachine):
     def the_sweep_runs(self) -> None:
         self.attempt(self.world.sweeping.sweep)
         self.attempt(self.world.silence.sweep)
+        self.attempt(self.world.clearing.sweep)
+
+    @rule()
+    def the_machine_key_is_replaced(self) -> None:
+        self.attempt(lambda: self.world.machines.rotate_key(HOST, Machine(HOST).key))
+
+    @precondition(lambda self: len(self.acknowledged) >= SOME)
+    @rule(status=st.sampled_from([HostStatus.LOST, HostStatus.REVOKED]))
+    def the_host_is_given_up(self, status: HostStatus) -> None:
+        self.attempt(lambda: self.world.retiring.retire_host(HOST, owner, status))
 
     @invariant()
     def what_was_acknowledged_is_there(self) -> None:
@@ -142,7 +155,7 @@ class Rentals(RuleBasedStateMachine):
         assert not manifest.claims
         assert not manifest.leases
         assert not manifest.waiters
-        assert manifest.offline_since is None
+        assert manifest.offline_since is None or manifest.retired is not None
         for contract in self.world.store.read_contracts(self.acknowledged):
             assert contract.status in OVER
             assert contract.launch.sealed is None
