@@ -16,16 +16,6 @@ class AcceptError(Exception):
     """The order was not handed over; the text says why, in one line."""
 
 
-def accept(order: str, folder: str) -> str:
-    """Hand the order over and answer with the daemon's line of JSON. Raises AcceptError."""
-    return ask(folder, f"accept {order}")
-
-
-def status(folder: str) -> str:
-    """The daemon's whole state, as JSON. Raises AcceptError."""
-    return ask(folder, "status")
-
-
 def ask(folder: str, request: str) -> str:
     """One line to the daemon and one back: `ok` and the answer, or `no` and why. Raises AcceptError."""
     if "\n" in request:

@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from gpulease_host.engine import Order
-from gpulease_host.machine_key import MachineKey
 from gpulease_host.wire import WIRE_VERSION
 
 FETCH_PATH = "/v1/host/fetch"
+KEY_PATH = "/v1/host/key"
 MANIFEST_PATH = "/v1/host/manifest"
 REGISTER_PATH = "/v1/host/register"
 CONNECT_TIMEOUT_S = 3.05
 READ_TIMEOUT_S = 10
+RETIRED = "host_retired"
 _COME_BACK = frozenset({408, 425, 429})
 
 
@@ -37,15 +38,26 @@ class ApiRefusedError(ApiError):
         self.status = status
         self.code = code
 
+    @property
+    def is_for_good(self) -> bool:
+        """Whether this host was given up: whoever asks in its name is told so."""
+        return self.code == RETIRED
+
 
 class ApiUnreachableError(ApiError):
     pass
 
 
+class Signer(Protocol):
+    """A machine key, or the one of several that is in force."""
+
+    def sign_request(self, host_id: int, method: str, path: str, body: bytes, now: int) -> str: ...
+
+
 class MachineAuth(AuthBase):
     """Signs each request as this host. As an auth object it also keeps a netrc from overriding it."""
 
-    def __init__(self, key: MachineKey, host_id: int, clock: Callable[[], float]) -> None:
+    def __init__(self, key: Signer, host_id: int, clock: Callable[[], float]) -> None:
         self._key = key
         self._host_id = host_id
         self._clock = clock
@@ -81,6 +93,10 @@ class Api:
     def manifest(self) -> Any:
         """The whole wanted state of this host. Raises ApiError."""
         return self._post(MANIFEST_PATH, {})
+
+    def replace_key(self, body: dict[str, Any]) -> Any:
+        """Raises ApiError."""
+        return self._post(KEY_PATH, body)
 
     def register(self, body: dict[str, Any]) -> Any:
         """Raises ApiError."""

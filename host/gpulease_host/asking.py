@@ -7,17 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gpulease_host.admit import Refused
-from gpulease_host.api import ApiError
+from gpulease_host.api import ApiError, ApiRefusedError
 from gpulease_host.decide import ASKING_FIRST
 from gpulease_host.engine import EngineError, Order
 from gpulease_host.journal import JournalError
+from gpulease_host.key_ring import KeyRing
 from gpulease_host.ledger import Ledger
 from gpulease_host.log import Log
-from gpulease_host.wire import WireError, parse_manifest
+from gpulease_host.wire import WireError, parse_manifest, parse_sealed_key_ids
 from gpulease_host.world import World
 
 ASK_AGAIN_S = 60
 """While something waits that the last manifest did not name."""
+ASK_ANYWAY_S = 600
+"""Reports are not answered: a host that was given up would not learn it otherwise."""
 
 
 class ManifestApi(Protocol):
@@ -35,6 +38,11 @@ class Asker:
     attend: Callable[[int], None]
     """Have an instance worked on now."""
     log: Log
+    keys: KeyRing
+    retire: Callable[[], None]
+    """End everything: the control plane says that this is no host any more."""
+    retired: str | None = field(default=None, init=False)
+    """The control plane's sentence, once it has said so."""
     _asked_run: str | None = field(default=None, init=False)
     _asked_at: float = field(default=float("-inf"), init=False)
 
@@ -44,27 +52,47 @@ class Asker:
         return self._asked_run != self.world.run_id
 
     def is_due(self) -> bool:
-        if self.is_sweeping:
+        since_s = self.elapsed() - self._asked_at
+        if self.retired is None and self.is_sweeping:
             return True
         waits = any(record.reason == ASKING_FIRST for record in self.ledger.view().records.values())
-        return waits and self.elapsed() - self._asked_at >= ASK_AGAIN_S
+        return since_s >= (ASK_AGAIN_S if waits and self.retired is None else ASK_ANYWAY_S)
 
     def ask(self) -> bool:
         """Fetch the manifest and take what stands in it. Whether that went well; if not, ask again later."""
         run_id = self.world.run_id
         self._asked_at = self.elapsed()
         try:
-            orders, bad = parse_manifest(self.api.manifest(), self.host_id)
+            answer = self.api.manifest()
+            orders, bad = parse_manifest(answer, self.host_id)
             self._take(orders, run_id)
+        except ApiRefusedError as error:
+            return self._refused(error)
         except (ApiError, WireError, EngineError, JournalError) as error:
             self.log.say("manifest not fetched", reason=str(error))
             return False
+        sealed_key_ids = parse_sealed_key_ids(answer)
+        if sealed_key_ids is not None:
+            self.keys.keep_only(sealed_key_ids)
         for each in bad:
             self.log.say("order refused", instance_id=each.instance_id, reason=each.reason)
         self._asked_run = run_id
         self.log.say("manifest fetched", orders=len(orders))
         for instance_id in self.ledger.view().records:
             self.attend(instance_id)
+        return True
+
+    def _refused(self, error: ApiRefusedError) -> bool:
+        if not error.is_for_good:
+            self.log.say("manifest not fetched", reason=str(error))
+            return False
+        self.retired = str(error)
+        self.log.say("host retired", reason=self.retired)
+        try:
+            self.retire()
+        except EngineError as engine_error:
+            self.log.say("not everything ended", reason=str(engine_error))
+            return False
         return True
 
     def _take(self, orders: Collection[Order], run_id: str) -> None:

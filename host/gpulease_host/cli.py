@@ -1,4 +1,4 @@
-"""`gpulease-host`: register, daemon, accept, status.
+"""`gpulease-host`: register, daemon, accept, status, rotate-key.
 
 `accept` is run for each command, so it and this file import next to nothing; the rest is imported when it is asked for.
 """
@@ -10,6 +10,7 @@ USAGE = """usage: gpulease-host register --api-url URL --token TOKEN [--simulate
        gpulease-host daemon
        gpulease-host accept ORDER
        gpulease-host status
+       gpulease-host rotate-key
 
 State is kept in GPULEASE_HOST_DIR (/var/lib/gpulease)."""
 
@@ -18,9 +19,9 @@ def main() -> int:
     """The console script. Exit codes: 0 done, 1 refused or failed, 2 wrong use."""
     arguments = sys.argv[1:]
     if len(arguments) == 2 and arguments[0] == "accept":
-        return _ask_daemon(arguments[1])
-    if arguments == ["status"]:
-        return _ask_daemon(None)
+        return _ask_daemon(f"accept {arguments[1]}")
+    if arguments in (["status"], ["rotate-key"]):
+        return _ask_daemon(arguments[0])
     if arguments == ["daemon"] or arguments[:1] == ["register"]:
         from gpulease_host.commands import run_command
 
@@ -29,12 +30,12 @@ def main() -> int:
     return 0 if arguments in (["-h"], ["--help"]) else 2
 
 
-def _ask_daemon(order: str | None) -> int:
-    from gpulease_host.accept import DEFAULT_FOLDER, AcceptError, accept, status
+def _ask_daemon(request: str) -> int:
+    from gpulease_host.accept import DEFAULT_FOLDER, AcceptError, ask
 
     folder = os.environ.get("GPULEASE_HOST_DIR") or DEFAULT_FOLDER
     try:
-        print(status(folder) if order is None else accept(order, folder))
+        print(ask(folder, request))
     except AcceptError as error:
         print(error, file=sys.stderr)
         return 1

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
+from gpulease_host.api import ApiError
 from gpulease_host.apply import Applier
 from gpulease_host.asking import Asker, ManifestApi
 from gpulease_host.backoff import Backoff
@@ -26,11 +27,13 @@ from gpulease_host.engine import Engine, EngineError
 from gpulease_host.gpus import Gpus, holders
 from gpulease_host.instance_queue import InstanceQueue
 from gpulease_host.intake import Intake
+from gpulease_host.key_ring import KeyRing
 from gpulease_host.ledger import Ledger
 from gpulease_host.log import Log
 from gpulease_host.machine_key import MachineKey
 from gpulease_host.permission import FetchApi, Permissions
 from gpulease_host.report import Reporter
+from gpulease_host.rotation import KeyApi, Rotation
 from gpulease_host.sender import Sender, Sink
 from gpulease_host.settings import Settings, SettingsError
 from gpulease_host.threads import repeat
@@ -43,6 +46,7 @@ WATCH_S = 1.0
 ASK_LOOK_S = 2.0
 EVENTS_AGAIN_S = 1.0
 ENGINE_WAIT_S = 2.0
+KEY_LOOK_S = 5.0
 
 
 class HostApi(FetchApi, ManifestApi, Protocol):
@@ -55,9 +59,10 @@ class Parts:
 
     settings: Settings
     host_id: int
-    key: MachineKey
+    keys: KeyRing
     engine: Engine
     api: HostApi
+    open_key_api: Callable[[MachineKey], KeyApi]
     sink: Sink
     read_run: Callable[[], str]
     boot_id: str
@@ -78,6 +83,7 @@ class Daemon:
         self.ledger = Ledger.open(parts.settings.journal_path, parts.host_id, parts.clock)
         self.world = World(parts.engine, inventory, parts.read_run, parts.clock)
         self.gpus = Gpus(parts.engine, inventory, parts.elapsed, parts.sleep)
+        self.rotation = Rotation(parts.keys, parts.open_key_api, parts.host_id, parts.log)
         self.asker = self._build_asker()
         self.reporter = Reporter(self.ledger, self.world, self.gpus, lambda: self.asker.is_sweeping)
         self.sender = self._build_sender()
@@ -86,6 +92,7 @@ class Daemon:
         self.watch = self._build_watch()
         self.intake = self._build_intake()
         self._ask_backoff = Backoff(1.0, 60.0, parts.random)
+        self._key_backoff = Backoff(1.0, 60.0, parts.random)
         self._workers = Workers(self.queue, self.applier.settle, parts.log, len(inventory["gpus"]))
         self._socket: SocketServer | None = None
 
@@ -100,6 +107,7 @@ class Daemon:
         repeat("watch", self._watch_once, self.stopping, self.stopping)
         repeat("events", self._follow_events, self.stopping, self.stopping)
         repeat("asking", self._ask_once, self.stopping, self.stopping)
+        repeat("key", self._finish_rotation, self.stopping, self.stopping)
         repeat("sender", self.sender.step, self.sender.bell, self.stopping)
         self._socket = SocketServer(self.parts.settings.folder, self.intake.answer)
         self._socket.start()
@@ -127,6 +135,29 @@ class Daemon:
         self.sender.ring(must_say=True)
         return ASK_LOOK_S
 
+    def _rotate_key(self) -> str:
+        key_id = self.rotation.rotate()
+        self.sender.ring(must_say=True)
+        return key_id
+
+    def _finish_rotation(self) -> float:
+        """What was begun before a crash, or whose answer was lost."""
+        if not self.parts.keys.is_changing:
+            return KEY_LOOK_S
+        try:
+            self._rotate_key()
+        except ApiError as error:
+            self.parts.log.say("machine key not replaced", reason=str(error))
+            return self._key_backoff.failed("key")
+        self._key_backoff.succeeded("key")
+        return KEY_LOOK_S
+
+    def _end_everything(self) -> None:
+        """This is no host any more: nothing runs on, and nothing is removed unless somebody registers anew."""
+        for container in self.world.containers():
+            if container.status == "running":
+                self.parts.engine.stop(container.instance_id, self.parts.settings.stop_grace_s)
+
     def _follow_events(self) -> float:
         try:
             for instance_id in self.parts.engine.events():
@@ -139,7 +170,17 @@ class Daemon:
 
     def _build_asker(self) -> Asker:
         parts = self.parts
-        return Asker(parts.api, self.ledger, self.world, parts.host_id, parts.elapsed, self.queue.add, parts.log)
+        return Asker(
+            api=parts.api,
+            ledger=self.ledger,
+            world=self.world,
+            host_id=parts.host_id,
+            elapsed=parts.elapsed,
+            attend=self.queue.add,
+            log=parts.log,
+            keys=parts.keys,
+            retire=self._end_everything,
+        )
 
     def _build_sender(self) -> Sender:
         parts = self.parts
@@ -147,7 +188,7 @@ class Daemon:
             state=self.reporter.state,
             sink=parts.sink,
             ledger=self.ledger,
-            key=parts.key,
+            keys=parts.keys,
             host_id=parts.host_id,
             boot_id=parts.boot_id,
             heartbeat_s=parts.settings.heartbeat_s,
@@ -165,7 +206,7 @@ class Daemon:
             engine=parts.engine,
             world=self.world,
             gpus=self.gpus,
-            permissions=Permissions(parts.api, parts.key),
+            permissions=Permissions(parts.api, parts.keys),
             clock=parts.clock,
             again=self.queue.add,
             backoff=Backoff(0.5, 15.0, parts.random),
@@ -198,6 +239,8 @@ class Daemon:
             say_again=lambda: self.sender.ring(must_say=True),
             state=self.reporter.state,
             log=parts.log,
+            rotate_key=self._rotate_key,
+            retired=lambda: self.asker.retired,
         )
 
 

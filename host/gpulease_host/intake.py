@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gpulease_host.admit import Again, Refused
+from gpulease_host.api import ApiError
 from gpulease_host.journal import JournalError
 from gpulease_host.ledger import Ledger
 from gpulease_host.log import Log
@@ -32,6 +33,10 @@ class Intake:
     """Report the state even if nothing changes."""
     state: Callable[[], dict[str, Any]]
     log: Log
+    rotate_key: Callable[[], str]
+    """Replace the machine key; answers the new one's id."""
+    retired: Callable[[], str | None]
+    """Why this is no host any more, once that is known."""
 
     def answer(self, request: str) -> tuple[Literal["ok", "no"], str]:
         """Answer one line: JSON, or why not."""
@@ -40,11 +45,19 @@ class Intake:
             if operation == "accept":
                 return "ok", json.dumps(self.accept(_decode(order)))
             if operation == "status":
-                return "ok", json.dumps({"v": WIRE_VERSION, "host_id": self.host_id, "state": self.state()})
+                return "ok", json.dumps(self._status())
+            if operation == "rotate-key":
+                return "ok", json.dumps({"v": WIRE_VERSION, "key_id": self.rotate_key()})
+        except ApiError as error:
+            self.log.say("machine key not replaced", reason=str(error))
+            return "no", f"The machine key was not replaced yet: {error}"
         except (WireError, JournalError, CommandRefusedError) as error:
             self.log.say("command refused", reason=str(error))
             return "no", str(error)
-        return "no", "the request is none of accept, status"
+        return "no", "the request is none of accept, status, rotate-key"
+
+    def _status(self) -> dict[str, Any]:
+        return {"v": WIRE_VERSION, "host_id": self.host_id, "retired": self.retired(), "state": self.state()}
 
     def accept(self, value: Any) -> dict[str, Any]:
         """Take a command: what is answered as accepted is in the journal. Raises as `answer` catches."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Protocol
 
 from gpulease_host.api import ApiRefusedError, ApiUnreachableError
 from gpulease_host.engine import Order, Secrets
-from gpulease_host.machine_key import MachineKey, MachineKeyError
+from gpulease_host.key_ring import KeyRing
+from gpulease_host.machine_key import MachineKeyError
 from gpulease_host.wire import WireError, parse_secrets
 
 
@@ -45,14 +47,16 @@ Permission = Granted | Denied | Unusable | Unreachable
 
 
 class Permissions:
-    def __init__(self, api: FetchApi, key: MachineKey) -> None:
+    def __init__(self, api: FetchApi, keys: KeyRing) -> None:
         self._api = api
-        self._key = key
+        self._keys = keys
 
     def ask(self, order: Order) -> Permission:
         try:
             answer = self._api.fetch(order)
         except ApiRefusedError as error:
+            if error.status == HTTPStatus.UNAUTHORIZED and self._keys.is_changing:
+                return Unreachable("Waits for the new machine key to be in force.")
             return Denied(f"The control plane does not let it start: {error}")
         except ApiUnreachableError as error:
             return Unreachable(f"Asks the control plane whether it may start: {error}")
@@ -64,9 +68,7 @@ class Permissions:
         sealed = answer.get("sealed")
         if sealed is None:
             return Granted(Secrets())
-        if answer.get("key_id") != self._key.key_id:
-            return Unusable("Its secrets are sealed to another machine key than this host's.")
         try:
-            return Granted(parse_secrets(self._key.unseal(str(sealed), contract_id)))
+            return Granted(parse_secrets(self._keys.unseal(str(answer.get("key_id")), str(sealed), contract_id)))
         except (MachineKeyError, WireError) as error:
             return Unusable(f"Its secrets cannot be used: {error}.")

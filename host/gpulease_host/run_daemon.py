@@ -10,12 +10,12 @@ import time
 import uuid
 from typing import NoReturn
 
-from gpulease_host.api import Api, MachineAuth
+from gpulease_host.api import Api, MachineAuth, Signer
 from gpulease_host.daemon import Parts, lock_folder, open_daemon
 from gpulease_host.engine import OpenEngine
 from gpulease_host.event_bus import EventBus, open_client
+from gpulease_host.key_ring import KeyRing
 from gpulease_host.log import Log
-from gpulease_host.machine_key import MachineKey
 from gpulease_host.settings import HostConfig, Settings
 from gpulease_host.threads import end_on_fault
 from gpulease_host.world import read_run_id
@@ -24,7 +24,11 @@ from gpulease_host.world import read_run_id
 def run_daemon(settings: Settings, open_engine: OpenEngine) -> NoReturn:
     """Raises SettingsError, MachineKeyError or EngineError when there is nothing to run."""
     config = HostConfig.load(settings.config_path)
-    key = MachineKey.load(settings.key_path)
+    keys = KeyRing.open(settings.key_path)
+
+    def open_api(key: Signer) -> Api:
+        return Api(config.api_url, MachineAuth(key, config.host_id, time.time))
+
     with lock_folder(settings.pid_path):
         log = Log(sys.stderr, time.time)
         end_on_fault(log)
@@ -32,9 +36,10 @@ def run_daemon(settings: Settings, open_engine: OpenEngine) -> NoReturn:
             Parts(
                 settings=settings,
                 host_id=config.host_id,
-                key=key,
+                keys=keys,
                 engine=open_engine(config.host_id, config.simulate_gpus),
-                api=Api(config.api_url, MachineAuth(key, config.host_id, time.time)),
+                api=open_api(keys),
+                open_key_api=open_api,
                 sink=EventBus(config.event_bus_name, settings.credentials, lambda: open_client(config.region)),
                 read_run=lambda: read_run_id(settings.docker_socket),
                 boot_id=str(uuid.uuid4()),

@@ -9,9 +9,9 @@ from typing import Any, Literal, Protocol
 
 from gpulease_host.backoff import Backoff
 from gpulease_host.journal import JournalError
+from gpulease_host.key_ring import KeyRing
 from gpulease_host.ledger import Ledger
 from gpulease_host.log import Log
-from gpulease_host.machine_key import MachineKey
 from gpulease_host.wire import WIRE_VERSION
 
 COALESCE_S = 0.05
@@ -39,7 +39,7 @@ class Sender:
     state: Callable[[], dict[str, Any]]
     sink: Sink
     ledger: Ledger
-    key: MachineKey
+    keys: KeyRing
     host_id: int
     boot_id: str
     heartbeat_s: float
@@ -120,7 +120,7 @@ class Sender:
             "sent_at": int(self.clock()),
             "state": state,
         }
-        return {"v": WIRE_VERSION, "host_id": self.host_id, "jws": self.key.sign(claims)}
+        return {"v": WIRE_VERSION, "host_id": self.host_id, "jws": self.keys.sign(claims)}
 
     def _send_again_later(self, kind: Kind, now: float, reason: str) -> None:
         delay_s = self.backoff.failed("send")

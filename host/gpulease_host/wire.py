@@ -57,6 +57,12 @@ def parse_command(value: Any) -> Command:
     return Command(_integer(body, "host_id", 1), _integer(body, "not_after", 0), orders, bad)
 
 
+def parse_sealed_key_ids(value: Any) -> frozenset[str] | None:
+    """Machine keys to which something may still be sealed; None where the service does not say."""
+    named = value.get("sealed_key_ids") if isinstance(value, dict) else None
+    return frozenset(map(str, named)) if isinstance(named, list) else None
+
+
 def parse_manifest(value: Any, host_id: int) -> tuple[tuple[Order, ...], tuple[BadOrder, ...]]:
     """Read the whole wanted state of this host. Raises WireError when it is not for this host or unreadable."""
     body = _object(value, "manifest")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
-from gpulease_host.api import ApiError
+from gpulease_host.api import ApiError, ApiRefusedError, ApiUnreachableError
 from gpulease_host.engine import (
     Container,
     EngineError,
@@ -23,7 +26,7 @@ from gpulease_host.engine import (
     Secrets,
     StillWanted,
 )
-from gpulease_host.machine_key import SEAL_INFO, MachineKey, to_b64
+from gpulease_host.machine_key import SEAL_INFO, MachineKey, from_b64, to_b64
 from gpulease_host.sender import Kind, SendError
 from gpulease_host.wire import order_to_wire
 from tests.host.orders import HOST_ID, NOW, inventory, uuid_of
@@ -142,16 +145,31 @@ class FakeEngine:
             raise EngineUnavailableError("Docker does not answer.")
 
 
+@dataclass(frozen=True)
+class PublicKey:
+    """What the control plane knows of a machine key."""
+
+    signing_public: bytes
+    sealing_public: bytes
+
+    @property
+    def key_id(self) -> str:
+        return hashlib.sha256(self.signing_public + self.sealing_public).hexdigest()[:16]
+
+
 class FakeApi:
     """Grants every fetch, names `orders` in the manifest; `error` is raised instead when set."""
 
     def __init__(self, key: MachineKey) -> None:
-        self.key = key
+        self.key = PublicKey(key.signing_public, key.sealing_public)
         self.orders: list[Order] = []
         self.fetched: list[Order] = []
         self.secrets: bytes | None = None
         self.fetch_error: ApiError | None = None
         self.manifest_error: ApiError | None = None
+        self.sealed_key_ids: list[str] | None = None
+        self.lost_answers = 0
+        """So many replacements of the key are done without an answer."""
 
     def fetch(self, order: Order) -> Any:
         self.fetched.append(order)
@@ -163,7 +181,35 @@ class FakeApi:
     def manifest(self) -> Any:
         if self.manifest_error is not None:
             raise self.manifest_error
-        return {"v": 1, "host_id": HOST_ID, "orders": [order_to_wire(each) for each in self.orders]}
+        named = {} if self.sealed_key_ids is None else {"sealed_key_ids": self.sealed_key_ids}
+        return {"v": 1, "host_id": HOST_ID, "orders": [order_to_wire(each) for each in self.orders], **named}
+
+    def signed_by(self, key: MachineKey) -> FakeKeyApi:
+        return FakeKeyApi(self, key)
+
+
+@dataclass(frozen=True)
+class FakeKeyApi:
+    """The API as somebody asks who signs with `key`."""
+
+    api: FakeApi
+    key: MachineKey
+
+    def replace_key(self, body: dict[str, Any]) -> Any:
+        if self.api.manifest_error is not None:
+            raise self.api.manifest_error
+        if self.key.key_id != self.api.key.key_id:
+            raise ApiRefusedError(401, "unauthenticated", "Another key is in force.")
+        new = PublicKey(from_b64(body["signing_key"]), from_b64(body["sealing_key"]))
+        public = Ed25519PublicKey.from_public_bytes(new.signing_public)
+        proven = jwt.decode(body["proof"], public, algorithms=["EdDSA"], options={"verify_iss": False})
+        if self.key.key_id != new.key_id:
+            assert proven == {"iss": str(HOST_ID), "replaces": self.key.key_id}
+        self.api.key = new
+        if self.api.lost_answers:
+            self.api.lost_answers -= 1
+            raise ApiUnreachableError("the answer is lost")
+        return {"v": 1, "host_id": HOST_ID, "key_id": self.api.key.key_id}
 
 
 class FakeSink:
@@ -177,7 +223,7 @@ class FakeSink:
         self.sent.append((kind, detail))
 
 
-def seal(key: MachineKey, contract_id: int, plaintext: bytes) -> str:
+def seal(key: MachineKey | PublicKey, contract_id: int, plaintext: bytes) -> str:
     """As the control plane seals."""
     suite = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
     public = X25519PublicKey.from_public_bytes(key.sealing_public)

@@ -15,11 +15,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gpulease_host.api import Api, MachineAuth
+from gpulease_host.api import Api, MachineAuth, Signer
 from gpulease_host.daemon import Parts, lock_folder
 from gpulease_host.engine import Container, Order, Secrets, StillWanted
+from gpulease_host.key_ring import KeyRing
 from gpulease_host.log import Log
-from gpulease_host.machine_key import MachineKey
 from gpulease_host.run_daemon import serve
 from gpulease_host.sender import Kind
 from gpulease_host.settings import Settings
@@ -88,15 +88,20 @@ def main(folder: Path, api_url: str, run_id: str) -> None:
     log = Log(sys.stderr, time.time)
     end_on_fault(log)
     settings = Settings(folder, 60, 1, folder / "credentials")
-    key = MachineKey.load(settings.key_path)
+    keys = KeyRing.open(settings.key_path)
+
+    def open_api(key: Signer) -> Api:
+        return Api(api_url, MachineAuth(key, HOST_ID, time.time))
+
     with lock_folder(settings.pid_path):
         serve(
             Parts(
                 settings=settings,
                 host_id=HOST_ID,
-                key=key,
+                keys=keys,
                 engine=FileEngine(folder),
-                api=Api(api_url, MachineAuth(key, HOST_ID, time.time)),
+                api=open_api(keys),
+                open_key_api=open_api,
                 sink=FileSink(folder / "events"),
                 read_run=lambda: run_id,
                 boot_id=f"boot-{os.getpid()}",

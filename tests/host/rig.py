@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gpulease_host.daemon import Daemon, Parts
 from gpulease_host.engine import Order
+from gpulease_host.key_ring import KeyRing
 from gpulease_host.log import Log
 from gpulease_host.machine_key import MachineKey, to_b64
 from gpulease_host.records import Record
@@ -42,15 +43,22 @@ class Rig:
     def __post_init__(self) -> None:
         self.engine = FakeEngine(self.clock, self.gpus)
         self.api = FakeApi(KEY)
+        if not self.key_path.exists():
+            KEY.save(self.key_path)
+
+    @property
+    def key_path(self) -> Path:
+        return self.folder / "machine.key"
 
     def boot(self, ask: bool = True) -> Rig:
         self.boots += 1
         parts = Parts(
             settings=Settings(self.folder, 60, 10, self.folder / "credentials"),
             host_id=HOST_ID,
-            key=KEY,
+            keys=KeyRing.open(self.key_path),
             engine=self.engine,
             api=self.api,
+            open_key_api=self.api.signed_by,
             sink=self.sink,
             read_run=lambda: self.run_id,
             boot_id=f"boot-{self.boots}",

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from gpulease_host.accept import AcceptError, accept, status
+from gpulease_host.accept import AcceptError, ask
 from gpulease_host.engine import Order
 from gpulease_host.machine_key import MachineKey
 from gpulease_host.wire import order_to_wire
@@ -57,11 +57,11 @@ class Process:
         self.api.orders[wanted.instance_id] = wanted
         body = {"v": 1, "host_id": HOST_ID, "not_after": int(time.time()) + 120, "orders": [order_to_wire(wanted)]}
         encoded = base64.urlsafe_b64encode(json.dumps(body).encode()).rstrip(b"=").decode()
-        assert json.loads(accept(encoded, str(self.folder)))["accepted"] == [wanted.instance_id]
+        assert json.loads(ask(str(self.folder), f"accept {encoded}"))["accepted"] == [wanted.instance_id]
 
     def status(self) -> Any:
         try:
-            return json.loads(status(str(self.folder)))["state"]
+            return json.loads(ask(str(self.folder), "status"))["state"]
         except AcceptError:
             return None
 
