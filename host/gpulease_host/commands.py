@@ -10,7 +10,7 @@ from gpulease_host.api import Api, ApiError
 from gpulease_host.docker_engine import open_engine
 from gpulease_host.engine import EngineError
 from gpulease_host.machine_key import MachineKeyError
-from gpulease_host.register import register
+from gpulease_host.register import Machine, register
 from gpulease_host.run_daemon import run_daemon
 from gpulease_host.settings import Settings, SettingsError
 
@@ -38,8 +38,7 @@ def _register(settings: Settings, arguments: Sequence[str]) -> int:
         given.api_url,
         given.token,
         given.simulate_gpus,
-        open_engine(0, given.simulate_gpus),
-        lambda url: Api(url, auth=None),
+        Machine(Api, open_engine),
     )
     print(f"This machine is host {config.host_id} now. Start it with `gpulease-host daemon`.")
     return 0

@@ -9,15 +9,12 @@ asking (manifest) ───┘       │                ▲
 
 from __future__ import annotations
 
-import fcntl
-import os
 import random
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol
 
 from gpulease_host.api import ApiError
 from gpulease_host.apply import Applier
@@ -35,7 +32,7 @@ from gpulease_host.permission import FetchApi, Permissions
 from gpulease_host.report import Reporter
 from gpulease_host.rotation import KeyApi, Rotation
 from gpulease_host.sender import Sender, Sink
-from gpulease_host.settings import Settings, SettingsError
+from gpulease_host.settings import Settings
 from gpulease_host.threads import repeat
 from gpulease_host.unix_socket import SocketServer
 from gpulease_host.watch import Watch
@@ -252,17 +249,3 @@ def open_daemon(parts: Parts) -> Daemon:
         except EngineError as error:
             parts.log.say("waits for the engine", reason=str(error))
             parts.sleep(ENGINE_WAIT_S)
-
-
-def lock_folder(path: Path) -> TextIO:
-    """One daemon a folder, for as long as the answered file is open. Raises SettingsError."""
-    file = path.open("a+", encoding="ascii")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise SettingsError(f"Another daemon runs already in {path.parent}.") from None
-    file.truncate(0)
-    file.write(f"{os.getpid()}\n")
-    file.flush()
-    return file

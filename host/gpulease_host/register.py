@@ -2,21 +2,42 @@
 
 The key is durable before it is sent, and the API answers the same key the same way, so a registration that breaks
 off anywhere is simply run again.
+
+A machine whose host was given up comes back as a new one. First it asks in the old one's name, and only when it is told
+that this is no host any more, everything of it is removed: containers, networks, and its files, which are kept aside.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gpulease_host.engine import Engine
+from requests.auth import AuthBase
+
+from gpulease_host.api import ApiRefusedError, MachineAuth
+from gpulease_host.engine import OpenEngine
+from gpulease_host.files import sync_folder
 from gpulease_host.journal import Journal
+from gpulease_host.key_ring import KeyRing
 from gpulease_host.machine_key import MachineKey, to_b64
-from gpulease_host.settings import HostConfig, Settings, SettingsError
+from gpulease_host.settings import HostConfig, Settings, SettingsError, lock_folder
 
 
 class RegisterApi(Protocol):
     def register(self, body: dict[str, Any]) -> Any: ...
+
+    def manifest(self) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What registration has of the world: the API, signed by nobody or as a host, and the engine of a host."""
+
+    open_api: Callable[[str, AuthBase | None], RegisterApi]
+    open_engine: OpenEngine
+    clock: Callable[[], float] = time.time
 
 
 def register(
@@ -24,18 +45,18 @@ def register(
     api_url: str,
     token: str,
     simulate_gpus: int,
-    engine: Engine,
-    open_api: Callable[[str], RegisterApi],
+    machine: Machine,
 ) -> HostConfig:
     """Raises SettingsError, MachineKeyError, ApiError, EngineError."""
     settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _leave_former_host(settings, token, machine)
     key = _own_key(settings)
-    answer = open_api(api_url).register(
+    answer = machine.open_api(api_url, None).register(
         {
             "registration_token": token,
             "signing_key": to_b64(key.signing_public),
             "sealing_key": to_b64(key.sealing_public),
-            "inventory": engine.inventory(),
+            "inventory": machine.open_engine(0, simulate_gpus).inventory(),
         }
     )
     config = _read_answer(answer, api_url, simulate_gpus, key)
@@ -45,6 +66,48 @@ def register(
         Journal.create(settings.journal_path, config.host_id)
     config.save(settings.config_path)
     return config
+
+
+def _leave_former_host(settings: Settings, token: str, machine: Machine) -> None:
+    """Remove what another host has left in this folder, if that host is retired. Raises SettingsError if it is not."""
+    if not settings.config_path.exists():
+        return
+    former = HostConfig.load(settings.config_path)
+    if token.partition(".")[0] == str(former.host_id):
+        return
+    engine = machine.open_engine(former.host_id, former.simulate_gpus)
+    containers = engine.containers()
+    # Without its key nobody can ask; then there must be nothing left, as after a crash in the middle of this.
+    may_go = _is_retired(former, settings, machine) if settings.key_path.exists() else not containers
+    if not may_go:
+        raise SettingsError(
+            f"{settings.folder} belongs to host {former.host_id}, which was not given up. "
+            "Use another GPULEASE_HOST_DIR, or declare that host lost first."
+        )
+    with lock_folder(settings.pid_path):
+        for container in containers:
+            engine.stop(container.instance_id, settings.stop_grace_s)
+            engine.remove(container.contract_id, container.instance_id)
+        _put_aside(settings, former.host_id)
+
+
+def _is_retired(former: HostConfig, settings: Settings, machine: Machine) -> bool:
+    auth = MachineAuth(KeyRing.open(settings.key_path), former.host_id, machine.clock)
+    try:
+        machine.open_api(former.api_url, auth).manifest()
+    except ApiRefusedError as error:
+        return error.is_for_good
+    return False
+
+
+def _put_aside(settings: Settings, host_id: int) -> None:
+    """The configuration goes last: until then it is all found again. Former keys open nothing that is left."""
+    for key in settings.folder.glob(f"{settings.key_path.name}*"):
+        key.unlink()
+    for path in (settings.journal_path, settings.config_path):
+        if path.exists():
+            path.replace(path.with_name(f"{path.name}.retired-{host_id}"))
+    sync_folder(settings.folder)
 
 
 def _own_key(settings: Settings) -> MachineKey:

@@ -11,12 +11,12 @@ import uuid
 from typing import NoReturn
 
 from gpulease_host.api import Api, MachineAuth, Signer
-from gpulease_host.daemon import Parts, lock_folder, open_daemon
+from gpulease_host.daemon import Parts, open_daemon
 from gpulease_host.engine import OpenEngine
 from gpulease_host.event_bus import EventBus, open_client
 from gpulease_host.key_ring import KeyRing
 from gpulease_host.log import Log
-from gpulease_host.settings import HostConfig, Settings
+from gpulease_host.settings import HostConfig, Settings, lock_folder
 from gpulease_host.threads import end_on_fault
 from gpulease_host.world import read_run_id
 

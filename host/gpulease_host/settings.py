@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TextIO
 
 from gpulease_host.accept import DEFAULT_FOLDER
 from gpulease_host.files import write_durably
@@ -75,6 +78,20 @@ class HostConfig:
 
     def save(self, path: Path) -> None:
         write_durably(path, json.dumps({"v": 1, **asdict(self)}, indent=2).encode() + b"\n", mode=0o600)
+
+
+def lock_folder(path: Path) -> TextIO:
+    """One daemon a folder, for as long as the answered file is open. Raises SettingsError."""
+    file = path.open("a+", encoding="ascii")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise SettingsError(f"Another daemon runs already in {path.parent}.") from None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
 
 
 def credentials_path(environment: Mapping[str, str]) -> Path:

@@ -55,7 +55,7 @@ def test_every_file_of_the_host_stands_there() -> None:
 
 
 def test_every_command_stands_there_and_no_other() -> None:
-    commands = set(re.findall(r"gpulease-host [a-z]+", cli.USAGE))
+    commands = set(re.findall(r"gpulease-host [a-z-]+", cli.USAGE))
     assert set(table(HOSTS, "command")) == commands
 
 

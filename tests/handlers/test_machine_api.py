@@ -11,7 +11,8 @@ import pytest
 from botocore.stub import Stubber
 from pydantic import BaseModel
 
-from handlers import api_hosts, api_machine
+from handlers import api_hosts, api_machine, sweep
+from handlers.on_instance_changed import handler as on_instance_changed
 from rental.adapters import wiring
 from rental.adapters.records import from_record
 from rental.api.machine_requests import FetchRequest, ManifestRequest
@@ -237,3 +238,79 @@ def test_a_host_is_shown_with_what_runs_on_it(site: Site) -> None:
     assert shown["gpus_held_by"] == {"0": contract_id}
     assert shown["contracts"] == [contract_id]
     assert "registration_sha256" not in shown
+
+
+def rotation(old: Machine, new: Machine, **claims: Any) -> dict[str, Any]:
+    proof = new.sign({"iss": str(old.host_id), "replaces": old.key.key_id} | claims)
+    return {"v": 1, "signing_key": new.key.signing_key, "sealing_key": new.key.sealing_key, "proof": proof}
+
+
+def test_a_machine_replaces_its_key_and_only_the_new_one_is_believed(site: Site) -> None:
+    contract_id = site.rented()
+    new = Machine(site.host_id)
+    body = rotation(site.machine, new)
+    validate("key.v1.json", {"request": body})
+    answer = signed(site.machine, site.now, "/v1/host/key", body)
+    assert (answer.status, answer.body["key_id"]) == (200, new.key.key_id), answer.text
+    validate("key.v1.json", {"response": answer.body})
+    assert signed(site.machine, site.now, "/v1/host/manifest", {"v": 1}).code == "unauthenticated"
+    state = signed(new, site.now, "/v1/host/manifest", {"v": 1}).body
+    assert [order["contract_id"] for order in state["orders"]] == [contract_id]
+    assert state["sealed_key_ids"] == [site.machine.key.key_id]
+
+
+def test_a_rotation_whose_answer_was_lost_is_repeated_with_the_new_key(site: Site) -> None:
+    new = Machine(site.host_id)
+    body = rotation(site.machine, new)
+    assert signed(site.machine, site.now, "/v1/host/key", body).status == 200
+    assert signed(site.machine, site.now, "/v1/host/key", body).code == "unauthenticated"
+    assert signed(new, site.now, "/v1/host/key", body).status == 200
+
+
+@pytest.mark.parametrize("claims", [{"iss": "1"}, {"replaces": "0" * 16}, {"replaces": None}])
+def test_a_proof_for_another_host_or_key_is_refused(site: Site, claims: dict[str, Any]) -> None:
+    body = rotation(site.machine, Machine(site.host_id), **claims)
+    assert signed(site.machine, site.now, "/v1/host/key", body).code == "unauthenticated"
+    assert signed(site.machine, site.now, "/v1/host/manifest", {"v": 1}).status == 200
+
+
+def test_a_key_that_the_sender_does_not_hold_is_refused(site: Site) -> None:
+    own, foreign = Machine(site.host_id), Machine(site.host_id)
+    body = rotation(site.machine, own) | {"signing_key": foreign.key.signing_key}
+    assert signed(site.machine, site.now, "/v1/host/key", body).code == "unauthenticated"
+
+
+@pytest.mark.parametrize("changes", [{"signing_key": "x"}, {"sealing_key": "A" * 43}, {"proof": "x" * 2000}])
+def test_a_key_that_cannot_be_one_is_refused(site: Site, changes: dict[str, Any]) -> None:
+    body = rotation(site.machine, Machine(site.host_id)) | changes
+    assert signed(site.machine, site.now, "/v1/host/key", body).code == "invalid_request"
+
+
+@pytest.mark.parametrize("path", ["/v1/host/manifest", "/v1/host/fetch", "/v1/host/key"])
+def test_a_machine_whose_key_was_revoked_is_told_that_it_is_no_host_any_more(site: Site, path: str) -> None:
+    revoked = call(api_hosts.handler, "POST", f"/v1/hosts/{site.host_id}/revoke", caller=site.owner)
+    assert (revoked.status, revoked.body["status"]) == (200, "revoked"), revoked.text
+    bodies = {
+        "/v1/host/manifest": {"v": 1},
+        "/v1/host/fetch": {"v": 1, "contract_id": 1, "instance_id": 1, "generation": 1, "token": 1},
+        "/v1/host/key": rotation(site.machine, Machine(site.host_id)),
+    }
+    assert signed(site.machine, site.now, path, bodies[path]).code == "host_retired"
+    assert signed(Machine(site.host_id), site.now, path, bodies[path]).code == "unauthenticated"
+
+
+def test_a_report_under_a_revoked_key_changes_nothing(site: Site) -> None:
+    contract_id = site.rented()
+    call(api_hosts.handler, "POST", f"/v1/hosts/{site.host_id}/revoke", caller=site.owner)
+    on_instance_changed(site.event([reported(contract_id)]), None)
+    assert site.on_contract("GET", contract_id).body["status"] == "pending"
+    assert sweep.handler({}, None)["cleared"] == 1
+    ended = site.on_contract("GET", contract_id).body
+    assert (ended["status"], ended["instances"][0]["status"]) == ("failed", "removed")
+
+
+def test_a_host_that_reports_is_not_declared_lost(site: Site) -> None:
+    on_instance_changed(site.event([]), None)
+    path = f"/v1/hosts/{site.host_id}/lost"
+    assert call(api_hosts.handler, "POST", path, caller=site.owner).code == "host_heard"
+    assert call(api_hosts.handler, "POST", path, caller=Principal("another", "host")).code == "not_found"

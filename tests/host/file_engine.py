@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from gpulease_host.api import Api, MachineAuth, Signer
-from gpulease_host.daemon import Parts, lock_folder
+from gpulease_host.daemon import Parts
 from gpulease_host.engine import Container, Order, Secrets, StillWanted
 from gpulease_host.key_ring import KeyRing
 from gpulease_host.log import Log
 from gpulease_host.run_daemon import serve
 from gpulease_host.sender import Kind
-from gpulease_host.settings import Settings
+from gpulease_host.settings import Settings, lock_folder
 from gpulease_host.threads import end_on_fault
 from tests.host.fakes import FakeClock, FakeEngine
 from tests.host.orders import HOST_ID

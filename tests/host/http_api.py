@@ -14,8 +14,9 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gpulease_host.engine import Order
-from gpulease_host.machine_key import MachineKey, to_b64
+from gpulease_host.machine_key import MachineKey, from_b64, to_b64
 from gpulease_host.wire import order_to_wire
+from tests.host.fakes import PublicKey
 from tests.host.orders import HOST_ID
 
 Reply = tuple[int, Any]
@@ -30,6 +31,7 @@ class HttpApi:
         self.replies: dict[str, list[Reply]] = {}
         self.seen: list[tuple[str, dict[str, Any]]] = []
         self.url = ""
+        self.registers_as = HOST_ID
 
     def answer(self, path: str, authorization: str, body: bytes) -> Reply:
         if path != "/v1/host/register" and not self._is_signed(path, authorization, body):
@@ -40,7 +42,14 @@ class HttpApi:
             return self.replies[path].pop(0)
         if path == "/v1/host/manifest":
             return 200, {"v": 1, "host_id": HOST_ID, "orders": [order_to_wire(each) for each in self.orders.values()]}
+        if path == "/v1/host/register":
+            return 200, self._register(asked)
         return self._fetch(asked)
+
+    def _register(self, asked: dict[str, Any]) -> dict[str, Any]:
+        key_id = PublicKey(from_b64(asked["signing_key"]), from_b64(asked["sealing_key"])).key_id
+        named = {"v": 1, "host_id": self.registers_as, "key_id": key_id}
+        return named | {"event_bus_name": "bus", "region": "us-east-1"}
 
     def _fetch(self, asked: dict[str, Any]) -> Reply:
         order = self.orders.get(asked["instance_id"])

@@ -10,10 +10,8 @@ import pytest
 
 from gpulease_host.api import Api, ApiRefusedError, ApiUnreachableError, MachineAuth
 from gpulease_host.machine_key import MachineKey
-from gpulease_host.register import register
 from gpulease_host.settings import HostConfig, Settings, SettingsError
 from gpulease_host.wire import order_to_wire
-from tests.host.fakes import FakeClock, FakeEngine
 from tests.host.http_api import HttpApi, error, serving
 from tests.host.orders import HOST_ID, order
 from tests.host.test_wire import check
@@ -86,44 +84,6 @@ def test_no_api_is_not_a_no() -> None:
 
 def make_settings(folder: Path) -> Settings:
     return Settings(folder, 60, 10, folder / "credentials")
-
-
-def register_here(http: HttpApi, folder: Path, host_id: int = HOST_ID) -> HostConfig:
-    """Register `folder`; the API answers for whatever key it is sent, as it does on a repetition."""
-    settings = make_settings(folder)
-    if not settings.key_path.exists():
-        settings.folder.mkdir(exist_ok=True)
-        MachineKey.generate().save(settings.key_path)
-    key_id = MachineKey.load(settings.key_path).key_id
-    answer = {"v": 1, "host_id": host_id, "key_id": key_id, "event_bus_name": "bus", "region": "us-east-1"}
-    http.replies[REGISTER] = [(200, answer)]
-    engine = FakeEngine(FakeClock())
-    return register(settings, http.url, "once", 4, engine, lambda url: Api(url, auth=None))
-
-
-def test_registering_writes_what_the_daemon_needs(http: HttpApi, tmp_path: Path) -> None:
-    config = register_here(http, tmp_path / "host")
-    settings = make_settings(tmp_path / "host")
-    assert HostConfig.load(settings.config_path) == config
-    assert (config.host_id, config.simulate_gpus, config.api_url) == (HOST_ID, 4, http.url)
-    assert settings.journal_path.exists()
-    check("register", {"request": http.seen[0][1]})
-
-
-def test_registering_again_keeps_key_and_journal(http: HttpApi, tmp_path: Path) -> None:
-    register_here(http, tmp_path)
-    settings = make_settings(tmp_path)
-    key = settings.key_path.read_bytes()
-    settings.journal_path.unlink()
-    register_here(http, tmp_path)
-    assert settings.key_path.read_bytes() == key
-    assert not settings.journal_path.exists(), "a lost journal must stay a lost one"
-
-
-def test_a_folder_of_another_host_is_not_taken_over(http: HttpApi, tmp_path: Path) -> None:
-    register_here(http, tmp_path)
-    with pytest.raises(SettingsError, match="another host"):
-        register_here(http, tmp_path, HOST_ID + 1)
 
 
 def test_a_missing_registration_says_what_to_do(tmp_path: Path) -> None:

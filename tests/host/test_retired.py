@@ -1,0 +1,62 @@
+"""A daemon that is told that its host was given up ends everything, starts nothing, and removes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gpulease_host.api import ApiRefusedError
+from gpulease_host.asking import ASK_ANYWAY_S
+from tests.host.orders import order
+from tests.host.rig import Rig
+
+RETIRED = ApiRefusedError(409, "host_retired", "The host was declared lost by its owner.")
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    made = Rig(tmp_path).boot()
+    made.api.orders = [order()]
+    made.give(order())
+    assert made.engine.is_running(11)
+    return made
+
+
+def be_told(rig: Rig) -> None:
+    rig.api.manifest_error = rig.api.fetch_error = RETIRED
+    rig.daemon.asker.ask()
+    rig.drain()
+
+
+def test_it_stops_what_runs_and_keeps_it(rig: Rig) -> None:
+    be_told(rig)
+    assert not rig.engine.is_running(11)
+    assert 11 in rig.engine.held
+
+
+def test_it_says_so(rig: Rig) -> None:
+    assert json.loads(rig.daemon.intake.answer("status")[1])["retired"] is None
+    be_told(rig)
+    assert "declared lost" in json.loads(rig.daemon.intake.answer("status")[1])["retired"]
+    assert any(each["event"] == "host retired" for each in rig.log_events())
+
+
+def test_nothing_starts_any_more(rig: Rig) -> None:
+    be_told(rig)
+    rig.give(order(instance_id=12, gpus=(1,), token=9))
+    rig.boot()
+    rig.pass_time(60)
+    assert not rig.engine.is_running(11)
+    assert not rig.engine.is_running(12)
+
+
+def test_it_learns_it_although_reports_are_not_answered(rig: Rig) -> None:
+    assert not rig.daemon.asker.is_due()
+    rig.clock.now += ASK_ANYWAY_S
+    assert rig.daemon.asker.is_due()
+    be_told(rig)
+    assert not rig.daemon.asker.is_due()
+    rig.clock.now += ASK_ANYWAY_S
+    assert rig.daemon.asker.is_due(), "what was started by hand meanwhile ends too"

@@ -1,0 +1,138 @@
+"""The machine key is replaced without a moment in which the host has none that is believed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gpulease_host.api import ApiError, ApiRefusedError, ApiUnreachableError
+from gpulease_host.key_ring import KeyRing
+from gpulease_host.machine_key import MachineKeyError
+from tests.host.fakes import seal
+from tests.host.orders import order
+from tests.host.rig import KEY, Rig
+from tests.host.test_wire import check
+
+SECRETS = json.dumps({"env": {"A": "b"}, "entrypoint": None, "args": None, "onstart": None, "login": None}).encode()
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path).boot()
+
+
+def keys(rig: Rig) -> KeyRing:
+    return rig.daemon.parts.keys
+
+
+def rotate(rig: Rig) -> str:
+    """As `gpulease-host rotate-key` asks: the new key's id, or why not."""
+    verdict, answer = rig.daemon.intake.answer("rotate-key")
+    return str(json.loads(answer)["key_id"]) if verdict == "ok" else answer
+
+
+def test_the_new_key_signs_from_then_on(rig: Rig) -> None:
+    new_id = rotate(rig)
+    assert new_id == rig.api.key.key_id != KEY.key_id
+    assert KeyRing.open(rig.key_path).key_id == new_id
+    assert keys(rig).key_id == new_id
+
+
+def test_every_rotation_makes_another_key(rig: Rig) -> None:
+    assert len({rotate(rig) for _ in range(3)} | {KEY.key_id}) == 4
+
+
+def test_what_is_sealed_to_a_former_key_still_opens(rig: Rig) -> None:
+    rotate(rig)
+    sealed = seal(KEY, 10, SECRETS)
+    assert keys(rig).unseal(KEY.key_id, sealed, 10) == SECRETS
+    assert KeyRing.open(rig.key_path).unseal(KEY.key_id, sealed, 10) == SECRETS
+
+
+def test_a_container_starts_with_secrets_of_either_key(rig: Rig) -> None:
+    rig.api.secrets = SECRETS
+    rig.give(order(instance_id=11, gpus=(0,), token=1))
+    rotate(rig)
+    rig.give(order(instance_id=12, gpus=(1,), token=2))
+    assert rig.engine.is_running(11)
+    assert rig.engine.is_running(12)
+
+
+def test_a_former_key_goes_when_nothing_is_sealed_to_it(rig: Rig) -> None:
+    new_id = rotate(rig)
+    rig.api.sealed_key_ids = [KEY.key_id, new_id]
+    rig.daemon.asker.ask()
+    assert set(keys(rig).former) == {KEY.key_id}
+    rig.api.sealed_key_ids = [new_id]
+    rig.daemon.asker.ask()
+    assert not keys(rig).former
+    assert [each.name for each in rig.folder.glob("machine.key*")] == ["machine.key"]
+
+
+def test_a_service_that_does_not_say_keeps_every_key(rig: Rig) -> None:
+    rotate(rig)
+    rig.api.sealed_key_ids = None
+    rig.daemon.asker.ask()
+    assert set(keys(rig).former) == {KEY.key_id}
+
+
+def test_a_lost_answer_is_made_good_with_the_new_key(rig: Rig) -> None:
+    rig.api.lost_answers = 1
+    assert "not replaced yet" in rotate(rig)
+    assert keys(rig).is_changing
+    new_id = rotate(rig)
+    assert new_id == rig.api.key.key_id == keys(rig).key_id
+    assert not keys(rig).is_changing
+
+
+def test_a_daemon_that_died_before_the_answer_goes_on_with_the_same_key(rig: Rig) -> None:
+    rig.api.lost_answers = 1
+    rotate(rig)
+    rig.boot()
+    rig.daemon.rotation.finish()
+    assert keys(rig).key_id == rig.api.key.key_id
+    assert KeyRing.open(rig.key_path).former.keys() == {KEY.key_id}
+
+
+def test_while_nobody_knows_which_key_is_in_force_a_start_waits(rig: Rig) -> None:
+    rig.api.lost_answers = 1
+    rotate(rig)
+    rig.api.fetch_error = ApiRefusedError(401, "unauthenticated", "Another key is in force.")
+    rig.give(order())
+    assert not rig.engine.is_running(11)
+    rig.api.fetch_error = None
+    rotate(rig)
+    rig.pass_time(20)
+    assert rig.engine.is_running(11)
+
+
+@pytest.mark.parametrize("error", [ApiUnreachableError("no answer"), ApiRefusedError(409, "busy", "Again.")])
+def test_a_rotation_that_does_not_come_about_changes_nothing(rig: Rig, error: ApiError) -> None:
+    rig.api.manifest_error = error
+    assert "not replaced yet" in rotate(rig)
+    assert keys(rig).key_id == KEY.key_id == rig.api.key.key_id
+
+
+def test_every_key_is_for_root_alone(rig: Rig) -> None:
+    keys(rig).make_next()
+    rotate(rig)
+    keys(rig).make_next()
+    assert {each.stat().st_mode & 0o777 for each in rig.folder.glob("machine.key*")} == {0o600}
+
+
+def test_the_request_follows_its_schema(rig: Rig) -> None:
+    sent: list[dict[str, object]] = []
+
+    class Recorder:
+        def replace_key(self, body: dict[str, object]) -> None:
+            sent.append(body)
+
+    rig.daemon.rotation.__class__(keys(rig), lambda _key: Recorder(), 7, rig.daemon.parts.log).rotate()
+    check("key", {"request": {"v": 1, **sent[0]}})
+
+
+def test_a_foreign_key_opens_nothing(rig: Rig) -> None:
+    with pytest.raises(MachineKeyError, match="another machine key"):
+        keys(rig).unseal("0" * 16, seal(KEY, 10, SECRETS), 10)
