@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -56,6 +57,15 @@ class Machine:
             known_id = int(json.loads(config.read_text())["host_id"])
             self._wait_until_heard(owner, known_id)
             return known_id
+        return self.join_as_new(cloud, owner, simulated_gpus)
+
+    def join_as_new(self, cloud: CloudInfo, owner: Client, simulated_gpus: int) -> int:
+        """Become a host that did not exist before, also where this machine was another: see `docs/hosts.md`.
+
+        Raises JoinError.
+        """
+        self.leave()
+        shutil.rmtree(self.state / "agent", ignore_errors=True)
         admission = owner.post("/v1/hosts", {"label": os.uname().nodename})
         self._start_agent(cloud, admission["activation_code"], admission["activation_id"])
         self._register(cloud, admission["registration_token"], simulated_gpus)

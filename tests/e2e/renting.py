@@ -29,6 +29,14 @@ def rent(running: Running, num_gpus: int = 1, **changes: Any) -> dict[str, Any]:
     return wait_for(running, running.client.post("/v1/contracts", body), "active")
 
 
+def sweep(running: Running) -> None:
+    """What the schedule does each minute, now."""
+    functions = running.cloud.client("lambda")
+    found = [each for page in functions.get_paginator("list_functions").paginate() for each in page["Functions"]]
+    name = next(each["FunctionName"] for each in found if each["Handler"] == "handlers.sweep.handler")
+    assert "FunctionError" not in functions.invoke(FunctionName=name, Payload=b"{}")
+
+
 def show(running: Running, contract: dict[str, Any]) -> dict[str, Any]:
     shown: dict[str, Any] = running.client.get(f"/v1/contracts/{contract['id']}")
     return shown
