@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ("app.py", "cdk.json", "requirements.txt", "functions", "infra", "schemas", "statemachines")
+SOURCES = ("app.py", "cdk.json", "requirements.txt", "functions", "host", "infra", "schemas", "statemachines")
 IGNORED_PARTS = frozenset({"__pycache__", ".mypy_cache", ".ruff_cache"})
 KEPT_ASSEMBLIES = 5
 

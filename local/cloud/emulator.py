@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from local.cloud.asgi import App, Request, Response
 
 PINNED_VERSION = "1.5.33"
+HTTP_API = "AWS::ApiGatewayV2::Api"
 
 PRIVATE_NAMES: Mapping[str, tuple[str, ...]] = {
     "ministack.app": ("app", "_handle_execute_api_request"),
@@ -103,6 +104,24 @@ def register_resource_type(name: str, create: ResourceCreate, update: ResourceUp
     """Teach CloudFormation a resource type that MiniStack does not know."""
     handlers = _module("ministack.services.cloudformation.provisioners")._RESOURCE_HANDLERS
     handlers[name] = {"create": create, "update": update, "delete": delete}
+
+
+def publish_http_apis_at(url: str) -> None:
+    """Have templates read as `ApiEndpoint` the URL that an HTTP API is really reached at, as they do in AWS.
+
+    MiniStack's own is a new one at each start, on a port that is the whole account's.
+    """
+    handlers = _module("ministack.services.cloudformation.provisioners")._RESOURCE_HANDLERS[HTTP_API]
+    for deed in ("create", "update"):
+        handlers[deed] = _with_endpoint(handlers[deed], url)
+
+
+def _with_endpoint(deed: Callable[..., tuple[str, dict[str, Any]]], url: str) -> Callable[..., Any]:
+    def published(*arguments: Any, **named: Any) -> tuple[str, dict[str, Any]]:
+        physical_id, attributes = deed(*arguments, **named)
+        return physical_id, attributes | {"ApiEndpoint": url}
+
+    return published
 
 
 def http_api_ids() -> list[str]:

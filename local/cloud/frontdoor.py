@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 
 from local.cloud.asgi import BodyTooLargeError, ClientGoneError, Receive, Request, Response, Scope, Send, read_request
 
@@ -50,6 +51,7 @@ class FrontDoor:
             await Response.of_json(413, {"message": "Request Entity Too Large"}).send(send)
             return
         response = await self._answer(request)
+        response.headers.append((b"date", formatdate(usegmt=True).encode()))  # as every server that has a clock
         await response.send(send, head=request.method == "HEAD")
 
     async def _answer(self, request: Request) -> Response:

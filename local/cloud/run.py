@@ -20,6 +20,7 @@ def main() -> int:
         return 2
     emulator.check_private_names()
     emulator.shorten_waits()
+    emulator.publish_http_apis_at(settings.front_url)
     return asyncio.run(_serve(settings))
 
 

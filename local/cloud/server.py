@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import signal
 import time
 from functools import partial
@@ -36,7 +35,6 @@ GRACEFUL_STOP_S = 2
 SWEEP_HANDLER = "handlers.sweep.handler"
 # As late as a contract can be ahead of time: every execution died with the emulator, so all are started again.
 RESUME_EVERYTHING = b'{"late_s": -4000000000}'
-API_ID = re.compile(r"//([0-9a-f]{8})\.execute-api\.")
 
 
 class CloudStartError(Exception):
@@ -100,7 +98,7 @@ class Cloud:
         path = self._settings.state / "journal.jsonl"
         replayed = await replay(self._emulator, path, self._settings.admin_access_key, time.time())
         self._dynamodb.open(Journal(path))
-        api_id = _api_id(deployment)
+        api_id = _api_id()
         if api_id is not None:
             self._front.open(partial(emulator.call_http_api, api_id))
         info = self._info(deployment)
@@ -161,15 +159,11 @@ class Cloud:
         return config
 
 
-def _api_id(deployment: Deployment) -> str | None:
-    """The service's own HTTP API: the one its outputs name, else the only one."""
-    for value in deployment.outputs.values():
-        found = API_ID.search(value)
-        if found:
-            return found[1]
+def _api_id() -> str | None:
+    """The service's HTTP API: the front door has one address, so there is but one."""
     ids = emulator.http_api_ids()
     if len(ids) > 1:
-        raise CloudStartError("There are several HTTP APIs and no output names one.")
+        raise CloudStartError("There are several HTTP APIs, and one front door.")
     return ids[0] if ids else None
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import stat
+import time
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,15 @@ def test_the_root_is_a_page_that_points_on(cloud: CloudInfo) -> None:
     answer = requests.get(cloud.front_url, timeout=30)
     assert answer.status_code == 200
     assert "/v1/health" in answer.text
+
+
+def test_every_answer_tells_the_time(cloud: CloudInfo) -> None:
+    told = parsedate_to_datetime(requests.get(f"{cloud.front_url}/v1/x", timeout=30).headers["date"])
+    assert abs(told.timestamp() - time.time()) < 5
+
+
+def test_a_template_reads_as_its_apis_endpoint_where_clients_reach_it(cloud: CloudInfo) -> None:
+    assert cloud.outputs["ApiUrl"] == cloud.front_url
 
 
 def test_a_body_beyond_the_limit_is_refused_as_api_gateway_does(cloud: CloudInfo) -> None:
