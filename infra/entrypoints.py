@@ -26,6 +26,7 @@ class On(StrEnum):
     OUR_NODES = "managed nodes tagged with this stage"
     ANY_NODE = "managed nodes of this account"
     HOST_ROLE = "host role, passed to Systems Manager"
+    HOST_PACKAGE = "the one object that is the host package"
     EVERYTHING = "*"
 
 
@@ -94,7 +95,7 @@ API = (
     ),
     EntryPoint(
         name="api_hosts",
-        env=("TABLE_NAME", "LIVENESS_TABLE_NAME", *QUEUES, *JOINING),
+        env=("TABLE_NAME", "LIVENESS_TABLE_NAME", *QUEUES, *JOINING, "API_URL"),
         grants=(
             *CHANGE,
             Grant(On.BY_OWNER, QUERY),
@@ -115,6 +116,11 @@ API = (
             Grant(On.TABLE, ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem")),
             Grant(On.BY_ACCOUNT, QUERY),
         ),
+    ),
+    EntryPoint(
+        name="api_install",
+        env=("API_URL", "HOST_PACKAGE_BUCKET", "HOST_PACKAGE_KEY"),
+        grants=(Grant(On.HOST_PACKAGE, ("s3:GetObject",)),),
     ),
     EntryPoint(
         name="api_machine",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FUNCTIONS = ROOT / "functions"
+HOST = ROOT / "host"
 REQUIREMENTS = FUNCTIONS / "requirements.txt"
 CONSTRAINTS = ROOT / "constraints.txt"
 STATE_MACHINE = ROOT / "statemachines" / "contract.asl.json"

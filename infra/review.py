@@ -66,7 +66,10 @@ def _wildcards(entry: EntryPoint) -> Iterable[NagPackSuppression]:
 
 
 def _answer_for_routes(stack: ServiceStack) -> None:
-    open_to_all = "health, description and 404 say nothing that needs a key; hosts sign requests with their machine key"
+    open_to_all = (
+        "health, description, installer, host program and 404 say nothing that needs a key; "
+        "hosts sign requests with their machine key"
+    )
     api = next(child for child in stack.node.children if isinstance(child, RentalApi))
     for route in (*ROUTES, FALLBACK):
         if not route.authorized:

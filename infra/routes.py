@@ -2,7 +2,7 @@
 
 `authorized` routes pass through the authorizer, which lets every request through and says whose key it bears;
 the function answers 401 in the service's own shape. Hosts sign with their machine key instead, which `api_machine`
-verifies.
+verifies, and what a machine is installed from is for everybody.
 """
 
 from dataclasses import dataclass
@@ -43,6 +43,8 @@ ROUTES = (
     Route("POST", "/v1/keys", "api_accounts"),
     Route("GET", "/v1/keys", "api_accounts"),
     Route("DELETE", "/v1/keys/{key_id}", "api_accounts"),
+    Route("GET", "/v1/host/install.sh", "api_install", authorized=False),
+    Route("GET", "/v1/host/package", "api_install", authorized=False),
     Route("POST", "/v1/host/register", "api_machine", authorized=False),
     Route("POST", "/v1/host/key", "api_machine", authorized=False),
     Route("POST", "/v1/host/fetch", "api_machine", authorized=False),

@@ -27,6 +27,8 @@ SETTINGS = (
     "HOST_ROLE_NAME",
     "EVENT_BUS_NAME",
     "API_URL",
+    "HOST_PACKAGE_BUCKET",
+    "HOST_PACKAGE_KEY",
     "STAGE",
     "CELL",
     "GRACE_S",

@@ -7,9 +7,9 @@ from aws_lambda_powertools.event_handler import Response
 
 from handlers.gateway import answer, caller, entry_point, make_app, paging, parse_body, path_id, repeatable
 from rental.adapters import wiring
-from rental.adapters.settings import HostSettings, from_env
+from rental.adapters.settings import AddressSettings, HostSettings, from_env
 from rental.adapters.ssm import SsmActivations
-from rental.api.present import present_host, present_host_view
+from rental.api.present import present_admission, present_host, present_host_view
 from rental.domain.host import HostStatus
 from rental.domain.ids import HostId
 from rental.service.hosts import Hosts, ListingTerms
@@ -33,13 +33,9 @@ def add_host() -> Response[str]:
 
     principal = caller(app, "host")
     admission = hosts().add_host(principal, parse_body(app, AddHost).label, repeatable(app))
-    body = present_host(admission.host) | {
-        "registration_token": admission.registration_token,
-        "registration_expires_at": admission.host.registration_expires_at,
-        "activation_id": admission.activation.activation_id,
-        "activation_code": admission.activation.activation_code,
-    }
-    return answer(HTTPStatus.CREATED, body)
+    # The API's own URL, not the one that this request came by: nobody but the deployment says where hosts turn to.
+    api_url, region = from_env(AddressSettings).api_url, wiring.client("ssm").meta.region_name
+    return answer(HTTPStatus.CREATED, present_admission(admission, api_url, region))
 
 
 @app.get("/v1/hosts")

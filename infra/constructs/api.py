@@ -30,24 +30,21 @@ LOGGED = {
 
 
 class RentalApi(apigw.HttpApi):
-    def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        stage: Stage,
-        functions: Mapping[str, lambda_.IFunction],
-        authorizer: lambda_.IFunction,
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, stage: Stage) -> None:
         super().__init__(scope, construct_id, create_default_stage=False, description="GPULease")
-        self._functions = functions
-        self._integrations: dict[str, HttpLambdaIntegration] = {}
-        self._authorizer = _always_asked(authorizer)
-        for route in (*ROUTES, FALLBACK):
-            self._serve(route)
         self._publish(stage)
 
-    def _serve(self, route: Route) -> None:
+    def serve(self, functions: Mapping[str, lambda_.IFunction], authorizer: lambda_.IFunction) -> None:
+        """Add the routes, once there are functions."""
+        asked = _always_asked(authorizer)
+        integrations = {
+            name: HttpLambdaIntegration(name, functions[name], scope_permission_to_route=False)
+            for name in dict.fromkeys(route.function for route in (*ROUTES, FALLBACK))
+        }
+        for route in (*ROUTES, FALLBACK):
+            self._route(route, integrations[route.function], asked)
+
+    def _route(self, route: Route, integration: HttpLambdaIntegration, authorizer: HttpLambdaAuthorizer) -> None:
         """`$default` is a route key of its own; any other is a method and a path."""
         key = (
             apigw.HttpRouteKey.DEFAULT
@@ -59,8 +56,8 @@ class RentalApi(apigw.HttpApi):
             f"{route.method} {route.path}",
             http_api=self,
             route_key=key,
-            integration=self._integration(route.function),
-            authorizer=self._authorizer if route.authorized else None,
+            integration=integration,
+            authorizer=authorizer if route.authorized else None,
         )
 
     def _publish(self, stage: Stage) -> None:
@@ -84,13 +81,6 @@ class RentalApi(apigw.HttpApi):
                 format=json.dumps(LOGGED),
             ),
         )
-
-    def _integration(self, function: str) -> HttpLambdaIntegration:
-        if function not in self._integrations:
-            self._integrations[function] = HttpLambdaIntegration(
-                function, self._functions[function], scope_permission_to_route=False
-            )
-        return self._integrations[function]
 
 
 def _always_asked(function: lambda_.IFunction) -> HttpLambdaAuthorizer:

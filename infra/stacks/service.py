@@ -14,6 +14,7 @@ from infra.constructs.api import RentalApi
 from infra.constructs.contract_machine import ContractMachine
 from infra.constructs.function import Artifact, ServiceFunction
 from infra.constructs.host_events import HostEvents
+from infra.constructs.host_package import HostPackageAsset
 from infra.constructs.layer import DependencyLayer
 from infra.constructs.queues import WorkQueue
 from infra.entrypoints import ENTRY_POINTS, On
@@ -42,10 +43,14 @@ class ServiceStack(Stack):
         self._queues = self._make_queues()
         self._wiring = Wiring(self, stage=stage, data=data, host=host, queues=self._queues)
         self._functions: dict[str, ServiceFunction] = {}
+        # Before its functions, which may know its URL; only its routes need them.
+        self._api = RentalApi(self, "Api", stage=stage)
+        self._wiring.add_api(self._api)
+        self._wiring.add_package(HostPackageAsset(self, "HostPackage"))
         self._machine = self._make_machine()
         for name in ENTRY_POINTS:
             self._function(name)
-        self._api = self._make_api()
+        self._serve()
         self._connect(host.bus)
         self._watch()
         self._tell()
@@ -83,9 +88,9 @@ class ServiceStack(Stack):
             )
         return self._functions[name]
 
-    def _make_api(self) -> RentalApi:
+    def _serve(self) -> None:
         live: dict[str, lambda_.IFunction] = {name: made.live for name, made in self._functions.items()}
-        return RentalApi(self, "Api", stage=self._stage, functions=live, authorizer=live["authorizer"])
+        self._api.serve(live, live["authorizer"])
 
     def _connect(self, bus: events.IEventBus) -> None:
         HostEvents(

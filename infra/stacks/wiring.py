@@ -6,8 +6,10 @@ from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_stepfunctions as sfn
 
 from infra.config import Stage
+from infra.constructs.api import RentalApi
 from infra.constructs.grants import Target
 from infra.constructs.host_access import SSM
+from infra.constructs.host_package import HostPackageAsset
 from infra.constructs.queues import WorkQueue
 from infra.entrypoints import On
 from infra.stacks.data import DataStack
@@ -51,6 +53,14 @@ class Wiring:
             On.ANY_NODE: Target((nodes,)),
             On.HOST_ROLE: Target((host.role.role_arn,), {"StringEquals": {"iam:PassedToService": SSM}}),
         }
+
+    def add_api(self, api: RentalApi) -> None:
+        self.env["API_URL"] = api.api_endpoint
+
+    def add_package(self, package: HostPackageAsset) -> None:
+        self.env["HOST_PACKAGE_BUCKET"] = package.s3_bucket_name
+        self.env["HOST_PACKAGE_KEY"] = package.s3_object_key
+        self.targets[On.HOST_PACKAGE] = Target((package.bucket.arn_for_objects(package.s3_object_key),))
 
     def add_machine(self, machine: sfn.StateMachine) -> None:
         executions = self._stack.format_arn(

@@ -82,3 +82,10 @@ def test_the_capabilities_of_a_container_stand_in_the_security_page() -> None:
 @pytest.mark.parametrize("prefix", container_config.REFUSED_ENV_PREFIXES)
 def test_refused_variables_stand_in_the_security_page(prefix: str) -> None:
     assert f"`{prefix}…`" in page("docs/security.md")
+
+
+def test_every_option_of_the_installer_stands_there_and_no_other() -> None:
+    usage = re.search(r"usage\(\) \{(.+?)\n\}", (ROOT / "host/install.sh").read_text(), re.DOTALL)
+    assert usage
+    told = {option for cell in table(HOSTS, "option") for option in re.findall(r"--[a-z-]+", cell)}
+    assert told == set(re.findall(r"--[a-z-]+", usage.group(1)))

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import requests
 
 from local import supervise
 from local.client import ApiError, Client
@@ -34,12 +35,13 @@ TAKEN_AWAY = {
     "ApiOffers": "dynamodb:Query",
     "Dispatch": "ssm:SendCommand",
     "ApiContracts": "states:StartExecution",
+    "ApiInstall": "s3:GetObject",
 }
 
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudInfo]:
-    """The project's own templates, less three grants, in a cloud of its own."""
+    """The project's own templates, less four grants, in a cloud of its own."""
     folder = tmp_path_factory.mktemp("grants")
     assembly = folder / "assembly"
     shutil.copytree(cached_assembly(supervise.ROOT, {}), assembly)
@@ -82,6 +84,12 @@ def test_without_its_step_functions_grant_no_execution_starts(cloud: CloudInfo, 
     found = machine.list_executions(stateMachineArn=cloud.outputs["StateMachineArn"])["executions"]
     assert f"c{contract['id']}-1" not in {execution["name"] for execution in found}
     assert "states:StartExecution" in _logs(cloud, "ApiContracts")
+
+
+def test_without_its_s3_grant_the_host_program_is_not_handed_out(cloud: CloudInfo) -> None:
+    for path in ("/v1/host/package", "/v1/host/install.sh"):
+        assert requests.get(f"{cloud.front_url}{path}", timeout=30).status_code == 500
+    assert "AccessDenied" in _logs(cloud, "ApiInstall")
 
 
 def _without_grants(template: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,18 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from handlers import api_accounts, api_contracts, api_hosts, api_machine, api_offers, dispatch, reports, step, sweep
+from handlers import (
+    api_accounts,
+    api_contracts,
+    api_hosts,
+    api_install,
+    api_machine,
+    api_offers,
+    dispatch,
+    reports,
+    step,
+    sweep,
+)
 from handlers.logs import logger
 from rental.adapters import wiring
 from rental.adapters.items import Guarded, principal_key
@@ -27,6 +38,7 @@ from tests.fakes.dynamo import create_liveness_table, create_table
 from tests.fakes.http import Answer, call
 from tests.fakes.machine import Machine
 
+API_URL = "https://api.example.com"
 ROLE_ARN = "arn:aws:iam::123456789012:role/machine"
 CACHES = (
     wiring.session,
@@ -42,6 +54,7 @@ CACHES = (
     api_contracts.renting,
     api_contracts.contracts,
     api_hosts.hosts,
+    api_install.package,
     api_machine.machines,
     api_offers.offers,
     dispatch.dispatching,
@@ -75,6 +88,9 @@ def deployed() -> Iterator[dict[str, str]]:
                 "COMMAND_DOCUMENT_NAME": "Command",
                 "HOST_ROLE_NAME": "host",
                 "EVENT_BUS_NAME": "bus",
+                "API_URL": API_URL,
+                "HOST_PACKAGE_BUCKET": "assets",
+                "HOST_PACKAGE_KEY": "package.whl",
                 "STAGE": "dev",
                 "CELL": "0",
                 "GRACE_S": "172800",

@@ -12,6 +12,8 @@ from typing import Any
 from tests.infra.synthesis import Synthesized, synthesize
 
 SNAPSHOT = Path(__file__).with_name("permissions.txt")
+# An asset is named after its content; who may read it does not change with it.
+ASSET = re.compile(r"\b[0-9a-f]{64}\b")
 
 
 def describe(made: Synthesized) -> str:
@@ -36,7 +38,7 @@ def _statement(statement: dict[str, Any]) -> Iterator[str]:
     actions = _listed(statement["Action"])
     yield f"  {statement['Effect'].lower()} {', '.join(actions)}"
     for resource in _listed(statement["Resource"]):
-        yield f"      on {render(resource)}"
+        yield f"      on {ASSET.sub('{Asset}', render(resource))}"
     for operator, keys in statement.get("Condition", {}).items():
         for key, value in keys.items():
             yield f"      if {key} {operator} {render(value)}"
@@ -61,6 +63,8 @@ def render(value: Any) -> str:
             return "{" + _plain(name.removeprefix("AWS::")) + "}"
         case {"Fn::GetAtt": [str(name), str(attribute)]}:
             return "{" + f"{_plain(name)}.{attribute}" + "}"
+        case {"Fn::Sub": str(text)}:
+            return re.sub(r"\$\{AWS::(\w+)\}", r"{\1}", text)
         case {"Fn::ImportValue": str(name)}:
             exported = re.sub(r"^(Ref|FnGetAtt)|[0-9A-F]{8}$", "", name.rpartition("ExportsOutput")[2])
             return "{" + re.sub(r"[0-9A-F]{8}(?=Arn$|$)", ".", exported).rstrip(".") + "}"

@@ -74,3 +74,14 @@ class HostSettings:
 @dataclass(frozen=True)
 class EventSettings:
     event_bus_name: str
+
+
+@dataclass(frozen=True)
+class AddressSettings:
+    api_url: str
+
+
+@dataclass(frozen=True)
+class PackageSettings:
+    host_package_bucket: str
+    host_package_key: str

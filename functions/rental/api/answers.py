@@ -191,6 +191,7 @@ class Admission(Host):
     registration_expires_at: EpochSeconds
     activation_id: str = Field(description="Of Systems Manager, for the machine's agent.")
     activation_code: str
+    install: str = Field(description="One shell line that does it all: run it as root on the machine.")
 
 
 class Account(BaseModel):

@@ -104,7 +104,7 @@ def _parameters(each: Operation) -> list[Json]:
 
 def _success(each: Operation) -> Json:
     if each.answer is None:
-        schema: Json = {"type": "string"} if each.media == "text/html" else {"type": "object"}
+        schema: Json = {"type": "object"} if each.media == "application/json" else {"type": "string"}
     else:
         schema = _ref(each.answer.__name__ + ("List" if each.paged else ""))
     return {"description": each.status.phrase, "content": {each.media: {"schema": schema}}}

@@ -112,6 +112,7 @@ HOSTS = (
     Operation(
         name="add_host", method="POST", path="/v1/hosts", tag=Tag.HOSTS, roles=HOST,
         summary="Announce a machine. It has one hour to register.",
+        details="Run `install` on it, as root.",
         body=schemas.AddHost, answer=answers.Admission, status=HTTPStatus.CREATED, repeatable=True,
         refusals=(AlreadyDoneError, BusyError),
     ),
@@ -186,6 +187,17 @@ ACCESS = (
 )  # fmt: skip
 
 MACHINES = (
+    Operation(
+        name="show_installer", method="GET", path="/v1/host/install.sh", tag=Tag.MACHINES, proof=Proof.NONE,
+        summary="The shell script that makes a machine a host.",
+        details="`POST /v1/hosts` answers the line that runs it. It holds the package to its SHA-256.",
+        media="text/x-shellscript",
+    ),
+    Operation(
+        name="show_package", method="GET", path="/v1/host/package", tag=Tag.MACHINES, proof=Proof.NONE,
+        summary="The host program, as a Python wheel that pins every library it needs.",
+        media="application/zip",
+    ),
     Operation(
         name="register", method="POST", path="/v1/host/register", tag=Tag.MACHINES, proof=Proof.NONE,
         summary="Join, with the token that the owner was given.",

@@ -1,5 +1,6 @@
 """How contracts, offers and hosts look in answers. Only what stands here leaves the service."""
 
+import shlex
 from dataclasses import asdict
 from typing import Any
 
@@ -10,7 +11,7 @@ from rental.domain.host import Host, Inventory
 from rental.domain.offer import Offer
 from rental.domain.running import wanted_of
 from rental.domain.shares import Share
-from rental.service.hosts import HostView
+from rental.service.hosts import Admission, HostView
 
 
 def present_contract(contract: Contract, now: int) -> dict[str, Any]:
@@ -108,6 +109,28 @@ def present_host_view(view: HostView) -> dict[str, Any]:
         "disk_free_bytes": manifest.disk_free_bytes if manifest is not None else None,
         "contracts": list(manifest.claims) if manifest is not None else [],
     }
+
+
+def present_admission(admission: Admission, api_url: str, region: str) -> dict[str, Any]:
+    return present_host(admission.host) | {
+        "registration_token": admission.registration_token,
+        "registration_expires_at": admission.host.registration_expires_at,
+        "activation_id": admission.activation.activation_id,
+        "activation_code": admission.activation.activation_code,
+        "install": install_line(admission, api_url, region),
+    }
+
+
+def install_line(admission: Admission, api_url: str, region: str) -> str:
+    """What an owner pastes into a root shell; each part is quoted where a shell could read more into it."""
+    options = {
+        "--token": admission.registration_token,
+        "--activation-id": admission.activation.activation_id,
+        "--activation-code": admission.activation.activation_code,
+        "--region": region,
+    }
+    words = [word for option in options.items() for word in option]
+    return f"curl -fsSL {shlex.quote(f'{api_url}/v1/host/install.sh')} | {shlex.join(['sh', '-s', '--', *words])}"
 
 
 def present_account(account: Account) -> dict[str, Any]:

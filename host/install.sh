@@ -1,0 +1,372 @@
+#!/bin/sh
+# Makes this machine a GPULease host: Debian or Ubuntu, as root. The service hands it out filled in, and POST /v1/hosts
+# answers the line that runs it. A step that is done is skipped, so the same line is run again until it says "Done";
+# without registration options it brings a registered host up to date.
+# Ends with 0 (done), 1 (failed, after a sentence that says what to do next) or 2 (wrong use).
+set -eu
+
+API_URL='@API_URL@'
+PACKAGE='@PACKAGE@'
+PACKAGE_SHA256='@PACKAGE_SHA256@'
+
+CLOCK_TOLERANCE_S=60 # the service takes two minutes; this leaves room for a drift
+REPORT_TIMEOUT_S=300 # how long a registered agent may take until the service has heard of it
+START_TIMEOUT_S=30   # of Docker and of the daemon
+POLL_S=3
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin
+
+main() {
+    read_options "$@"
+    check_machine
+    WORK=$(mktemp -d)
+    trap 'rm -rf "$WORK"' EXIT
+    trap 'exit 1' HUP INT TERM
+    check_clock
+    set_up_python
+    set_up_docker
+    if [ -n "$TOKEN" ]; then check_gpus; fi
+    install_program
+    if [ -n "$TOKEN" ]; then
+        set_up_agent
+        register_host
+    fi
+    start_daemon
+    say "Done: this machine is host $(registered_host). Look at it with GET $API_URL/v1/hosts/$(registered_host)."
+}
+
+usage() {
+    cat <<'END'
+usage: install.sh --token TOKEN --activation-id ID --activation-code CODE --region REGION [OPTION ...]
+       install.sh [OPTION ...]        on a registered host: bring its program up to date
+
+  --simulate-gpus N          declare N GPUs that do not exist: for trials
+  --prefix DIR               keep every file below DIR, and install or set up nothing else: for trials
+  --agent-command PROGRAM    call this in place of amazon-ssm-agent: for trials
+END
+}
+
+say() { printf 'gpulease: %s\n' "$*"; }
+
+fail() {
+    printf 'gpulease: %s\n' "$*" >&2
+    exit 1
+}
+
+refuse() {
+    printf 'gpulease: %s\n' "$*" >&2
+    usage >&2
+    exit 2
+}
+
+read_options() {
+    TOKEN='' ACTIVATION_ID='' ACTIVATION_CODE='' REGION='' SIMULATED='' PREFIX='' AGENT=''
+    while [ $# -gt 0 ]; do
+        case $1 in
+        -h | --help) usage && exit 0 ;;
+        --token | --activation-id | --activation-code | --region | --simulate-gpus | --prefix | --agent-command) ;;
+        *) refuse "There is no option $1." ;;
+        esac
+        if [ $# -lt 2 ] || [ -z "$2" ]; then refuse "$1 needs a value."; fi
+        case $1 in
+        --token) TOKEN=$2 ;;
+        --activation-id) ACTIVATION_ID=$2 ;;
+        --activation-code) ACTIVATION_CODE=$2 ;;
+        --region) REGION=$2 ;;
+        --simulate-gpus) SIMULATED=$2 ;;
+        --prefix) PREFIX=${2%/} ;;
+        --agent-command) AGENT=$2 ;;
+        esac
+        shift 2
+    done
+    VENV=$PREFIX/opt/gpulease
+    PROGRAM=$PREFIX/usr/local/bin/gpulease-host
+    STATE=$PREFIX/var/lib/gpulease
+    check_options
+}
+
+check_options() {
+    case $SIMULATED in *[!0-9]*) refuse "--simulate-gpus is a number." ;; esac
+    case $REGION in *[!a-z0-9-]*) refuse "--region is the name of an AWS Region, such as eu-central-1." ;; esac
+    case $PREFIX in
+    *[!A-Za-z0-9/._-]*) refuse "--prefix may have letters, digits and / . _ - only." ;;
+    '' | /*) ;;
+    *) refuse "--prefix is an absolute path." ;;
+    esac
+    case "${TOKEN:+t}${ACTIVATION_ID:+i}${ACTIVATION_CODE:+c}${REGION:+r}" in
+    ticr) ;;
+    '')
+        [ -n "$(registered_host)" ] ||
+            refuse "This machine is no host yet. Paste the whole line that POST /v1/hosts answered."
+        ;;
+    *) refuse "--token, --activation-id, --activation-code and --region belong together. Paste the whole line." ;;
+    esac
+}
+
+check_machine() {
+    [ "$(uname -s)" = Linux ] || fail "This is not Linux. Run the line on the GPU machine."
+    case $(uname -m) in
+    x86_64) ARCHITECTURE=amd64 ;;
+    aarch64) ARCHITECTURE=arm64 ;;
+    *) fail "A host is an x86_64 or aarch64 machine, and this is $(uname -m). Run the line on another machine." ;;
+    esac
+    [ "$(id -u)" = 0 ] || fail "This needs root. Run the same line in a root shell, for example after: sudo -i"
+    command -v curl >/dev/null || fail "curl is missing. Install it with apt-get, and run the same line again."
+    say "Machine: $ARCHITECTURE"
+}
+
+check_clock() {
+    download "$API_URL/v1/health" /dev/null -D "$WORK/headers"
+    told=$(tr -d '\r' <"$WORK/headers" | sed -n 's/^[Dd]ate: *//p' | tail -n 1)
+    if [ -z "$told" ]; then
+        say "Clock: not compared, for the service tells no time"
+        return
+    fi
+    off=$(($(date +%s) - $(date -d "$told" +%s)))
+    if [ "${off#-}" -gt "$CLOCK_TOLERANCE_S" ]; then
+        fail "The clock is off by $off seconds. Set it (timedatectl set-ntp true), and run the same line again."
+    fi
+    say "Clock: right"
+}
+
+download() { # URL FILE [curl's options ...]
+    url=$1 file=$2
+    shift 2
+    curl -fsSL --retry 3 --connect-timeout 10 --max-time 300 -o "$file" "$@" "$url" ||
+        fail "$url could not be read. See that this machine reaches it, and run the same line again."
+}
+
+install_packages() { # Debian's and Ubuntu's own, and none where only --prefix may be touched
+    [ -z "$PREFIX" ] ||
+        fail "$* is missing. With --prefix nothing is installed: install it, and run the same line again."
+    command -v apt-get >/dev/null ||
+        fail "$* is missing. Install it with this system's package manager, and run the same line again."
+    say "Installing $*"
+    { apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y install "$@"; } ||
+        fail "apt-get could not install $*, and says why above. Mend that, and run the same line again."
+}
+
+set_up_python() {
+    command -v python3 >/dev/null || install_packages python3 python3-venv
+    PYTHON=''
+    for each in python3 python3.14 python3.13 python3.12 python3.11; do
+        if "$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            PYTHON=$each
+            break
+        fi
+    done
+    if [ -z "$PYTHON" ]; then
+        say "Python: 3.11 or newer is needed, and python3 is older" # as on Ubuntu 22.04, which has both
+        install_packages python3.11 python3.11-venv
+        PYTHON=python3.11
+    fi
+    "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || install_packages "$PYTHON-venv"
+    say "Python: $("$PYTHON" -V)"
+}
+
+set_up_docker() {
+    DOCKER_SOCKET=${DOCKER_HOST:-unix:///var/run/docker.sock}
+    DOCKER_SOCKET=${DOCKER_SOCKET#unix://}
+    if ! command -v dockerd >/dev/null && [ ! -S "$DOCKER_SOCKET" ]; then install_packages docker.io; fi
+    command -v ip6tables-restore >/dev/null || install_packages iptables
+    wait_for docker_answers ||
+        fail "Docker does not answer on $DOCKER_SOCKET. Start it (systemctl start docker), and run the same line again."
+    if has_live_restore; then
+        say "Docker: answers, with live-restore"
+    elif [ -n "$PREFIX" ]; then
+        say "Docker: answers, without live-restore, which --prefix leaves as it is"
+    else
+        turn_live_restore_on
+    fi
+}
+
+docker_answers() { ask_docker _ping >/dev/null 2>&1; }
+
+has_live_restore() { ask_docker info | grep '"LiveRestoreEnabled":true' >/dev/null; }
+
+ask_docker() { curl -fsS --max-time 10 --unix-socket "$DOCKER_SOCKET" "http://docker/$1"; }
+
+turn_live_restore_on() { # containers run on while Docker restarts
+    say "Docker: turning live-restore on in /etc/docker/daemon.json"
+    "$PYTHON" -c '
+import json, os, sys
+path = sys.argv[1]
+settings = json.loads(open(path).read().strip() or "{}") if os.path.exists(path) else {}
+settings["live-restore"] = True
+os.makedirs(os.path.dirname(path), exist_ok=True)
+with open(path + ".new", "w") as file:
+    file.write(json.dumps(settings, indent=2) + "\n")
+os.replace(path + ".new", path)
+' /etc/docker/daemon.json || fail "/etc/docker/daemon.json is no JSON. Mend it, and run the same line again."
+    if has_systemd; then systemctl reload docker || true; else kill -HUP "$(cat /run/docker.pid)" || true; fi
+    wait_for has_live_restore ||
+        fail "Docker did not take live-restore. Restart it when nothing that matters runs in it," \
+            "and run the same line again."
+}
+
+check_gpus() {
+    if [ -n "$SIMULATED" ]; then
+        say "GPUs: $SIMULATED simulated ones"
+        return
+    fi
+    nvidia-smi -L 2>/dev/null | grep '^GPU ' >/dev/null ||
+        fail "NVIDIA's driver shows no GPU. Install it (Debian: nvidia-driver;" \
+            "Ubuntu: ubuntu-drivers install --gpgpu), reboot, and run the same line again."
+    command -v nvidia-container-runtime-hook >/dev/null ||
+        fail "NVIDIA's container toolkit is missing. Install nvidia-container-toolkit from NVIDIA's" \
+            "package source, restart Docker, and run the same line again."
+    say "GPUs: $(nvidia-smi -L | grep -c '^GPU ')"
+}
+
+install_program() {
+    CHANGED=''
+    wanted=${PACKAGE#*-}
+    wanted=${wanted%-py3-none-any.whl}
+    if [ "$(installed_version)" = "$wanted" ]; then
+        say "Program: $wanted is installed"
+    else
+        say "Program: installing $wanted"
+        download "$API_URL/v1/host/package" "$WORK/$PACKAGE"
+        printf '%s  %s\n' "$PACKAGE_SHA256" "$WORK/$PACKAGE" | sha256sum --check --status ||
+            fail "The package is not the one that this installer is for: the service was updated meanwhile, or it was" \
+                "changed on its way. Run the same line again."
+        "$VENV/bin/python" -m pip --version >/dev/null 2>&1 || "$PYTHON" -m venv --clear "$VENV" ||
+            fail "$VENV could not be made, and Python says why above. Mend that, and run the same line again."
+        "$VENV/bin/python" -m pip install -q --no-cache-dir --disable-pip-version-check --only-binary :all: \
+            "$WORK/$PACKAGE" ||
+            fail "pip could not install the host program, and says why above. Mend that, and run the same line again."
+        CHANGED=program
+    fi
+    put "$PROGRAM" 755 <<END
+#!/bin/sh
+export GPULEASE_HOST_DIR="\${GPULEASE_HOST_DIR:-$STATE}"
+exec $VENV/bin/gpulease-host "\$@"
+END
+}
+
+installed_version() {
+    "$VENV/bin/python" -c 'from importlib.metadata import version; print(version("gpulease-host"))' 2>/dev/null || true
+}
+
+set_up_agent() {
+    if [ -z "$AGENT" ]; then
+        AGENT=amazon-ssm-agent
+        command -v "$AGENT" >/dev/null || install_agent
+    fi
+    deed=start
+    register_agent # which makes it a restart: the agent takes its registration at its start
+    if [ "$AGENT" = amazon-ssm-agent ] && has_systemd; then
+        { systemctl enable -q "$AGENT" && systemctl "$deed" "$AGENT"; } ||
+            fail "The agent does not start. See why with journalctl -u $AGENT, and run the same line again."
+    elif [ "$AGENT" = amazon-ssm-agent ]; then
+        say "Agent: there is no systemd here, so start $AGENT yourself, now"
+    fi
+}
+
+# Untried: the only step that nobody has seen at work, for it needs AWS's own bucket.
+install_agent() {
+    command -v dpkg >/dev/null || fail "Install amazon-ssm-agent as AWS describes it, and run the same line again."
+    say "Agent: installing amazon-ssm-agent"
+    download "https://s3.$REGION.amazonaws.com/amazon-ssm-$REGION/latest/debian_$ARCHITECTURE/amazon-ssm-agent.deb" \
+        "$WORK/agent.deb"
+    dpkg -i "$WORK/agent.deb" ||
+        fail "dpkg could not install amazon-ssm-agent, and says why above. Mend that, and run the same line again."
+}
+
+register_agent() {
+    registration=$PREFIX/var/lib/amazon/ssm/registration
+    if [ -s "$registration" ] && [ "$(cat "$STATE/activation" 2>/dev/null)" != "$ACTIVATION_ID" ]; then
+        fail "This machine's agent is registered already: $(cat "$registration"). Where that may end, run" \
+            "$AGENT -register -clear, and then the same line again."
+    fi
+    if [ -s "$registration" ]; then
+        say "Agent: registered"
+        return
+    fi
+    say "Agent: registering"
+    deed=restart
+    mkdir -p "$STATE" && chmod 700 "$STATE"
+    # Noted first: whatever registration is found later is then known to be ours.
+    put "$STATE/activation" 600 <<END
+$ACTIVATION_ID
+END
+    "$AGENT" -register -code "$ACTIVATION_CODE" -id "$ACTIVATION_ID" -region "$REGION" -y </dev/null ||
+        fail "The agent could not register, and says why above. If the activation is used up or over, announce the" \
+            "machine again with POST /v1/hosts; else run the same line again."
+}
+
+register_host() {
+    if [ "$(registered_host)" = "${TOKEN%%.*}" ]; then
+        say "Registration: this machine is host $(registered_host)"
+        return
+    fi
+    say "Registration: waiting until the service has heard of the agent"
+    set -- --api-url "$API_URL" --token "$TOKEN" ${SIMULATED:+--simulate-gpus "$SIMULATED"}
+    waited=0
+    until "$PROGRAM" register "$@" >"$WORK/answer" 2>&1; do
+        grep -q '(busy, ' "$WORK/answer" || fail "The machine could not register: $(cat "$WORK/answer")"
+        [ "$waited" -lt "$REPORT_TIMEOUT_S" ] ||
+            fail "The service has not heard of the agent for $waited seconds. See that $AGENT runs," \
+                "and run the same line again."
+        sleep "$POLL_S"
+        waited=$((waited + POLL_S))
+    done
+}
+
+registered_host() {
+    sed -n 's/^ *"host_id": *\([0-9]*\).*/\1/p' "$STATE/config.json" 2>/dev/null || true
+}
+
+start_daemon() {
+    if [ -n "$PREFIX" ] || ! has_systemd; then
+        say "Daemon: start it with $PROGRAM daemon"
+        return
+    fi
+    put /etc/systemd/system/gpulease-host.service 644 <<END
+[Unit]
+Description=GPULease host
+After=docker.service amazon-ssm-agent.service network-online.target
+Wants=docker.service network-online.target
+
+[Service]
+ExecStart=$PROGRAM daemon
+Environment=AWS_SHARED_CREDENTIALS_FILE=/root/.aws/credentials
+Restart=always
+RestartSec=2
+
+[Install]
+WantedBy=multi-user.target
+END
+    systemctl daemon-reload
+    systemctl enable -q gpulease-host
+    # Containers run on while the daemon restarts.
+    if [ -n "$CHANGED" ]; then systemctl restart gpulease-host; else systemctl start gpulease-host; fi
+    wait_for daemon_answers ||
+        fail "The daemon does not answer. See why with journalctl -u gpulease-host, and run the same line again."
+    say "Daemon: runs"
+}
+
+daemon_answers() { "$PROGRAM" status >/dev/null 2>&1; }
+
+has_systemd() { [ -d /run/systemd/system ]; }
+
+put() { # FILE MODE: standard input becomes the file, in one step, unless it is that already
+    mkdir -p "$(dirname "$1")"
+    cat >"$1.new"
+    chmod "$2" "$1.new"
+    if [ ! -L "$1" ] && cmp -s "$1.new" "$1"; then rm "$1.new"; else
+        mv -f "$1.new" "$1"
+        CHANGED=$1
+    fi
+}
+
+wait_for() { # COMMAND: until it succeeds, or START_TIMEOUT_S are over
+    patience=$START_TIMEOUT_S
+    until "$1"; do
+        [ "$patience" -gt 0 ] || return 1
+        sleep 1
+        patience=$((patience - 1))
+    done
+}
+
+# All of it is read before any of it runs: a download that breaks off does nothing, and no step reads the script.
+main "$@" </dev/null

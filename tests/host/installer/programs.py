@@ -1,0 +1,104 @@
+"""What the installer calls, as programs that note how they were called and do as little as it takes to be believed.
+
+Each is a shell script. `$FACTS` holds what is true of the machine, one file a fact; `$CALLS` what was called.
+"""
+
+CURL = """
+while [ $# -gt 1 ]; do
+    case $1 in
+    -o) file=$2 ;;
+    -D) headers=$2 ;;
+    esac
+    shift
+done
+case $1 in
+*/v1/health) printf 'HTTP/1.1 200 OK\\r\\ndate: %s\\r\\n\\r\\n' "$(cat "$FACTS/date")" >"$headers" ;;
+*/v1/host/package) cat "$FACTS/package" >"$file" ;;
+http://docker/_ping) [ -e "$FACTS/docker-runs" ] ;;
+http://docker/info) if [ -e "$FACTS/live-restore" ]; then echo '{"LiveRestoreEnabled":true}'; else echo '{}'; fi ;;
+https://s3.*) echo deb >"$file" ;;
+*) exit 22 ;;
+esac
+"""
+
+APT_GET = """
+case "$*" in
+*docker.io) has dockerd ":"; touch "$FACTS/docker-runs" ;;
+*iptables) has ip6tables-restore ":" ;;
+*python3.11-venv) has python3.11 "$(cat "$FACTS/python")" ;;
+*python3-venv) touch "$FACTS/has-venv" ;;
+esac
+"""
+
+DPKG = 'has amazon-ssm-agent "$(cat "$FACTS/agent")"'
+
+SYSTEMCTL = """
+case "$*" in
+"reload docker") grep -q '"live-restore": true' "$ROOT/etc/docker/daemon.json" && touch "$FACTS/live-restore" ;;
+esac
+"""
+
+AGENT = """
+[ ! -e "$FACTS/agent-refuses" ] || exit 1
+mkdir -p "$ROOT/var/lib/amazon/ssm"
+echo '{"ManagedInstanceID":"mi-1"}' >"$ROOT/var/lib/amazon/ssm/registration"
+"""
+
+PYTHON = """
+case "$1 $2" in
+"-V ") echo Python 3.12.1 ;;
+"-c "*version_info*) [ "${0##*/}" != python3 ] || [ ! -e "$FACTS/old-python" ] ;;
+"-c "*ensurepip*) [ -e "$FACTS/has-venv" ] ;;
+"-c "*) exec "$REAL_PYTHON" "$@" ;;
+"-m venv") mkdir -p "$4/bin" && cp "$FACTS/venv-python" "$4/bin/python" && chmod 755 "$4/bin/python" ;;
+esac
+"""
+
+VENV_PYTHON = """#!/bin/sh
+here=$(dirname "$0")
+case "$*" in
+"-m pip --version") ;;
+"-m pip install "*)
+    echo "pip install" >>"$CALLS"
+    for wheel in "$@"; do :; done
+    version=${wheel##*/gpulease_host-}
+    echo "${version%-py3-none-any.whl}" >"$here/version"
+    cp "$FACTS/gpulease-host" "$here/gpulease-host" && chmod 755 "$here/gpulease-host"
+    ;;
+-c*) cat "$here/version" ;;
+esac
+"""
+
+GPULEASE_HOST = """#!/bin/sh
+echo "gpulease-host $*" >>"$CALLS"
+if [ "$1" = register ]; then
+    if [ -s "$FACTS/refusals" ]; then
+        head -n 1 "$FACTS/refusals" >&2
+        sed -i 1d "$FACTS/refusals"
+        exit 1
+    fi
+    printf '{\\n  "host_id": %s,\\n  "v": 1\\n}\\n' "${5%%.*}" >"$GPULEASE_HOST_DIR/config.json"
+fi
+"""
+
+ALWAYS = {
+    "curl": CURL,
+    "apt-get": APT_GET,
+    "dpkg": DPKG,
+    "systemctl": SYSTEMCTL,
+    "id": 'cat "$FACTS/uid"',
+    "uname": 'case $1 in -s) echo Linux ;; -m) cat "$FACTS/processor" ;; esac',
+    "sleep": "",
+    "python3": PYTHON,
+}
+
+GPU = {
+    "nvidia-smi": "echo 'GPU 0: NVIDIA H100 (UUID: GPU-1)'",
+    "nvidia-container-runtime-hook": "",
+}
+
+REAL_TOOLS = (
+    *("cat", "chmod", "cmp", "cp", "date", "dirname", "grep", "head", "mkdir", "mktemp", "mv", "rm", "sed", "sh"),
+    *("sha256sum", "tail", "touch", "tr"),
+)
+"""Of this machine, and no other: what is missing in a test is really not to be found."""
