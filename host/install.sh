@@ -303,7 +303,11 @@ register_host() {
     set -- --api-url "$API_URL" --token "$TOKEN" ${SIMULATED:+--simulate-gpus "$SIMULATED"}
     waited=0
     until "$PROGRAM" register "$@" >"$WORK/answer" 2>&1; do
-        grep -q '(busy, ' "$WORK/answer" || fail "The machine could not register: $(cat "$WORK/answer")"
+        if ! grep -q '(busy, ' "$WORK/answer"; then
+            cat "$WORK/answer" >&2
+            fail "The machine could not register; the reason stands above. Mend that, and run the same line again. If" \
+                "the token is used up or over, announce the machine again with POST /v1/hosts."
+        fi
         [ "$waited" -lt "$REPORT_TIMEOUT_S" ] ||
             fail "The service has not heard of the agent for $waited seconds. See that $AGENT runs," \
                 "and run the same line again."
