@@ -154,9 +154,8 @@ class Applier:
             if dirt is not None:
                 self._fail(record, dirt)
                 return
-            begun = replace(
-                record, token=order.token, begun_at=int(self.clock()), begun=False, status="loading", reason=None
-            )
+            last_run = next((each.run for each in containers if each.instance_id == order.instance_id), None)
+            begun = replace(record, token=order.token, begun_over=last_run, begun=False, status="loading", reason=None)
             if self._may_still_begin(record) and self.ledger.swap(record, begun):
                 self.gpus.taken(uuids, order.instance_id)
                 self._run(begun, secrets)

@@ -170,11 +170,7 @@ def _has_run_under_its_lease(record: Record, facts: Facts) -> bool:
 
 def _began(record: Record, container: Container) -> bool:
     """Also true of a start whose success we did not live to note."""
-    if record.begun:
-        return True
-    if container.started_at is None or record.begun_at is None:
-        return False
-    return container.started_at >= record.begun_at
+    return record.begun or (container.run is not None and container.run != record.begun_over)
 
 
 def _exit(record: Record, facts: Facts) -> Action:

@@ -88,6 +88,8 @@ class Container:
     exit_code: int | None
     oom_killed: bool
     started_at: int | None
+    run: str | None
+    """Another for each start of the container, None before the first: seconds do not tell two quick starts apart."""
     error: str | None
     gpus: tuple[int, ...]
 

@@ -122,7 +122,7 @@ class Ledger:
 
     def note_ended(self, instance_id: int) -> None:
         """This host has stopped the container: its old lease counts no more."""
-        self.amend(instance_id, token=None, begun_at=None, begun=False)
+        self.amend(instance_id, token=None, begun_over=None, begun=False)
 
     def note_strays(self, found: Collection[int]) -> Mapping[int, int]:
         """Remember since when each unclaimed container is known; answer that."""

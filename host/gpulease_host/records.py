@@ -30,7 +30,8 @@ class Record:
     started_at: int | None = None
     token: int | None = None
     """The lease its container was last begun under; None once this host has stopped it."""
-    begun_at: int | None = None
+    begun_over: str | None = None
+    """The container's last run when the start under `token` was begun: another one since then is that start's."""
     begun: bool = False
     """Whether the engine said that the start under `token` succeeded."""
     run_id: str | None = None
@@ -47,7 +48,7 @@ class Record:
 
     def ended(self) -> Record:
         """After this host has stopped the container: no start under the old lease counts any more."""
-        return replace(self, token=None, begun_at=None, begun=False)
+        return replace(self, token=None, begun_over=None, begun=False)
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ _PLAIN = (
     "exit_code",
     "started_at",
     "token",
-    "begun_at",
+    "begun_over",
     "begun",
     "run_id",
     "held",

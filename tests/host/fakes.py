@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -30,6 +32,8 @@ from gpulease_host.machine_key import SEAL_INFO, MachineKey, from_b64, to_b64
 from gpulease_host.sender import Kind, SendError
 from gpulease_host.wire import order_to_wire
 from tests.host.orders import HOST_ID, NOW, inventory, uuid_of
+
+_starts = itertools.count(1)
 
 
 class FakeClock:
@@ -91,7 +95,7 @@ class FakeEngine:
             token = (order.token or 0) if before is None else before.token
             self.held[order.instance_id] = Container(
                 order.contract_id, order.instance_id, generation, token,
-                "running", None, False, int(self.clock()), None, gpus,
+                "running", None, False, int(self.clock()), f"start {next(_starts)} of {os.getpid()}", None, gpus,
             )  # fmt: skip
 
     def stop(self, instance_id: int, grace_s: int = 10) -> None:

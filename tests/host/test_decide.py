@@ -15,7 +15,7 @@ from gpulease_host.engine import Container, Desired
 from gpulease_host.records import Fence, Record, Status
 from tests.host.orders import NOW, order, uuid_of
 
-RUNNING = Container(11, 11, 1, 1, "running", None, False, NOW - 60, None, (0,))
+RUNNING = Container(11, 11, 1, 1, "running", None, False, NOW - 60, "second start", None, (0,))
 EXITED = replace(RUNNING, status="exited", exit_code=0)
 GPUS = {uuid_of(index) for index in range(4)}
 
@@ -26,14 +26,16 @@ def facts(**changes: Any) -> Facts:
 
 def begun(**changes: Any) -> Record:
     """An instance that runs under its first lease."""
-    record = Record(order(), "running", applied=1, token=1, begun_at=NOW - 60, begun=True, run_id="run-1")
+    record = Record(order(), "running", applied=1, token=1, begun_over="first start", begun=True, run_id="run-1")
     return replace(record, **changes)
 
 
 def test_a_start_whose_success_was_not_noted_counts_when_the_container_shows_it() -> None:
-    record = Record(order(), "loading", token=1, begun_at=NOW - 60)
+    record = Record(order(), "loading", token=1, begun_over="first start")
     assert isinstance(decide(record, facts(container=None)), Start)
-    assert isinstance(decide(record, facts(container=replace(EXITED, started_at=NOW - 90))), Start)
+    in_the_same_second = replace(EXITED, run="first start")
+    assert isinstance(decide(record, facts(container=in_the_same_second)), Start)
+    assert isinstance(decide(replace(record, begun_over=None), facts(container=replace(EXITED, run=None))), Start)
     action = decide(record, facts(container=EXITED))
     assert isinstance(action, Settle)
     assert (action.after.status, action.after.reason) == ("exited", "done")
@@ -83,7 +85,7 @@ def records(draw: st.DrawFn) -> Record:
         applied=draw(st.integers(0, 3)),
         reason=draw(WORDS),
         token=draw(TOKENS),
-        begun_at=draw(st.none() | st.integers(NOW - 2, NOW)),
+        begun_over=draw(st.sampled_from([None, "first start", "second start"])),
         begun=draw(st.booleans()),
         run_id=draw(st.none() | st.sampled_from(["run-1", "run-2"])),
         held=draw(WORDS),

@@ -39,6 +39,7 @@ def container_of(inspected: Mapping[str, Any], killed_since: KilledSince) -> Con
         exit_code=int(state["ExitCode"]) if status == "exited" else None,
         oom_killed=status == "exited" and _was_oom(inspected["Id"], state, started_at, killed_since),
         started_at=None if started_at is None else int(started_at),
+        run=None if started_at is None else state["StartedAt"],
         error=state["Error"] or None,
         gpus=gpu_indexes(labels),
     )
