@@ -46,7 +46,7 @@ lint: $(INSTALLED)          ## Everything of the gate but the tests
 format: $(INSTALLED)          ## Put the code in shape
 	@$(VENV)/bin/ruff format . && $(VENV)/bin/ruff check --fix .
 
-bench: setup          ## Figures as ratios, in one run
+bench: setup          ## Figures beside their targets, in one run
 	@$(RUN) -m local.bench
 
 synth: $(INSTALLED)          ## The CloudFormation templates, in cdk.out (STAGE=dev)

@@ -12,12 +12,15 @@ from typing import Any
 import docker
 import docker.errors
 
+from local.bench.figures import Figure
 from local.client import wait_until
 from local.images import BUSYBOX
 from local.site import Running
 
 DOCKER = "/usr/bin/docker"
 COMMAND = ["sleep", "600"]
+TURNS = 10
+TARGET_S = 0.7
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,18 @@ class Starts:
 
     @property
     def overhead_s(self) -> float:
-        """Median of the service over the median of plain Docker."""
+        """Median of the service less the median of plain Docker."""
         return median(self.service) - median(self.plain)
+
+
+def figures(site: Running) -> list[Figure]:
+    print(f"Starts, {TURNS} turns …")
+    starts = measure(site, TURNS)
+    return [
+        Figure("POST /v1/contracts to StartedAt", median(starts.service), None, "s"),
+        Figure("plain Docker, same flags", median(starts.plain), None, "s"),
+        Figure("overhead of a start", starts.overhead_s, TARGET_S, "s"),
+    ]
 
 
 def measure(site: Running, turns: int, warm_up: int = 2) -> Starts:

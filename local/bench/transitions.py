@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from local.bench.figures import Figure
 from local.client import wait_until
 from local.images import BUSYBOX
 from local.site import Running
 
 DURATION_S = 8
+TARGET = 14
+
+
+def figures(site: Running) -> list[Figure]:
+    return [Figure("state transitions of a plain rental", count(site), TARGET)]
 
 
 def count(site: Running) -> int:

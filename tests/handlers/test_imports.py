@@ -19,8 +19,8 @@ sys.path.insert(0, sys.argv[1])
 import importlib, threading
 for name in sys.argv[2:]:
     importlib.import_module(f"handlers.{name}")
-import boto3
-assert boto3.DEFAULT_SESSION is None, "a client was made at import"
+from rental.adapters import wiring
+assert wiring.session.cache_info().currsize == 0, "a client was made at import"
 assert threading.active_count() == 1, "a thread was started at import"
 """
 
