@@ -14,7 +14,7 @@ from infra.paths import CONSTRAINTS, FUNCTIONS, LAYER_PLACEHOLDER, REQUIREMENTS
 from tests.infra.synthesis import stand_in_layer
 
 # What a distribution is called where its name is not that of its package.
-IMPORTED_AS = {"aws-lambda-powertools": "aws_lambda_powertools", "pyjwt": "jwt"}
+IMPORTED_AS = {"aws-lambda-powertools": "aws_lambda_powertools"}
 OF_THE_RUNTIME = {"boto3", "botocore"}
 OURS = {"rental", "handlers"}
 
