@@ -60,7 +60,7 @@ class Asker:
 
     def ask(self) -> bool:
         """Fetch the manifest and take what stands in it. Whether that went well; if not, ask again later."""
-        run_id = self.world.run_id
+        run_id, asked_with = self.world.run_id, self.keys.key_id
         self._asked_at = self.elapsed()
         try:
             answer = self.api.manifest()
@@ -73,7 +73,7 @@ class Asker:
             return False
         sealed_key_ids = parse_sealed_key_ids(answer)
         if sealed_key_ids is not None:
-            self.keys.keep_only(sealed_key_ids)
+            self.keys.keep_only(sealed_key_ids, asked_with)
         for each in bad:
             self.log.say("order refused", instance_id=each.instance_id, reason=each.reason)
         self._asked_run = run_id

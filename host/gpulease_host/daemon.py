@@ -139,10 +139,9 @@ class Daemon:
 
     def _finish_rotation(self) -> float:
         """What was begun before a crash, or whose answer was lost."""
-        if not self.parts.keys.is_changing:
-            return KEY_LOOK_S
         try:
-            self._rotate_key()
+            if self.rotation.finish():
+                self.sender.ring(must_say=True)
         except ApiError as error:
             self.parts.log.say("machine key not replaced", reason=str(error))
             return self._key_backoff.failed("key")

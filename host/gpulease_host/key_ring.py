@@ -59,6 +59,11 @@ class KeyRing:
     def sign(self, claims: dict[str, Any]) -> str:
         return self.current.sign(claims)
 
+    def may_have_replaced(self, key_id: str) -> bool:
+        """Whether a request that this key signed may have been refused only because another one is in force."""
+        with self._lock:
+            return self.next is not None or self.current.key_id != key_id
+
     def unseal(self, key_id: str, sealed: str, contract_id: int) -> bytes:
         """Open what was sealed to one of the keys. Raises MachineKeyError."""
         with self._lock:
@@ -79,15 +84,15 @@ class KeyRing:
             return self.next
 
     def drop_next(self) -> None:
-        """The next key is refused for good."""
+        """The next key will never be in force. Whoever is not certain of that keeps it."""
         with self._lock:
             self._beside(NEXT).unlink(missing_ok=True)
             self.next = None
 
-    def promote(self) -> None:
-        """The next key is in force."""
+    def promote(self, key: MachineKey) -> None:
+        """The next key is in force, if it is still this one: the answer may be late."""
         with self._lock:
-            if self.next is None:
+            if self.next is not key:
                 return
             self.current.save(self._beside(FORMER + self.current.key_id))
             self._beside(NEXT).replace(self.path)
@@ -95,9 +100,14 @@ class KeyRing:
             self.former[self.current.key_id] = self.current
             self.current, self.next = self.next, None
 
-    def keep_only(self, key_ids: Collection[str]) -> None:
-        """Destroy the former keys to which nothing is sealed any more."""
+    def keep_only(self, key_ids: Collection[str], told: str) -> None:
+        """Destroy the former keys to which nothing is sealed any more.
+
+        That was `told` the key of this id: under an earlier one it says nothing of what was sealed to that one since.
+        """
         with self._lock:
+            if self.current.key_id != told:
+                return
             for key_id in [each for each in self.former if each not in key_ids]:
                 self._beside(FORMER + key_id).unlink(missing_ok=True)
                 del self.former[key_id]

@@ -52,10 +52,11 @@ class Permissions:
         self._keys = keys
 
     def ask(self, order: Order) -> Permission:
+        signed_with = self._keys.key_id
         try:
             answer = self._api.fetch(order)
         except ApiRefusedError as error:
-            if error.status == HTTPStatus.UNAUTHORIZED and self._keys.is_changing:
+            if error.status == HTTPStatus.UNAUTHORIZED and self._keys.may_have_replaced(signed_with):
                 return Unreachable("Waits for the new machine key to be in force.")
             return Denied(f"The control plane does not let it start: {error}")
         except ApiUnreachableError as error:

@@ -6,8 +6,9 @@ key may be refused already: then the same request is signed with the new one.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -28,18 +29,24 @@ class Rotation:
     """The API, as somebody asks who signs with this key."""
     host_id: int
     log: Log
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+    """One at a time: a person may ask while the daemon finishes what was begun."""
 
     def rotate(self) -> str:
         """Have a new key in force, or finish what was begun; its id. Raises ApiError: then it goes on later."""
-        self.keys.make_next()
-        self.finish()
-        return self.keys.key_id
+        with self._lock:
+            self._bring_into_force(self.keys.make_next())
+            return self.keys.key_id
 
-    def finish(self) -> None:
-        """Bring the next key into force, if there is one. Raises ApiError."""
-        new = self.keys.next
-        if new is None:
-            return
+    def finish(self) -> bool:
+        """Bring the next key into force; whether there was one. Raises ApiError."""
+        with self._lock:
+            new = self.keys.next
+            if new is not None:
+                self._bring_into_force(new)
+            return new is not None
+
+    def _bring_into_force(self, new: MachineKey) -> None:
         old_id = self.keys.key_id
         body = {
             "signing_key": to_b64(new.signing_public),
@@ -47,14 +54,24 @@ class Rotation:
             "proof": new.sign({"iss": str(self.host_id), "replaces": old_id}),
         }
         self._send(body, new)
-        self.keys.promote()
+        self.keys.promote(new)
         self.log.say("machine key replaced", key_id=new.key_id, former=old_id)
 
     def _send(self, body: dict[str, Any], new: MachineKey) -> None:
+        """Whatever else it is refused with, an earlier request with the same key may still be taken in: it is kept."""
         try:
             self.open_api(self.keys.current).replace_key(body)
         except ApiRefusedError as error:
-            if error.status != HTTPStatus.UNAUTHORIZED:
+            if error.is_for_good:  # only the key in force is told so, and no other comes after it
                 self.keys.drop_next()
+            if error.status != HTTPStatus.UNAUTHORIZED:
                 raise
+            self._send_again(body, new)
+
+    def _send_again(self, body: dict[str, Any], new: MachineKey) -> None:
+        try:
             self.open_api(new).replace_key(body)
+        except ApiRefusedError as error:
+            if error.is_for_good:  # so the new one is in force; with it the daemon learns the rest
+                self.keys.promote(new)
+            raise

@@ -174,6 +174,7 @@ class FakeApi:
         self.sealed_key_ids: list[str] | None = None
         self.lost_answers = 0
         """So many replacements of the key are done without an answer."""
+        self.is_retired = False
 
     def fetch(self, order: Order) -> Any:
         self.fetched.append(order)
@@ -204,6 +205,8 @@ class FakeKeyApi:
             raise self.api.manifest_error
         if self.key.key_id != self.api.key.key_id:
             raise ApiRefusedError(401, "unauthenticated", "Another key is in force.")
+        if self.api.is_retired:
+            raise ApiRefusedError(409, "host_retired", "This host was given up.")
         new = PublicKey(from_b64(body["signing_key"]), from_b64(body["sealing_key"]))
         public = Ed25519PublicKey.from_public_bytes(new.signing_public)
         proven = jwt.decode(body["proof"], public, algorithms=["EdDSA"], options={"verify_iss": False})

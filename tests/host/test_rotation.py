@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gpulease_host.api import ApiError, ApiRefusedError, ApiUnreachableError
+from gpulease_host.engine import Order
 from gpulease_host.key_ring import KeyRing
 from gpulease_host.machine_key import MachineKeyError
 from tests.host.fakes import seal
@@ -136,3 +138,80 @@ def test_the_request_follows_its_schema(rig: Rig) -> None:
 def test_a_foreign_key_opens_nothing(rig: Rig) -> None:
     with pytest.raises(MachineKeyError, match="another machine key"):
         keys(rig).unseal("0" * 16, seal(KEY, 10, SECRETS), 10)
+
+
+@pytest.mark.parametrize("status", [400, 409, 422])
+def test_a_refusal_never_destroys_a_key_that_may_be_in_force(rig: Rig, status: int) -> None:
+    """Busy is what the second of two requests hears whose first is being taken in at that moment."""
+    rig.api.lost_answers = 1
+    rotate(rig)
+    rig.api.manifest_error = ApiRefusedError(status, "busy", "Again.")
+    rotate(rig)
+    rig.api.manifest_error = None
+    assert rotate(rig) == rig.api.key.key_id == keys(rig).key_id
+
+
+def test_a_host_that_is_given_up_while_its_key_changes_learns_it(rig: Rig) -> None:
+    """Only the key in force is told so: here that is the next one, though its answer was lost."""
+    rig.api.lost_answers = 1
+    rotate(rig)
+    new = keys(rig).next
+    assert new is not None
+    rig.api.is_retired = True
+    assert "not replaced yet" in rotate(rig)
+    assert (keys(rig).key_id, keys(rig).is_changing) == (new.key_id, False)
+
+
+def test_a_host_that_was_given_up_makes_no_key(rig: Rig) -> None:
+    rig.api.is_retired = True
+    rotate(rig)
+    assert (keys(rig).key_id, keys(rig).is_changing) == (KEY.key_id, False)
+
+
+def test_a_late_answer_brings_no_other_key_into_force(rig: Rig) -> None:
+    """Two finish the same rotation; the second answer comes when the next rotation has begun."""
+    ring = keys(rig)
+    first = ring.make_next()
+    ring.promote(first)
+    second = ring.make_next()
+    ring.promote(first)
+    assert (ring.key_id, ring.next) == (first.key_id, second)
+
+
+def test_finishing_begins_no_rotation(rig: Rig) -> None:
+    rig.daemon.rotation.finish()
+    assert (keys(rig).key_id, keys(rig).is_changing) == (KEY.key_id, False)
+
+
+def test_a_fetch_that_the_old_key_signed_is_asked_again_and_not_denied(rig: Rig) -> None:
+    """The key is replaced while the request is on its way: it is refused, and by then nothing is changing."""
+    fetch = rig.api.fetch
+
+    def overtaken(order: Order) -> Any:
+        rig.api.fetch = fetch  # type: ignore[method-assign]
+        rotate(rig)
+        raise ApiRefusedError(401, "unauthenticated", "Another key is in force.")
+
+    rig.api.fetch = overtaken  # type: ignore[method-assign]
+    rig.give(order())
+    assert rig.record().held is None
+    rig.pass_time(2)
+    assert rig.engine.is_running(11)
+
+
+def test_a_manifest_that_was_asked_for_under_the_old_key_destroys_none(rig: Rig) -> None:
+    """Something may have been sealed to the old key after that answer was made, and before the new one came."""
+    manifest = rig.api.manifest
+
+    def overtaken() -> Any:
+        rig.api.manifest = manifest  # type: ignore[method-assign]
+        rig.api.sealed_key_ids = []
+        answer = manifest()
+        rotate(rig)
+        return answer
+
+    rig.api.manifest = overtaken  # type: ignore[method-assign]
+    rig.daemon.asker.ask()
+    assert set(keys(rig).former) == {KEY.key_id}
+    rig.daemon.asker.ask()
+    assert not keys(rig).former
