@@ -49,9 +49,10 @@ def rotate_key() -> Response[str]:
     host = _signer()
     body = parse_body(app, RotateKeyBody)
     key = _machine_key(body.signing_key, body.sealing_key)
-    if host.machine_key != key:
-        verify_new_key(body.proof, host.id, key, host.machine_key.key_id if host.machine_key is not None else "")
-    rotated = machines().rotate_key(host.id, key)
+    signed_with = host.machine_key.key_id if host.machine_key is not None else ""
+    if signed_with != key.key_id:
+        verify_new_key(body.proof, host.id, key, signed_with)
+    rotated = machines().rotate_key(host.id, key, signed_with)
     return answer(HTTPStatus.OK, {"v": 1, "host_id": rotated.id, "key_id": key.key_id})
 
 

@@ -83,6 +83,17 @@ def test_the_brake_takes_ten_hosts_and_more_than_a_fifth(gone: int, hosts: int, 
     assert is_burst([*silent(gone, LONG_AGO), *silent(hosts - gone, NOW, first=1000)], NOW) is braked
 
 
+def test_hosts_that_are_retired_are_no_burst_and_are_not_marked() -> None:
+    """Whoever revokes a whole rack must not keep others from being marked."""
+    retired = silent(30, LONG_AGO, Phase.RETIRED)
+    assert fallen_silent(retired, NOW) == []
+    assert not is_burst([*retired, *silent(1, LONG_AGO, first=100), *silent(20, NOW, first=1000)], NOW)
+
+
+def test_nothing_that_a_retired_host_says_is_news() -> None:
+    assert judge(KNOWN.enter(Phase.RETIRED), replace(FIRST, seq=KNOWN.seq + 1)) is Standing.KNOWN
+
+
 def test_hosts_that_fall_silent_far_apart_are_no_burst() -> None:
     spread = [*silent(6, LONG_AGO), *silent(6, LONG_AGO - BURST_S, first=100)]
     assert not is_burst([*spread, *silent(20, NOW, first=1000)], NOW)

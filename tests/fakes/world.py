@@ -11,7 +11,7 @@ from rental.adapters.memory.table import MemoryTable
 from rental.adapters.store import ItemStore
 from rental.domain.book import Book
 from rental.domain.contract import Contract
-from rental.domain.host import Host, HostStatus
+from rental.domain.host import Host, HostStatus, MachineKey
 from rental.domain.ids import ContractId, OfferId
 from rental.domain.liveness import Sighting
 from rental.domain.observation import Report, ReportedGpu, ReportedInstance, ReportedStatus
@@ -128,6 +128,13 @@ class World:
 
     def sighting(self, seq: int) -> Sighting:
         return Sighting(HOST, "boot-1", seq, self.clock.now(), self.clock.now())
+
+    def replace_key(self, key: MachineKey | None = None) -> Host:
+        """The machine asks for another key, signed with the one in force."""
+        host = self.store.read_host(HOST)
+        assert host is not None
+        assert host.machine_key is not None
+        return self.machines.rotate_key(HOST, key or Machine(HOST).key, host.machine_key.key_id)
 
     def answers(self) -> list[tuple[str, str]]:
         """Which token was told to go on where."""

@@ -176,7 +176,7 @@ def test_two_machines_that_register_at_once_do_not_both_become_the_host() -> Non
 def test_a_new_key_is_the_only_one_from_then_on_and_new_contracts_are_sealed_to_it() -> None:
     world = World().add_host()
     old, new = world.rent(), Machine(HOST).key
-    assert world.machines.rotate_key(HOST, new).machine_key == new
+    assert world.replace_key(new).machine_key == new
     host = world.store.read_host(HOST)
     assert host is not None
     assert host.machine_key == new
@@ -187,15 +187,16 @@ def test_a_new_key_is_the_only_one_from_then_on_and_new_contracts_are_sealed_to_
 def test_a_key_that_is_sent_again_changes_nothing() -> None:
     world = World().add_host()
     new = Machine(HOST).key
-    world.machines.rotate_key(HOST, new)
+    world.replace_key(new)
     before = world.store.read_host(HOST)
-    assert world.machines.rotate_key(HOST, new) == before
+    assert world.replace_key(new) == before
+    assert world.machines.rotate_key(HOST, new, world.machine.key.key_id) == before
 
 
 def test_the_manifest_names_every_key_to_which_something_is_still_sealed() -> None:
     world = World().add_host()
     old = world.rent_active()
-    world.machines.rotate_key(HOST, Machine(HOST).key)
+    world.replace_key()
     new = world.rent_active()
     assert world.machines.manifest(HOST).sealed_key_ids == sorted([sealed_to(old), sealed_to(new)])
     world.contracts.end_contract(old.id, client)
@@ -206,14 +207,26 @@ def test_who_was_sealing_to_the_old_key_seals_again() -> None:
     """The rental has read the manifest; the key is replaced before it commits."""
     world = World().add_host()
     before = world.ledger.open_book(HOST)
-    world.machines.rotate_key(HOST, Machine(HOST).key)
+    world.replace_key()
     with pytest.raises(GuardFailedError):
         world.store.commit(before, rent(before, now=world.clock.now()))
 
 
 def test_a_key_for_a_host_that_is_not_there_is_refused() -> None:
     with pytest.raises(NotCurrentError):
-        World().machines.rotate_key(HOST, Machine(HOST).key)
+        World().machines.rotate_key(HOST, Machine(HOST).key, "0" * 16)
+
+
+def test_a_key_that_was_replaced_replaces_none() -> None:
+    """Two machines have the old key, and both were verified by it; the second comes when the first is in force."""
+    world = World().add_host()
+    old, mine, theirs = world.machine.key, Machine(HOST).key, Machine(HOST).key
+    world.machines.rotate_key(HOST, mine, old.key_id)
+    with pytest.raises(UnauthenticatedError):
+        world.machines.rotate_key(HOST, theirs, old.key_id)
+    host = world.store.read_host(HOST)
+    assert host is not None
+    assert host.machine_key == mine
 
 
 def test_a_retired_host_is_not_registered_again() -> None:

@@ -1,9 +1,11 @@
 """A host that is given up: its contracts end without its word, and nothing of it is believed or held any more."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
+from rental.domain.book import Book
 from rental.domain.contract import Contract
 from rental.domain.errors import (
     HostHeardError,
@@ -13,8 +15,9 @@ from rental.domain.errors import (
     NotFoundError,
 )
 from rental.domain.host import HostStatus
+from rental.domain.ids import HostId
 from rental.domain.lifecycle import ContractStatus, Desired, InstanceStatus
-from rental.domain.liveness import OFFLINE_AFTER_S
+from rental.domain.liveness import BURST_LEAST_HOSTS, OFFLINE_AFTER_S
 from rental.ports import GuardFailedError, Principal
 from rental.service.repeating import Repeatable
 from tests.fakes.builders import HOST, OWNER, rent
@@ -234,6 +237,38 @@ def test_many_contracts_are_ended_in_several_commits() -> None:
     lose(world, REVOKED)
     assert world.clearing.sweep() == 40
     assert not world.manifest().claims
+
+
+def test_a_rack_that_is_revoked_sets_off_no_brake() -> None:
+    world = World().add_host()
+    world.report([])
+    presence = world.liveness.read(HOST)
+    assert presence is not None
+    host, manifest = world.store.read_host(HOST), world.manifest()
+    assert host is not None
+    for number in range(100, 100 + BURST_LEAST_HOSTS):
+        other = HostId(number)
+        world.store.create_host(replace(host, id=other, rev=0))
+        book = Book(replace(manifest, host_id=other, listing=None, rev=0))
+        world.store.commit(book, book)
+        world.liveness.known[other] = replace(presence, host_id=other)
+        world.retiring.retire_host(other, owner, REVOKED)
+    world.clock.advance(OFFLINE_AFTER_S)
+    assert world.silence.sweep() == 1
+    assert world.manifest().offline_since is not None
+    assert world.silence.sweep() == 0
+
+
+def test_a_retired_host_is_sent_nothing() -> None:
+    """Not even what was rung before: an order to remove would take from its owner what only a person may give up."""
+    world = World().add_host()
+    contract = world.rent_active()
+    world.contracts.stop_contract(contract.id, client, None)
+    lose(world, REVOKED)
+    world.contracts.end_contract(contract.id, client)
+    assert world.bells.rung
+    assert world.dispatching.dispatch(HOST, world.bells.rung) == 0
+    assert world.commands.sent == []
 
 
 def test_the_sweep_leaves_alone_whose_host_is_there() -> None:

@@ -16,7 +16,6 @@ from rental.domain.ids import ContractId, InstanceId
 from rental.domain.lifecycle import ContractStatus, InstanceStatus
 from rental.domain.observation import ReportedInstance, ReportedStatus
 from tests.fakes.builders import HOST, TERMS
-from tests.fakes.machine import Machine
 from tests.fakes.world import World, client, owner
 
 SAID: dict[str, ReportedStatus] = {"running": "running", "stopped": "stopped", "absent": "absent"}
@@ -116,7 +115,7 @@ class Rentals(RuleBasedStateMachine):
 
     @rule()
     def the_machine_key_is_replaced(self) -> None:
-        self.attempt(lambda: self.world.machines.rotate_key(HOST, Machine(HOST).key))
+        self.attempt(lambda: self.world.replace_key())
 
     @precondition(lambda self: len(self.acknowledged) >= SOME)
     @rule(status=st.sampled_from([HostStatus.LOST, HostStatus.REVOKED]))

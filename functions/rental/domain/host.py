@@ -78,6 +78,10 @@ class Host:
     extra: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
+    def is_retired(self) -> bool:
+        return self.status in RETIRED
+
+    @property
     def why(self) -> str | None:
         """Why the host is not active, in a sentence; None while it is."""
         if self.status is HostStatus.REGISTERING:
@@ -87,5 +91,5 @@ class Host:
 
 def check_not_retired(host: Host) -> None:
     """Raises HostRetiredError, which tells a machine that it is this host no more."""
-    if host.status in RETIRED:
+    if host.is_retired:
         raise HostRetiredError(f"{host.reason} End everything of it, then register the machine as a new host.")

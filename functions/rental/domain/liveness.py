@@ -37,6 +37,8 @@ class Phase(StrEnum):
     SETTLED = "settled"
     LEAVING = "leaving"
     OFFLINE = "offline"
+    RETIRED = "retired"
+    """It was given up: nothing is heard of it any more, and its silence says nothing of the others."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ def judge(known: Presence | None, sighting: Sighting) -> Standing:
     """Hold a sighting against what is remembered."""
     if known is None:
         return Standing.NEWS
+    if known.phase is Phase.RETIRED:
+        return Standing.KNOWN
     if sighting.boot_id != known.boot_id and known.since_seq <= sighting.seq <= known.seq:
         return Standing.FORKED
     if sighting.seq < known.seq or (sighting.seq == known.seq and known.phase is not Phase.TAKING):
@@ -95,7 +99,7 @@ def meet(known: Presence | None, sighting: Sighting) -> Presence:
 
 def fallen_silent(known: Iterable[Presence], now: int) -> list[Presence]:
     """The hosts that are silent for too long and not marked yet."""
-    return [each for each in known if each.phase is not Phase.OFFLINE and _is_silent(each, now)]
+    return [each for each in known if each.phase not in (Phase.OFFLINE, Phase.RETIRED) and _is_silent(each, now)]
 
 
 def is_burst(known: Sequence[Presence], now: int) -> bool:
@@ -103,8 +107,9 @@ def is_burst(known: Sequence[Presence], now: int) -> bool:
 
     What the brake holds stays unmarked, so it keeps holding until they are heard again or a person decides.
     """
-    silent = sorted((each for each in known if _is_silent(each, now)), key=lambda each: each.seen_at)
-    present = sum(each.phase is not Phase.OFFLINE for each in known)
+    in_service = [each for each in known if each.phase is not Phase.RETIRED]
+    silent = sorted((each for each in in_service if _is_silent(each, now)), key=lambda each: each.seen_at)
+    present = sum(each.phase is not Phase.OFFLINE for each in in_service)
     start = 0
     for end, last in enumerate(silent, 1):
         while silent[start].seen_at <= last.seen_at - BURST_S:

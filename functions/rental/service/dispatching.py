@@ -33,10 +33,11 @@ class Dispatching:
     def dispatch(self, host_id: HostId, bells: Sequence[Bell]) -> int:
         """Send one command with the current order of every instance rung for; returns how many orders went.
 
-        A bell of a generation that is no longer wanted is answered by the newer order.
+        A bell of a generation that is no longer wanted is answered by the newer order. A retired host is sent nothing:
+        its contracts are over, and an order to remove them would destroy what only its owner may give up.
         """
         host = self.store.read_host(host_id)
-        if host is None or host.node_id is None:
+        if host is None or host.node_id is None or host.is_retired:
             return 0
         orders = self._orders(bells)
         if orders:

@@ -75,17 +75,20 @@ class Machines:
                 return contract.launch.sealed
         raise NotCurrentError("This is no longer wanted running. Start nothing; a newer order follows.")
 
-    def rotate_key(self, host_id: HostId, key: MachineKey) -> Host:
+    def rotate_key(self, host_id: HostId, key: MachineKey, replaces: str) -> Host:
         """Believe only this key of the host from now on, and seal only to it. Repeats change nothing.
 
-        The manifest changes with the host, so that whoever is sealing to the old key at this moment has to seal again.
-        Raises NotCurrentError, BusyError.
+        `replaces` is the id of the key that asked for it: of two who ask with one key, the second asks in vain. The
+        manifest changes with the host, so that whoever is sealing to the old key at this moment has to seal again.
+        Raises NotCurrentError, UnauthenticatedError, BusyError.
         """
         host, manifest = self.store.read_host(host_id), self.store.read_manifest(host_id)
         if host is None or manifest is None:
             raise NotCurrentError("This host is not registered.")
         if host.machine_key == key:
             return host
+        if host.machine_key is None or host.machine_key.key_id != replaces:
+            raise UnauthenticatedError("Another machine key is in force by now.")
         rotated = replace(host, machine_key=key)
         before = Book(manifest)
         after = before.with_manifest(replace(manifest, sealing_key_id=key.key_id))

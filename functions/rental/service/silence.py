@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from rental.domain.book import Book
 from rental.domain.errors import RentalError
-from rental.domain.ids import ContractId
+from rental.domain.ids import ContractId, HostId
 from rental.domain.liveness import Phase, Presence, fallen_silent, is_burst
 from rental.domain.silence import close_silent, fall_silent
 from rental.ports import NO_EXTRAS, Extras, Liveness
@@ -30,12 +30,23 @@ class Silence:
     def sweep(self, brake: bool = True) -> int:
         """Mark who is silent for too long; returns how many hosts. Too many at once are our own fault: none then."""
         now = self.ledger.clock.now()
-        known = tuple(self.liveness.list_all())
+        known = self._without_retired(tuple(self.liveness.list_all()), now)
         silent = fallen_silent(known, now)
         if brake and is_burst(known, now):
             _log.error(BRAKE_LINE, extra={"silent": len(silent), "hosts": len(known)})
             return 0
         return sum(self._mark(each) for each in silent)
+
+    def _without_retired(self, known: Sequence[Presence], now: int) -> Sequence[Presence]:
+        """Those of whom silence means something. Who was given up is looked up once, when it has fallen silent."""
+        retired = [each for each in fallen_silent(known, now) if self._is_retired(each.host_id)]
+        for each in retired:
+            self.liveness.swap(each, each.enter(Phase.RETIRED))
+        return [each for each in known if each not in retired]
+
+    def _is_retired(self, host_id: HostId) -> bool:
+        host = self.ledger.store.read_host(host_id)
+        return host is not None and host.is_retired
 
     def _mark(self, presence: Presence) -> bool:
         leaving = self.liveness.swap(presence, presence.enter(Phase.LEAVING))
