@@ -62,6 +62,8 @@ class Intake:
     def accept(self, value: Any) -> dict[str, Any]:
         """Take a command: what is answered as accepted is in the journal. Raises as `answer` catches."""
         command = parse_command(value)
+        if self.retired() is not None:
+            raise CommandRefusedError("this host was given up: nothing is started, and nothing removed")
         if command.host_id != self.host_id:
             raise CommandRefusedError(f"the command is for host {command.host_id}; this is host {self.host_id}")
         if self.clock() > command.not_after:

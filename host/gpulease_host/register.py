@@ -88,15 +88,20 @@ def _leave_former_host(settings: Settings, token: str, machine: Machine) -> None
         for container in containers:
             engine.stop(container.instance_id, settings.stop_grace_s)
             engine.remove(container.contract_id, container.instance_id)
+        engine.remove_networks()
         _put_aside(settings, former.host_id)
 
 
 def _is_retired(former: HostConfig, settings: Settings, machine: Machine) -> bool:
-    auth = MachineAuth(KeyRing.open(settings.key_path), former.host_id, machine.clock)
-    try:
-        machine.open_api(former.api_url, auth).manifest()
-    except ApiRefusedError as error:
-        return error.is_for_good
+    """Asked with the key in force: that may be the next one, whose answer was lost."""
+    ring = KeyRing.open(settings.key_path)
+    for key in filter(None, (ring.current, ring.next)):
+        auth = MachineAuth(key, former.host_id, machine.clock)
+        try:
+            machine.open_api(former.api_url, auth).manifest()
+        except ApiRefusedError as error:
+            if error.is_for_good:
+                return True
     return False
 
 

@@ -111,6 +111,12 @@ class FakeEngine:
             self.calls.append(f"remove {instance_id}")
             self.held.pop(instance_id, None)
 
+    def remove_networks(self) -> None:
+        self._check_up()
+        with self._lock:
+            assert not self.held, "Docker refuses while a container is on one"
+            self.calls.append("remove networks")
+
     def gpu_checks(self) -> list[GpuCheck]:
         self._check_up()
         busy = {index for each in self.held.values() if each.status == "running" for index in each.gpus}

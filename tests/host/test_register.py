@@ -9,6 +9,7 @@ import pytest
 
 from gpulease_host.api import Api
 from gpulease_host.engine import Secrets
+from gpulease_host.key_ring import KeyRing
 from gpulease_host.machine_key import MachineKey
 from gpulease_host.register import Machine, register
 from gpulease_host.settings import HostConfig, Settings, SettingsError
@@ -94,6 +95,7 @@ def test_a_machine_whose_host_was_given_up_first_ends_all_it_had(
     http.replies[MANIFEST] = [(409, error("host_retired"))]
     assert register_here(http, tmp_path, engine, OTHER).host_id == OTHER
     assert not engine.held
+    assert engine.calls[-1] == "remove networks"
     assert settings.key_path.read_bytes() != old_key
     assert HostConfig.load(settings.config_path).host_id == OTHER
     assert settings.journal_path.with_name(f"journal.retired-{HOST_ID}").exists()
@@ -113,3 +115,12 @@ def test_a_machine_that_lost_its_key_keeps_what_it_has(http: HttpApi, tmp_path: 
     with pytest.raises(SettingsError, match="not given up"):
         register_here(http, tmp_path, engine, OTHER)
     assert engine.is_running(11)
+
+
+def test_a_machine_whose_key_was_changing_asks_with_either(http: HttpApi, tmp_path: Path, engine: FakeEngine) -> None:
+    """The next key is in force already, but its answer was lost: the present one is refused for that alone."""
+    register_here(http, tmp_path, engine)
+    http.key = KeyRing.open(make_settings(tmp_path).key_path).make_next()
+    http.replies[MANIFEST] = [(409, error("host_retired"))]
+    assert register_here(http, tmp_path, engine, OTHER).host_id == OTHER
+    assert [each.name for each in tmp_path.glob("machine.key*")] == ["machine.key"]

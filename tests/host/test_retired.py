@@ -60,3 +60,10 @@ def test_it_learns_it_although_reports_are_not_answered(rig: Rig) -> None:
     assert not rig.daemon.asker.is_due()
     rig.clock.now += ASK_ANYWAY_S
     assert rig.daemon.asker.is_due(), "what was started by hand meanwhile ends too"
+
+
+def test_it_removes_nothing_whatever_it_is_sent(rig: Rig) -> None:
+    be_told(rig)
+    assert "given up" in rig.command(order(generation=2, desired="absent"))["error"]
+    rig.pass_time(30)
+    assert 11 in rig.engine.held

@@ -84,6 +84,10 @@ class DockerApi:
             pools = [pool for network in client.networks() for pool in network["IPAM"].get("Config") or []]
             return [str(pool["Subnet"]) for pool in pools if "Subnet" in pool]
 
+    def network_names(self, label: str) -> list[str]:
+        with self._calling() as client:
+            return [str(network["Name"]) for network in client.networks(filters={"label": label})]
+
     def remove_network(self, name: str) -> None:
         with self._calling() as client:
             client.remove_network(name)

@@ -104,6 +104,9 @@ class DockerEngine:
         self._await_absence(name)
         self._networks.remove_if_unused(contract_id)
 
+    def remove_networks(self) -> None:
+        self._networks.remove_all()
+
     def gpu_checks(self) -> list[GpuCheck]:
         """A GPU in a running container is not clean, whatever its driver says."""
         holders = {

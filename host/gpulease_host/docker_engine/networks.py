@@ -59,10 +59,17 @@ class ContractNetworks:
 
     def remove_if_unused(self, contract_id: int) -> None:
         """With the contract's last container; one that is only stopped still needs its network."""
-        if self._api.list_containers(f"{CONTRACT_LABEL}={contract_id}"):
-            return
+        if not self._api.list_containers(f"{CONTRACT_LABEL}={contract_id}"):
+            self._remove(network_name(contract_id))
+
+    def remove_all(self) -> None:
+        """Every network of this host. Docker refuses for one that a container is still on."""
+        for name in self._api.network_names(f"{HOST_LABEL}={self._host_id}"):
+            self._remove(name)
+
+    def _remove(self, name: str) -> None:
         try:
-            self._api.remove_network(network_name(contract_id))
+            self._api.remove_network(name)
         except RefusedError as error:
             if error.status != 404:
                 raise

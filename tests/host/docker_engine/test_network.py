@@ -153,3 +153,13 @@ def _addresses_of_host() -> list[str]:
 def _address(bench: Bench, order: Order) -> str:
     networks = bench.client.inspect_container(name_of(order))["NetworkSettings"]["Networks"]
     return str(networks[network_name(order.contract_id)]["IPAddress"])
+
+
+def test_what_a_start_that_broke_off_left_is_removed_with_the_host(bench: Bench) -> None:
+    order = bench.run("sleep", "60")
+    name = network_name(order.contract_id)
+    bench.client.remove_container(name_of(order), force=True)
+    assert bench.client.networks(names=[name])
+    bench.engine.remove_networks()
+    bench.engine.remove_networks()
+    assert not bench.client.networks(names=[name])
