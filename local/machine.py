@@ -53,7 +53,7 @@ class Machine:
         config = self.host_dir / "config.json"
         if config.exists():
             self._start_agent(cloud)
-            self._start_daemon()
+            self.start_daemon()
             known_id = int(json.loads(config.read_text())["host_id"])
             self._wait_until_heard(owner, known_id)
             return known_id
@@ -69,7 +69,7 @@ class Machine:
         admission = owner.post("/v1/hosts", {"label": os.uname().nodename})
         self._start_agent(cloud, admission["activation_code"], admission["activation_id"])
         self._register(cloud, admission["registration_token"], simulated_gpus)
-        self._start_daemon()
+        self.start_daemon()
         host_id = int(admission["id"])
         self._wait_until_heard(owner, host_id)
         self._list(owner, host_id)
@@ -80,21 +80,27 @@ class Machine:
         supervise.stop("daemon", state=self.state)
         supervise.stop("agent", state=self.state)
 
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the host program as its owner does on the machine."""
+        command = [str(self._program), *arguments]
+        return subprocess.run(command, env=self._environment(), capture_output=True, text=True, check=False)
+
     def _start_agent(self, cloud: CloudInfo, code: str = "", activation_id: str = "") -> None:
         command = [sys.executable, "-m", "local.agent", "--endpoint", cloud.aws_endpoint, "--region", cloud.region]
         command += ["--state-dir", str(self.state / "agent"), "--credentials-file", str(self.credentials)]
         command += ["--register", code, activation_id] if code else []
         supervise.start("agent", command, state=self.state, env=self._environment())
 
-    def _start_daemon(self) -> None:
+    def start_daemon(self) -> None:
+        """One that runs already stays."""
         supervise.start("daemon", [str(self._program), "daemon"], state=self.state, env=self._environment())
 
     def _register(self, cloud: CloudInfo, token: str, simulated_gpus: int) -> None:
-        command = [str(self._program), "register", "--api-url", cloud.front_url, "--token", token]
-        command += ["--simulate-gpus", str(simulated_gpus)] if simulated_gpus else []
+        arguments = ["register", "--api-url", cloud.front_url, "--token", token]
+        arguments += ["--simulate-gpus", str(simulated_gpus)] if simulated_gpus else []
         deadline = time.monotonic() + JOIN_TIMEOUT_S
         while True:
-            done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, check=False)
+            done = self.call(*arguments)
             if done.returncode == 0:
                 return
             if time.monotonic() > deadline:

@@ -39,14 +39,18 @@ class Site:
         credentials = provide_keys(cloud, self.state)
         say("Making this machine a host …")
         machine = Machine(self.state, docker.docker_host, self.heartbeat_s)
-        simulated = 0 if has_nvidia_gpus() else SIMULATED_GPUS
-        host_id = machine.join(cloud, Client(cloud.front_url, credentials.host_key), simulated)
+        host_id = machine.join(cloud, Client(cloud.front_url, credentials.host_key), simulated_gpus())
         return Running(cloud, credentials, host_id, docker.docker_host)
 
     def stop(self) -> bool:
         """Stop what this site started; True when something was running. Containers are not touched."""
         running = [supervise.stop(name, state=self.state) for name in ("daemon", "agent")]
         return supervise.stop_cloud(self.state) or any(running)
+
+
+def simulated_gpus() -> int:
+    """How many GPUs this machine must make up."""
+    return 0 if has_nvidia_gpus() else SIMULATED_GPUS
 
 
 def release_docker() -> None:
