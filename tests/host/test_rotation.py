@@ -215,3 +215,17 @@ def test_a_manifest_that_was_asked_for_under_the_old_key_destroys_none(rig: Rig)
     assert set(keys(rig).former) == {KEY.key_id}
     rig.daemon.asker.ask()
     assert not keys(rig).former
+
+
+def test_a_crash_between_the_files_of_a_replacement_goes_on(rig: Rig) -> None:
+    """The former key is kept already, the next one is in force at the service, and its file has its old name still."""
+    rig.api.lost_answers = 1
+    rotate(rig)
+    KEY.save(rig.key_path.with_name(f"machine.key.former-{KEY.key_id}"))
+    rig.boot()
+    assert rig.daemon.rotation.finish()
+    assert KeyRing.open(rig.key_path).key_id == rig.api.key.key_id
+    assert [each.name for each in sorted(rig.folder.glob("machine.key*"))] == [
+        "machine.key",
+        f"machine.key.former-{KEY.key_id}",
+    ]

@@ -14,8 +14,10 @@ instance
 creating ──► loading ──► running ──► stopping ──► stopped ──► loading (started again)
                 │           │                        │  ▲
                 └───────────┴──► exited              ▼  │
-any ──► removed (the host's word, or its host is given up)                 scheduling (waits for its GPUs)
+any ──► removed (the host's word, or its end)     scheduling (waits for its GPUs)
 any of a silent host ──► offline ──► what the host says when it is back
+
+A host that is given up takes its contracts along these arrows to their end, without its word: see `retiring.py`.
 """
 
 from enum import StrEnum
