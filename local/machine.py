@@ -8,18 +8,22 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from local import supervise
 from local.client import Client, wait_until
 from local.cloud.settings import CloudInfo
+from local.sources import fingerprint
 
 SIMULATED_GPUS = 4
 LISTED_S = 365 * 86_400
 GPU_PRICE_MICROUSD_H = 350_000
 DISK_PRICE_MICROUSD_GIB_MONTH = 100_000
 JOIN_TIMEOUT_S = 90
+AGENT_SOURCES = ("local/agent",)
+DAEMON_SOURCES = ("host", "constraints.txt")
 
 
 class JoinError(Exception):
@@ -89,11 +93,16 @@ class Machine:
         command = [sys.executable, "-m", "local.agent", "--endpoint", cloud.aws_endpoint, "--region", cloud.region]
         command += ["--state-dir", str(self.state / "agent"), "--credentials-file", str(self.credentials)]
         command += ["--register", code, activation_id] if code else []
-        supervise.start("agent", command, state=self.state, env=self._environment())
+        self._run("agent", command, AGENT_SOURCES)
 
     def start_daemon(self) -> None:
         """One that runs already stays."""
-        supervise.start("daemon", [str(self._program), "daemon"], state=self.state, env=self._environment())
+        self._run("daemon", [str(self._program), "daemon"], DAEMON_SOURCES)
+
+    def _run(self, name: str, command: Sequence[str], sources: Sequence[str]) -> None:
+        """One that runs older code is replaced; containers do not notice."""
+        code = fingerprint(supervise.ROOT, sources)
+        supervise.start(name, command, state=self.state, env=self._environment(), code=code)
 
     def _register(self, cloud: CloudInfo, token: str, simulated_gpus: int) -> None:
         arguments = ["register", "--api-url", cloud.front_url, "--token", token]

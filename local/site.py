@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from local import dockerd, images, supervise
+from local import dockerd, images, supervise, synth
+from local.bring_up import bring_up
 from local.client import Client
 from local.cloud.settings import CloudInfo
 from local.credentials import Credentials, provide_keys
@@ -28,19 +29,24 @@ class Site:
     port: int
     grace_s: int | None = None
     heartbeat_s: int = 60
+    sources: Path = supervise.ROOT
 
     def start(self, say: Say = print) -> Running:
-        """Bring everything up over whatever was left; what runs already stays."""
+        """Bring everything up over whatever was left; what runs already stays, and is brought up to date."""
         docker = dockerd.ensure(LOCAL / "docker")
         say(docker.note)
         images.ensure(docker.docker_host)
-        say("Starting the local cloud …")
-        cloud = supervise.start_cloud(self.state, self.port, grace_s=self.grace_s)
+        cloud = bring_up(self.state, self.port, self.assembly(), say)
         credentials = provide_keys(cloud, self.state)
         say("Making this machine a host …")
         machine = Machine(self.state, docker.docker_host, self.heartbeat_s)
         host_id = machine.join(cloud, Client(cloud.front_url, credentials.host_key), simulated_gpus())
         return Running(cloud, credentials, host_id, docker.docker_host)
+
+    def assembly(self) -> Path:
+        """The synthesized templates."""
+        context = {} if self.grace_s is None else {"grace_s": str(self.grace_s)}
+        return synth.cached_assembly(self.sources, context)
 
     def stop(self) -> bool:
         """Stop what this site started; True when something was running. Containers are not touched."""

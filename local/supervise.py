@@ -3,9 +3,9 @@
 A pid file holds the pid and the moment the kernel started that process, so a recycled pid is not taken for
 ours. A process that died by itself, or by kill -9, leaves a pid file that says nothing and is replaced.
 
-    start_cloud(state, front_port)   the local cloud, serving when this returns
-    stop_cloud(state)                its end; True when there was one
-    start(…), stop(…), running(…)    the same for any other program (agent, host daemon)
+    start_cloud(state, front_port, assembly)   the local cloud, serving when this returns
+    stop_cloud(state)                          its end; True when there was one
+    start(…), stop(…), running(…)              the same for any other program (agent, host daemon)
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local.cloud.settings import CloudInfo, read_info
+from local.sources import fingerprint
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 10.0
@@ -28,6 +29,8 @@ POLL_S = 0.02
 LOG_TAIL_BYTES = 3000
 LOG_KEPT_BYTES = 5_000_000
 ROOT = Path(__file__).resolve().parents[1]
+# What the cloud's process is made of: its own modules, and the emulator's pinned version.
+CLOUD_SOURCES = ("local", "constraints.txt")
 
 
 class ProcessError(Exception):
@@ -41,16 +44,21 @@ class Process:
     name: str
     pid: int
     log: Path
+    code: str
+    """What it was started from, as its starter names it."""
 
 
-def start(name: str, command: Sequence[str], *, state: Path, env: Mapping[str, str] | None = None) -> Process:
+def start(
+    name: str, command: Sequence[str], *, state: Path, env: Mapping[str, str] | None = None, code: str = ""
+) -> Process:
     """Start a program in the background, with its log and pid file in the state folder.
 
-    One that runs already is returned as it is.
+    One that runs already is returned as it is, unless it was started from other code: then it is replaced.
     """
     current = running(name, state=state)
-    if current is not None:
+    if current is not None and current.code == code:
         return current
+    stop(name, state=state)
     state.mkdir(parents=True, exist_ok=True)
     log = _log_path(name, state)
     _rotate(log)
@@ -65,9 +73,9 @@ def start(name: str, command: Sequence[str], *, state: Path, env: Mapping[str, s
             start_new_session=True,
         )
     _CHILDREN[child.pid] = child
-    record = {"pid": child.pid, "started": _started(child.pid)}
+    record = {"pid": child.pid, "started": _started(child.pid), "code": code}
     _pid_path(name, state).write_text(json.dumps(record) + "\n")
-    return Process(name, child.pid, log)
+    return Process(name, child.pid, log, code)
 
 
 def running(name: str, *, state: Path) -> Process | None:
@@ -80,7 +88,7 @@ def running(name: str, *, state: Path) -> Process | None:
     started = _started(record["pid"])
     if started is None or started != record["started"]:
         return None
-    return Process(name, record["pid"], _log_path(name, state))
+    return Process(name, record["pid"], _log_path(name, state), record.get("code", ""))
 
 
 def stop(name: str, *, state: Path, timeout_s: float = STOP_TIMEOUT_S) -> bool:
@@ -97,23 +105,15 @@ def stop(name: str, *, state: Path, timeout_s: float = STOP_TIMEOUT_S) -> bool:
     raise ProcessError(f"{name} (pid {process.pid}) does not end.")
 
 
-def start_cloud(
-    state: Path,
-    front_port: int,
-    *,
-    grace_s: int | None = None,
-    assembly: Path | None = None,
-    context: Mapping[str, str] | None = None,
-    timeout_s: float = START_TIMEOUT_S,
-) -> CloudInfo:
-    """Bring a local cloud up over whatever the last one left; it serves when this returns."""
+def start_cloud(state: Path, front_port: int, assembly: Path, *, timeout_s: float = START_TIMEOUT_S) -> CloudInfo:
+    """Bring a local cloud up over whatever the last one left; it serves when this returns.
+
+    One that runs already keeps the templates that it has; `local.bring_up` deploys over it.
+    """
     state = state.resolve()
     command = [sys.executable, "-m", "local.cloud", "--state-dir", str(state), "--front-port", str(front_port)]
-    command += ["--grace-s", str(grace_s)] if grace_s is not None else []
-    command += ["--assembly", str(assembly)] if assembly is not None else []
-    for key, value in (context or {}).items():
-        command += ["--context", f"{key}={value}"]
-    process = start("cloud", command, state=state)
+    command += ["--assembly", str(assembly)]
+    process = start("cloud", command, state=state, code=fingerprint(ROOT, CLOUD_SOURCES))
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         info = read_info(state)

@@ -6,18 +6,18 @@ their hash. `python -m local.synth --stage S --out DIR` leaves a copy for other 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+
+from local.sources import fingerprint
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("app.py", "cdk.json", "requirements.txt", "functions", "host", "infra", "schemas", "statemachines")
-IGNORED_PARTS = frozenset({"__pycache__", ".mypy_cache", ".ruff_cache"})
 KEPT_ASSEMBLIES = 5
 
 
@@ -29,7 +29,7 @@ def cached_assembly(root: Path, context: Mapping[str, str], *, stage: str = "loc
     """The assembly of the project at `root`, from the cache when nothing it depends on has changed."""
     values = {**_declared_context(root), **context, "stage": stage}
     cache = root / ".cache" / "cdk"
-    target = cache / _content_hash(root, values)
+    target = cache / fingerprint(root, SOURCES, context=json.dumps(values, sort_keys=True))
     if not (target / "manifest.json").exists():
         cache.mkdir(parents=True, exist_ok=True)
         unfinished = target.with_name(f"{target.name}.{os.getpid()}")
@@ -79,24 +79,6 @@ def _declared_context(root: Path) -> dict[str, object]:
     declared = root / "cdk.json"
     values: dict[str, object] = json.loads(declared.read_text()).get("context", {}) if declared.exists() else {}
     return values
-
-
-def _content_hash(root: Path, context: Mapping[str, object]) -> str:
-    digest = hashlib.sha256(json.dumps(context, sort_keys=True).encode())
-    for path in _files(root):
-        digest.update(f"\0{path.relative_to(root)}\0".encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:24]
-
-
-def _files(root: Path) -> Iterator[Path]:
-    for name in SOURCES:
-        source = root / name
-        if source.is_file():
-            yield source
-        for path in sorted(source.rglob("*")) if source.is_dir() else ():
-            if path.is_file() and not IGNORED_PARTS.intersection(path.parts):
-                yield path
 
 
 def _drop_old(cache: Path) -> None:

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from local.cloud.launch import LaunchError
+from local.deploy import DeployError
 from local.dockerd import DockerdError
 from local.machine import JoinError
 from local.site import LOCAL, Site
@@ -23,7 +24,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         running = Site(LOCAL / "up", options.port, options.grace_s).start()
-    except (DockerdError, JoinError, LaunchError, ProcessError, SynthesisError) as error:
+    except (DeployError, DockerdError, JoinError, LaunchError, ProcessError, SynthesisError) as error:
         print(error, file=sys.stderr)
         return 2
     running.credentials.write(CREDENTIALS)

@@ -48,7 +48,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudInfo]:
     template = next(assembly.glob("*Service.template.json"))
     reduced = _without_grants(json.loads(template.read_text()))
     template.write_text(json.dumps(reduced))
-    yield supervise.start_cloud(folder / "state", free_port(), assembly=assembly)
+    yield supervise.start_cloud(folder / "state", free_port(), assembly)
     supervise.stop_cloud(folder / "state")
 
 

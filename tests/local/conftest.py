@@ -32,5 +32,5 @@ def tiny_assembly() -> Path:
 def cloud(tmp_path_factory: pytest.TempPathFactory, tiny_assembly: Path) -> Iterator[CloudInfo]:
     """A running cloud that the tests of one file share."""
     state = tmp_path_factory.mktemp("cloud")
-    yield supervise.start_cloud(state, free_port(), assembly=tiny_assembly)
+    yield supervise.start_cloud(state, free_port(), tiny_assembly)
     supervise.stop_cloud(state)

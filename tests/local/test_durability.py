@@ -91,7 +91,7 @@ def scan(info: CloudInfo) -> dict[str, dict[str, Any]]:
 
 def test_kill_9_under_eight_writers_loses_no_acknowledged_write(tmp_path: Path, tiny_assembly: Path) -> None:
     port = free_port()
-    first = supervise.start_cloud(tmp_path, port, assembly=tiny_assembly)
+    first = supervise.start_cloud(tmp_path, port, tiny_assembly)
     writers = [Writer(first, number) for number in range(WRITERS)]
     for writer in writers:
         writer.start()
@@ -100,7 +100,7 @@ def test_kill_9_under_eight_writers_loses_no_acknowledged_write(tmp_path: Path, 
     for writer in writers:
         writer.join()
 
-    second = supervise.start_cloud(tmp_path, port, assembly=tiny_assembly)
+    second = supervise.start_cloud(tmp_path, port, tiny_assembly)
     try:
         found = scan(second)
         assert sum(len(writer.acknowledged) for writer in writers) > WRITERS
@@ -116,7 +116,7 @@ def test_kill_9_under_eight_writers_loses_no_acknowledged_write(tmp_path: Path, 
 
 def test_a_restart_gives_back_the_same_tables(tmp_path: Path, tiny_assembly: Path) -> None:
     port = free_port()
-    first = supervise.start_cloud(tmp_path, port, assembly=tiny_assembly)
+    first = supervise.start_cloud(tmp_path, port, tiny_assembly)
     table, client = first.outputs["TableName"], first.client("dynamodb")
     odd = {"b": {"B": b"\0\xff"}, "l": {"L": [{"M": {"x": {"NULL": True}}}]}, "s": {"NS": ["1", "2"]}}
     client.put_item(TableName=table, Item={**item("kept", 1), **odd})
@@ -127,7 +127,7 @@ def test_a_restart_gives_back_the_same_tables(tmp_path: Path, tiny_assembly: Pat
     before = scan(first)
     supervise.stop_cloud(tmp_path)
 
-    second = supervise.start_cloud(tmp_path, port, assembly=tiny_assembly)
+    second = supervise.start_cloud(tmp_path, port, tiny_assembly)
     after = scan(second)
     supervise.stop_cloud(tmp_path)
     before.pop("gone-by-time")
@@ -136,7 +136,7 @@ def test_a_restart_gives_back_the_same_tables(tmp_path: Path, tiny_assembly: Pat
 
 
 def test_a_refused_write_leaves_no_trace(tmp_path: Path, tiny_assembly: Path) -> None:
-    info = supervise.start_cloud(tmp_path, free_port(), assembly=tiny_assembly)
+    info = supervise.start_cloud(tmp_path, free_port(), tiny_assembly)
     client, table = info.client("dynamodb"), info.outputs["TableName"]
     try:
         client.put_item(TableName=table, Item=item("a", 1))

@@ -78,7 +78,7 @@ def test_the_emulators_controls_are_shut_on_the_aws_port_too(cloud: CloudInfo) -
 def test_a_busy_port_is_named_and_left_alone(cloud: CloudInfo, tmp_path: Path, tiny_assembly: Path) -> None:
     port = int(cloud.front_url.rpartition(":")[2])
     with pytest.raises(supervise.ProcessError, match=f"Port {port} on 127.0.0.1 is in use"):
-        supervise.start_cloud(tmp_path, port, assembly=tiny_assembly)
+        supervise.start_cloud(tmp_path, port, tiny_assembly)
 
 
 def test_only_the_owner_reads_how_to_get_in(cloud: CloudInfo, tmp_path_factory: pytest.TempPathFactory) -> None:

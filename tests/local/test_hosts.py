@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from local import supervise
+from local.client import wait_until
 from local.cloud.settings import CloudInfo
 from local.ssm.sigv4 import Authorization, string_to_sign
 from tests.local.conftest import free_port
@@ -127,11 +128,12 @@ def test_a_command_reaches_only_nodes_with_the_granted_tag(cloud: CloudInfo) -> 
 
 def test_a_session_of_a_host_role_outlives_kill_9(tmp_path: Path, tiny_assembly: Path) -> None:
     port = free_port()
-    cloud = supervise.start_cloud(tmp_path, port, assembly=tiny_assembly)
+    cloud = supervise.start_cloud(tmp_path, port, tiny_assembly)
     make_role(cloud, "host", "events:PutEvents")
     given = Node(cloud, "host", {}).credentials()
     os.kill(cloud.pid, signal.SIGKILL)
-    cloud = supervise.start_cloud(tmp_path, port, assembly=tiny_assembly)
+    wait_until(lambda: supervise.running("cloud", state=tmp_path), lambda seen: seen is None, "The cloud's death")
+    cloud = supervise.start_cloud(tmp_path, port, tiny_assembly)
     try:
         key = (given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
         events = client_for(cloud, "events", *key)

@@ -26,6 +26,15 @@ def test_a_process_is_started_found_and_stopped(tmp_path: Path) -> None:
     assert not supervise.stop("sleeper", state=tmp_path)
 
 
+def test_a_process_that_runs_other_code_is_replaced(tmp_path: Path) -> None:
+    old = supervise.start("sleeper", SLEEP, state=tmp_path, code="a")
+    assert supervise.start("sleeper", SLEEP, state=tmp_path, code="a") == old
+    new = supervise.start("sleeper", SLEEP, state=tmp_path, code="b")
+    assert new.pid != old.pid
+    assert supervise.running("sleeper", state=tmp_path) == new
+    assert supervise.stop("sleeper", state=tmp_path)
+
+
 def test_a_recycled_pid_is_left_alone(tmp_path: Path) -> None:
     stranger = subprocess.Popen(SLEEP, stdout=subprocess.DEVNULL)
     try:
