@@ -167,6 +167,10 @@ class Tasks(Protocol):
 
     def succeed(self, token: str, output: str) -> None: ...
 
+    def fail(self, token: str, error: str, cause: str) -> None:
+        """Fail it now instead of letting it time out."""
+        ...
+
 
 class HostCommands(Protocol):
     def send(self, node_id: str, order: str) -> None: ...

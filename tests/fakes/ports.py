@@ -81,9 +81,13 @@ class FakeWorkflows:
 @dataclass
 class FakeTasks:
     answered: list[tuple[str, str]] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
 
     def succeed(self, token: str, output: str) -> None:
         self.answered.append((token, output))
+
+    def fail(self, token: str, error: str, cause: str) -> None:
+        self.failed.append((token, error))
 
 
 @dataclass

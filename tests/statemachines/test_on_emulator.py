@@ -1,4 +1,4 @@
-"""Runs the definition in the emulator: its JSONata, waits, tokens and timeouts by another hand than our walker's."""
+"""Runs every released definition in the emulator: waits, tokens, timeouts by another hand than our walker's."""
 
 import io
 import json
@@ -16,7 +16,7 @@ import boto3
 import pytest
 from botocore.exceptions import BotoCoreError
 
-from tests.statemachines.walking import load
+from tests.statemachines.walking import load, released
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -61,8 +61,8 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def machine(endpoint: str) -> str:
-    function = _client("lambda", endpoint).create_function(
+def function(endpoint: str) -> str:
+    made = _client("lambda", endpoint).create_function(
         FunctionName="step",
         Runtime="python3.13",
         Role=ROLE,
@@ -71,10 +71,17 @@ def machine(endpoint: str) -> str:
         Environment={"Variables": {"SCRIPT": json.dumps(SCRIPT)}},
         Timeout=20,
     )
-    definition = load()
+    arn: str = made["FunctionArn"]
+    return arn
+
+
+@pytest.fixture(scope="module", params=released())
+def machine(request: pytest.FixtureRequest, endpoint: str, function: str) -> str:
+    definition = load(released()[request.param])
     definition["States"]["provision"]["TimeoutSeconds"] = 2
-    text = json.dumps(definition).replace("${StepFunctionArn}", function["FunctionArn"])
-    made = _client("stepfunctions", endpoint).create_state_machine(name="contract", definition=text, roleArn=ROLE)
+    text = json.dumps(definition).replace("${StepFunctionArn}", function)
+    name = f"contract-v{request.param}"
+    made = _client("stepfunctions", endpoint).create_state_machine(name=name, definition=text, roleArn=ROLE)
     arn: str = made["stateMachineArn"]
     return arn
 

@@ -66,5 +66,4 @@ class MachineTasks:
             _log.error("task not answered", extra={"why": str(error)})
 
     def fail(self, token: str, error: str, cause: str) -> None:
-        """Fail a waiting task at once instead of letting it time out."""
         self._client.send_task_failure(taskToken=token, error=error, cause=cause)
