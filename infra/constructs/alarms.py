@@ -1,84 +1,108 @@
-"""Alarms on single metrics: a dead letter, a failing function, runs of contracts that fail, the brake.
+"""The alarms of `watches.py`, each on the resources that it is about.
 
-They notify by e-mail where the stage has an address, and show in the console everywhere.
+They notify by e-mail where the stage has an address, and show in the console everywhere. Runs that were stopped have
+none: whatever starts the next run of a contract stops the last.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from aws_cdk import Duration, Stack
+from aws_cdk import Duration
+from aws_cdk import aws_apigatewayv2 as apigw
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
-from constructs import Construct
+from constructs import Construct, IConstruct
+
+from infra import watches
+from infra.watches import Watch
 
 PERIOD = Duration.minutes(5)
-# A run fails by design when a host cannot start an instance; this many at once are not one bad host.
-FAILED_RUNS = 5
 # What `rental/service/silence.py` logs.
 BRAKE_LINE = "brake"
 
 
 class Alarms(Construct):
-    def __init__(self, scope: Construct, construct_id: str, *, email: str | None) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, email: str | None, namespace: str) -> None:
         super().__init__(scope, construct_id)
         self._topic = self._make_topic(email) if email else None
+        self._namespace = namespace
 
     def watch_dead_letters(self, queues: Iterable[sqs.Queue]) -> None:
         for queue in queues:
-            self._alarm(
-                f"{queue.node.path} has messages",
-                queue.metric_approximate_number_of_messages_visible(period=PERIOD, statistic="Maximum"),
-                "Work or an event could not be processed and waits for a person.",
-            )
+            metric = queue.metric_approximate_number_of_messages_visible()
+            self._alarm("Messages", watches.DEAD_LETTERS, metric, about=queue)
+
+    def watch_work(self, longest_wait_s: Mapping[sqs.Queue, int]) -> None:
+        """A queue's own limit goes with it, in seconds."""
+        for queue, limit_s in longest_wait_s.items():
+            metric = queue.metric_approximate_age_of_oldest_message()
+            self._alarm("Waits", watches.QUEUE_WAITS, metric, about=queue, at_least=limit_s)
 
     def watch_functions(self, functions: Iterable[lambda_.Function]) -> None:
+        """One alarm for all throttles: functions share the account's concurrency, so it matters little who met it."""
         for function in functions:
-            self._alarm(
-                f"{function.node.path} has errors",
-                function.metric_errors(period=PERIOD, statistic="Sum"),
-                "A function ended with an error of its own; its log has the request.",
-            )
+            self._alarm("Errors", watches.FUNCTION_ERRORS, function.metric_errors(), about=function)
+        self._alarm("FunctionsThrottled", watches.FUNCTIONS_THROTTLED, lambda_.Function.metric_all_throttles())
+
+    def watch_api(self, api: apigw.HttpApi, access_logs: logs.ILogGroup) -> None:
+        self._alarm("ApiFaults", watches.API_FAULTS, api.metric_server_error())
+        refused = logs.FilterPattern.string_value("$.status", "=", "429")
+        self._alarm("ApiRefusals", watches.API_REFUSALS, self._count_lines("Refusals", access_logs, refused))
+
+    def watch_tables(self, tables: Iterable[dynamodb.Table]) -> None:
+        for table in tables:
+            for deed in ("Read", "Write"):
+                metric = table.metric(f"{deed}ThrottleEvents")
+                self._alarm(f"{deed}sThrottled", watches.TABLE_THROTTLED, metric, about=table)
 
     def watch_machine(self, machine: sfn.StateMachine) -> None:
-        self._alarm(
-            f"{machine.node.path} has failed runs",
-            machine.metric_failed(period=PERIOD, statistic="Sum"),
-            "Many runs of contracts failed within five minutes. The sweep resumes them.",
-            threshold=FAILED_RUNS,
-        )
+        self._alarm("RunsFailed", watches.RUNS_FAILED, machine.metric_failed())
+        self._alarm("RunTimedOut", watches.RUN_TIMED_OUT, machine.metric_timed_out())
+        self._alarm("MachineThrottled", watches.MACHINE_THROTTLED, machine.metric_throttled())
 
-    def watch_brake(self, log_group: logs.ILogGroup, *, stage_name: str) -> None:
-        """The sweep logs this line for as long as it holds back."""
+    def watch_sweep(self, sweep: lambda_.Function, log_group: logs.ILogGroup) -> None:
+        """It runs each minute, and logs the brake's line for as long as it holds back."""
+        self._alarm("SweepMissing", watches.SWEEP_MISSING, sweep.metric_invocations())
+        braked = logs.FilterPattern.string_value("$.message", "=", BRAKE_LINE)
+        self._alarm("Brake", watches.BRAKE, self._count_lines("Brake", log_group, braked))
+
+    def _count_lines(self, name: str, log_group: logs.ILogGroup, pattern: logs.IFilterPattern) -> cloudwatch.Metric:
         found = logs.MetricFilter(
             self,
-            "BrakeLines",
+            f"{name}Lines",
             log_group=log_group,
-            filter_pattern=logs.FilterPattern.string_value("$.message", "=", BRAKE_LINE),
-            metric_namespace=f"GPULease/{stage_name}",
-            metric_name="Brake",
+            filter_pattern=pattern,
+            metric_namespace=self._namespace,
+            metric_name=name,
         )
-        self._alarm(
-            f"{self.node.path}/Brake",
-            found.metric(period=PERIOD, statistic="Sum"),
-            "Too many hosts fell silent at once, so none is marked offline. Look for what keeps their reports from"
-            ' arriving; if they are really gone, invoke the sweep with {"brake": false}.',
-        )
+        return found.metric()
 
-    def _alarm(self, name: str, metric: cloudwatch.IMetric, description: str, threshold: int = 1) -> None:
+    def _alarm(
+        self,
+        name: str,
+        watch: Watch,
+        metric: cloudwatch.Metric,
+        *,
+        about: IConstruct | None = None,
+        at_least: int | None = None,
+    ) -> None:
+        operators, missing = cloudwatch.ComparisonOperator, cloudwatch.TreatMissingData
+        enough = operators.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
         alarm = cloudwatch.Alarm(
             self,
-            "".join(part.capitalize() for part in name.removeprefix(Stack.of(self).node.path).split("/")),
-            metric=metric,
-            threshold=threshold,
+            f"{_path_of(about)}{name}",
+            metric=metric.with_(period=PERIOD, statistic=watch.statistic),
+            threshold=at_least or watch.at_least,
             evaluation_periods=1,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-            alarm_description=description,
+            comparison_operator=operators.LESS_THAN_THRESHOLD if watch.is_absence else enough,
+            treat_missing_data=missing.BREACHING if watch.is_absence else missing.NOT_BREACHING,
+            alarm_description=watch.description,
         )
         if self._topic is not None:
             alarm.add_alarm_action(actions.SnsAction(self._topic))
@@ -87,3 +111,8 @@ class Alarms(Construct):
         topic = sns.Topic(self, "Topic", enforce_ssl=True)
         topic.add_subscription(subscriptions.EmailSubscription(email))
         return topic
+
+
+def _path_of(about: IConstruct | None) -> str:
+    """Where it stands in its stack, in one word."""
+    return "" if about is None else "".join(about.node.path.split("/")[1:])

@@ -61,7 +61,7 @@ class RentalApi(apigw.HttpApi):
         )
 
     def _publish(self, stage: Stage) -> None:
-        logs = log_group(self, "AccessLogs", stage=stage)
+        self.access_logs = log_group(self, "AccessLogs", stage=stage)
         apigw.CfnStage(
             self,
             "Published",
@@ -75,7 +75,7 @@ class RentalApi(apigw.HttpApi):
                 destination_arn=Stack.of(self).format_arn(
                     service="logs",
                     resource="log-group",
-                    resource_name=logs.log_group_name,
+                    resource_name=self.access_logs.log_group_name,
                     arn_format=ArnFormat.COLON_RESOURCE_NAME,
                 ),
                 format=json.dumps(LOGGED),

@@ -27,6 +27,9 @@ BATCH = 10
 # Two readers a queue and five commands a second each keep below what Systems Manager takes; two is SQS's least.
 DISPATCH_READERS = 2
 HEARTBEAT_READERS = 10
+# A bell that cannot be delivered is a dead letter after five minutes, so an older one was not even tried. A report is
+# tried again after three; hosts count as silent after five.
+LONGEST_WAIT_S = {On.URGENT_QUEUE: 330, On.NORMAL_QUEUE: 330, On.HEARTBEAT_QUEUE: 240}
 NOT_CODE = ["**/__pycache__", "**/*.pyc", "**/.*_cache", "requirements.txt"]
 
 
@@ -52,7 +55,7 @@ class ServiceStack(Stack):
             self._function(name)
         self._serve()
         self._connect(host.bus)
-        self._watch()
+        self._watch(data)
         self._tell()
 
     def _make_queues(self) -> dict[On, WorkQueue]:
@@ -130,14 +133,17 @@ class ServiceStack(Stack):
             report_batch_item_failures=True,
         )
 
-    def _watch(self) -> None:
-        alarms = Alarms(self, "Alarms", email=self._stage.alarm_email)
+    def _watch(self, data: DataStack) -> None:
+        alarms = Alarms(self, "Alarms", email=self._stage.alarm_email, namespace=f"GPULease/{self._stage.name}")
         functions = self._functions.values()
         dead_letters = [queue.dead_letters for queue in self._queues.values()]
         alarms.watch_dead_letters([*dead_letters, *(f.dead_letters for f in functions if f.dead_letters)])
+        alarms.watch_work({self._queues[name].queue: limit_s for name, limit_s in LONGEST_WAIT_S.items()})
         alarms.watch_functions(f.function for f in functions)
+        alarms.watch_api(self._api, self._api.access_logs)
+        alarms.watch_tables([data.rentals, data.liveness])
         alarms.watch_machine(self._machine)
-        alarms.watch_brake(self._functions["sweep"].logs, stage_name=self._stage.name)
+        alarms.watch_sweep(self._functions["sweep"].function, self._functions["sweep"].logs)
 
     def _tell(self) -> None:
         CfnOutput(self, "ApiUrl", value=self._api.api_endpoint)

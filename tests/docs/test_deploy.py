@@ -7,6 +7,7 @@ import pytest
 
 from infra.config import FIXED, STAGES
 from infra.entrypoints import ENTRY_POINTS, EVERYWHERE
+from infra.watches import WATCHES
 from rental.domain.access import Role
 from tests.docs.pages import DOCUMENTS, ROOT, page, table
 
@@ -49,6 +50,12 @@ def test_every_output_stands_there_with_its_stack() -> None:
     }
     assert outputs
     assert {name: cells[0] for name, cells in table(DEPLOY, "output").items()} == outputs
+
+
+def test_every_alarm_stands_there_with_what_to_do_and_no_other() -> None:
+    rows = table(DEPLOY, "alarm")
+    assert list(rows) == [watch.what for watch in WATCHES]
+    assert all(len(what_to_do) > 20 for (what_to_do,) in rows.values())
 
 
 @pytest.mark.parametrize("role", Role)

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from infra.entrypoints import ENTRY_POINTS
-from rental.service import silence
 from tests.infra.permissions import render
 from tests.infra.synthesis import Synthesized
 
@@ -147,35 +146,6 @@ def test_logs_end(prod: Synthesized) -> None:
     groups = _properties(prod, "AWS::Logs::LogGroup")
     assert len(groups) == len(ENTRY_POINTS) + 2
     assert {group["RetentionInDays"] for group in groups} == {365}
-
-
-def test_every_dead_letter_queue_is_watched(prod: Synthesized) -> None:
-    dead = {name for name in prod.resources("AWS::SQS::Queue") if "DeadLetters" in name}
-    watched = {
-        dimension["Value"]["Fn::GetAtt"][0]
-        for alarm in _properties(prod, "AWS::CloudWatch::Alarm")
-        for dimension in alarm.get("Dimensions", [])
-        if dimension["Name"] == "QueueName"
-    }
-    assert len(dead) == 5
-    assert watched == dead
-
-
-def test_the_brake_is_watched_by_the_line_that_the_sweep_logs(prod: Synthesized) -> None:
-    (found,) = _properties(prod, "AWS::Logs::MetricFilter")
-    assert "Sweep" in found["LogGroupName"]["Ref"]
-    assert found["FilterPattern"] == f'{{ $.message = "{silence.BRAKE_LINE}" }}'
-    (metric,) = found["MetricTransformations"]
-    watched = [(each["Namespace"], each["MetricName"]) for each in _properties(prod, "AWS::CloudWatch::Alarm")]
-    assert watched.count((metric["MetricNamespace"], metric["MetricName"])) == 1
-
-
-def test_alarms_are_on_single_metrics_and_notify_where_there_is_an_address(
-    prod: Synthesized, local: Synthesized
-) -> None:
-    assert all("Metrics" not in alarm for alarm in _properties(prod, "AWS::CloudWatch::Alarm"))
-    assert all(alarm["AlarmActions"] for alarm in _properties(prod, "AWS::CloudWatch::Alarm"))
-    assert not local.resources("AWS::SNS::Topic")
 
 
 def test_the_local_cloud_runs_the_same_resources_with_other_values(prod: Synthesized, local: Synthesized) -> None:
