@@ -124,3 +124,16 @@ def test_alarms_are_on_single_metrics_and_notify_where_there_is_an_address(
     assert all("Metrics" not in alarm for alarm in alarms(prod))
     assert all(alarm["AlarmActions"] for alarm in alarms(prod))
     assert not local.resources("AWS::SNS::Topic")
+
+
+def test_the_topic_lets_alarms_of_this_account_in_and_nobody_without_tls(prod: Synthesized) -> None:
+    """Its own policy replaces the usual one: without the first statement no message would ever be sent."""
+    (policy,) = prod.resources("AWS::SNS::TopicPolicy").values()
+    (topic,) = prod.resources("AWS::SNS::Topic")
+    statements = {each["Effect"]: each for each in policy["Properties"]["PolicyDocument"]["Statement"]}
+    assert policy["Properties"]["Topics"] == [{"Ref": topic}]
+    assert {str(action) for alarm in alarms(prod) for action in alarm["AlarmActions"]} == {str({"Ref": topic})}
+    assert statements["Allow"]["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert statements["Allow"]["Action"] == "sns:Publish"
+    assert statements["Allow"]["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert statements["Deny"]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}

@@ -87,17 +87,6 @@ def test_every_queue_is_encrypted_and_refuses_plain_http(prod: Synthesized) -> N
         assert "aws:SecureTransport" in policies[render({"Ref": name})]
 
 
-def test_every_queue_that_a_function_reads_has_a_dead_letter_queue(prod: Synthesized) -> None:
-    queues = prod.resources("AWS::SQS::Queue")
-    mappings = _properties(prod, "AWS::Lambda::EventSourceMapping")
-    assert len(mappings) == 3
-    for mapping in mappings:
-        source = queues[mapping["EventSourceArn"]["Fn::GetAtt"][0]]["Properties"]
-        assert source["RedrivePolicy"]["maxReceiveCount"] == 5
-        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-        assert "Live" in json.dumps(mapping["FunctionName"])
-
-
 def test_a_queue_hides_a_message_six_times_as_long_as_its_reader_may_take(prod: Synthesized) -> None:
     visible = {
         name.removesuffix("Queue")[:6]: queue["Properties"].get("VisibilityTimeout")
@@ -108,22 +97,6 @@ def test_a_queue_hides_a_message_six_times_as_long_as_its_reader_may_take(prod: 
     assert visible["Heartb"] == 6 * heartbeat
 
 
-def test_every_rule_target_has_a_dead_letter_queue_and_an_end_to_its_retries(prod: Synthesized) -> None:
-    targets = [target for rule in _properties(prod, "AWS::Events::Rule") for target in rule["Targets"]]
-    assert len(targets) == 3
-    for target in targets:
-        assert "Arn" in target["DeadLetterConfig"]
-        assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] <= 300
-
-
-def test_a_function_that_an_event_calls_buries_what_it_could_not_take(prod: Synthesized) -> None:
-    configured = _properties(prod, "AWS::Lambda::EventInvokeConfig")
-    assert len(configured) == len([entry for entry in ENTRY_POINTS.values() if entry.asynchronous])
-    for config in configured:
-        assert "Destination" in config["DestinationConfig"]["OnFailure"]
-        assert "Live" in json.dumps(config["Qualifier"])
-
-
 def test_every_function_is_as_its_entry_point_says(prod: Synthesized) -> None:
     functions = {found["Handler"]: found for found in _properties(prod, "AWS::Lambda::Function")}
     assert set(functions) == {entry.handler for entry in ENTRY_POINTS.values()}
@@ -131,8 +104,6 @@ def test_every_function_is_as_its_entry_point_says(prod: Synthesized) -> None:
         found = functions[entry.handler]
         assert found["Runtime"] == "python3.13"
         assert found["Architectures"] == ["arm64"]
-        assert found["TracingConfig"] == {"Mode": "Active"}
-        assert "LogGroup" in found["LoggingConfig"]
         assert (found["MemorySize"], found["Timeout"]) == (entry.memory_mb, entry.timeout_s)
 
 
@@ -146,6 +117,37 @@ def test_logs_end(prod: Synthesized) -> None:
     groups = _properties(prod, "AWS::Logs::LogGroup")
     assert len(groups) == len(ENTRY_POINTS) + 2
     assert {group["RetentionInDays"] for group in groups} == {365}
+
+
+def test_whatever_logs_does_so_into_a_group_that_ends(prod: Synthesized) -> None:
+    """A function without a group of its own gets one from AWS that never ends."""
+    (machine,) = _properties(prod, "AWS::StepFunctions::StateMachine")
+    (stage,) = _properties(prod, "AWS::ApiGatewayV2::Stage")
+    groups = [found["LoggingConfig"]["LogGroup"]["Ref"] for found in _properties(prod, "AWS::Lambda::Function")]
+    (destination,) = machine["LoggingConfiguration"]["Destinations"]
+    groups += [destination["CloudWatchLogsLogGroup"]["LogGroupArn"]["Fn::GetAtt"][0]]
+    groups += [name for name in prod.resources("AWS::Logs::LogGroup") if name in str(stage["AccessLogSettings"])]
+    assert sorted(groups) == sorted(prod.resources("AWS::Logs::LogGroup"))
+
+
+def test_whatever_can_be_traced_is(prod: Synthesized) -> None:
+    """Of the rest an HTTP API cannot be, queues and rules pass a trace on, and alarms go to people."""
+    for function in _properties(prod, "AWS::Lambda::Function"):
+        assert function["TracingConfig"] == {"Mode": "Active"}
+    for machine in _properties(prod, "AWS::StepFunctions::StateMachine"):
+        assert machine["TracingConfiguration"] == {"Enabled": True}
+    traced = {"AWS::Lambda::Function", "AWS::StepFunctions::StateMachine"}
+    can_be = {*traced, "AWS::ApiGateway::Stage", "AWS::AppSync::GraphQLApi", "AWS::SNS::Topic"}
+    assert {each["Type"] for _, each in prod.all_resources()} & can_be == {*traced, "AWS::SNS::Topic"}
+
+
+def test_the_stack_with_the_tables_refuses_to_be_deleted_in_production(prod: Synthesized, local: Synthesized) -> None:
+    def protected(made: Synthesized) -> list[str]:
+        artifacts = json.loads((made.folder / "manifest.json").read_text())["artifacts"]
+        return [name for name, each in artifacts.items() if each.get("properties", {}).get("terminationProtection")]
+
+    assert protected(prod) == ["GpuLease-prod-Data"]
+    assert protected(local) == []
 
 
 def test_the_local_cloud_runs_the_same_resources_with_other_values(prod: Synthesized, local: Synthesized) -> None:
