@@ -19,6 +19,7 @@ from infra.stacks.service import ServiceStack
 
 ANY = "Resource::*"
 RUNTIME = "3.13 is the runtime the layer's wheels are built for; it is supported, and raised together with them"
+PLAIN_HTTP = "the local cloud is plain HTTP, on the loopback address alone; no other stage leaves TLS out"
 PATTERNS = {
     On.EXECUTIONS: (
         "/^Resource::arn:.*:execution:.*:\\*$/",
@@ -42,6 +43,8 @@ def review(app: cdk.App) -> None:
             _answer_for_functions(stack)
             _answer_for_routes(stack)
             _answer_for_machine(stack)
+            if not stack.stage.enforce_tls:
+                _answer(stack, [NagPackSuppression(id="AwsSolutions-SQS4", reason=PLAIN_HTTP)])
         if isinstance(stack, HostStack):
             _answer(stack.role, [_wildcard(ANY, "the agent's calls name no resource; each acts on the calling node")])
     cdk.Aspects.of(app).add(AwsSolutionsChecks())

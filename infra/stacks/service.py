@@ -38,7 +38,7 @@ class ServiceStack(Stack):
         self, scope: Construct, construct_id: str, *, stage: Stage, layer: Path, data: DataStack, host: HostStack
     ) -> None:
         super().__init__(scope, construct_id)
-        self._stage = stage
+        self.stage = stage
         self._artifact = Artifact(
             code=lambda_.Code.from_asset(str(FUNCTIONS), exclude=NOT_CODE),
             layer=DependencyLayer(self, "Libraries", stage=stage, built=layer),
@@ -70,11 +70,11 @@ class ServiceStack(Stack):
         }
 
     def _queue(self, name: str, reader_timeout_s: int, kept: Duration) -> WorkQueue:
-        return WorkQueue(self, name, stage=self._stage, reader_timeout_s=reader_timeout_s, kept=kept)
+        return WorkQueue(self, name, stage=self.stage, reader_timeout_s=reader_timeout_s, kept=kept)
 
     def _make_machine(self) -> ContractMachine:
         """Needs the step function alone, so that all others may know the machine."""
-        machine = ContractMachine(self, "Contract", stage=self._stage, step=self._function("step").live)
+        machine = ContractMachine(self, "Contract", stage=self.stage, step=self._function("step").live)
         self._wiring.add_machine(machine)
         return machine
 
@@ -84,7 +84,7 @@ class ServiceStack(Stack):
                 self,
                 "".join(word.capitalize() for word in name.split("_")),
                 entry=ENTRY_POINTS[name],
-                stage=self._stage,
+                stage=self.stage,
                 artifact=self._artifact,
                 env=self._wiring.env,
                 targets=self._wiring.targets,
@@ -134,7 +134,7 @@ class ServiceStack(Stack):
         )
 
     def _watch(self, data: DataStack) -> None:
-        alarms = Alarms(self, "Alarms", email=self._stage.alarm_email, namespace=f"GPULease/{self._stage.name}")
+        alarms = Alarms(self, "Alarms", email=self.stage.alarm_email, namespace=f"GPULease/{self.stage.name}")
         functions = self._functions.values()
         dead_letters = [queue.dead_letters for queue in self._queues.values()]
         alarms.watch_dead_letters([*dead_letters, *(f.dead_letters for f in functions if f.dead_letters)])

@@ -1,4 +1,4 @@
-"""Two stages, each synthesized once for all tests: production as it is reviewed, and the local cloud's."""
+"""The stages, each synthesized once for all tests: production as it is reviewed, and the local cloud's as it is run."""
 
 import pytest
 
@@ -14,3 +14,12 @@ def prod(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
 @pytest.fixture(scope="session")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
     return synthesize(tmp_path_factory.mktemp("local"), {"stage": "local", "grace_s": "10"})
+
+
+@pytest.fixture(scope="session", params=["prod", "dev", "local"])
+def reviewed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
+    """Every stage, with the checks of the review."""
+    if request.param == "prod":
+        made: Synthesized = request.getfixturevalue("prod")
+        return made
+    return synthesize(tmp_path_factory.mktemp(request.param), {"stage": request.param}, reviewed=True)

@@ -10,7 +10,7 @@ import pytest
 
 from infra.paths import ROOT
 from infra.synth import main
-from tests.infra.synthesis import Synthesized
+from tests.infra.synthesis import Synthesized, synthesize
 
 
 def _synthesize_bare(folder: Path, *before: str) -> subprocess.CompletedProcess[str]:
@@ -25,10 +25,19 @@ def _synthesize_bare(folder: Path, *before: str) -> subprocess.CompletedProcess[
 def test_it_needs_no_credentials_and_gives_the_same_again(local: Synthesized, tmp_path: Path) -> None:
     done = _synthesize_bare(tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    templates = sorted(path.name for path in local.folder.glob("*.template.json"))
-    assert len(templates) == 3
-    for name in templates:
-        assert (tmp_path / "out" / name).read_text() == (local.folder / name).read_text()
+    assert _contents(tmp_path / "out") == _contents(local.folder)
+
+
+def test_production_gives_the_same_again(tmp_path: Path) -> None:
+    first, second = (synthesize(tmp_path / name, {"stage": "prod"}) for name in ("first", "second"))
+    assert _contents(first.folder) == _contents(second.folder)
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    """Every file of an assembly: templates, lists of assets, the assets themselves."""
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert len([name for name in found if name.endswith(".template.json")]) == 3
+    return found
 
 
 def test_it_needs_no_network(tmp_path: Path) -> None:
