@@ -12,6 +12,7 @@ class On(StrEnum):
     """What a grant is on."""
 
     TABLE = "table"
+    API_KEYS = "items of API keys in the table"
     BY_ACCOUNT = "index GSI1"
     BY_OWNER = "index GSI2"
     BY_DEADLINE = "index GSI3"
@@ -74,7 +75,8 @@ TERMS = ("CELL", "GRACE_S", "PROVISION_TIMEOUT_S")
 JOINING = ("CELL", "ALLOW_SIMULATED_GPUS", "HOST_ROLE_NAME")
 
 API = (
-    EntryPoint(name="authorizer", env=("TABLE_NAME",), grants=(Grant(On.TABLE, ("dynamodb:GetItem",)),)),
+    # Everybody's requests reach it, so it sees nothing but keys.
+    EntryPoint(name="authorizer", env=("TABLE_NAME",), grants=(Grant(On.API_KEYS, ("dynamodb:GetItem",)),)),
     EntryPoint(name="api_root"),
     EntryPoint(
         name="api_offers",

@@ -16,6 +16,8 @@ from infra.stacks.data import DataStack
 from infra.stacks.host import HostStack
 
 STAGE_TAG = "gpulease:stage"
+# Partition keys of API keys, as `rental/adapters/items.py` writes them. The local cloud lets this condition pass.
+API_KEYS = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": "K#*"}}
 
 
 class Wiring:
@@ -43,6 +45,7 @@ class Wiring:
         document = stack.format_arn(service="ssm", resource="document", resource_name=host.command.ref)
         self.targets = {
             On.TABLE: Target((data.rentals.table_arn,)),
+            On.API_KEYS: Target((data.rentals.table_arn,), API_KEYS),
             On.BY_ACCOUNT: Target((f"{data.rentals.table_arn}/index/GSI1",)),
             On.BY_OWNER: Target((f"{data.rentals.table_arn}/index/GSI2",)),
             On.BY_DEADLINE: Target((f"{data.rentals.table_arn}/index/GSI3",)),

@@ -1,9 +1,12 @@
 """Who may do what: the text a reviewer reads, and the lines that must never appear in it."""
 
+from fnmatch import fnmatch
 from typing import Any
 
 from infra.constructs.grants import TRACING
 from infra.entrypoints import ENTRY_POINTS, On
+from rental.adapters.items import account_key, contract_key, manifest_key, memo_key, principal_key
+from rental.domain.ids import ContractId, HostId
 from tests.infra.permissions import SNAPSHOT, describe, render, statements
 from tests.infra.synthesis import Synthesized
 
@@ -84,3 +87,13 @@ def test_the_machine_may_invoke_the_step_function_alone(prod: Synthesized) -> No
     ((role, each),) = invokes
     assert role.startswith("ContractRole")
     assert render(each["Resource"]) == "{StepLive}"
+
+
+def test_the_authorizer_reads_api_keys_and_nothing_else(prod: Synthesized) -> None:
+    """The local cloud does not enforce this condition, so it is held against the keys themselves."""
+    (read,) = [each for role, each in statements(prod) if role.startswith("Authorizer") and "dynamodb" in str(each)]
+    assert read["Action"] == "dynamodb:GetItem"
+    pattern = read["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+    assert fnmatch(principal_key("0" * 64)[0], pattern)
+    others = (contract_key(ContractId(1)), manifest_key(HostId(1)), account_key("K"), memo_key("K", "K#"))
+    assert not [key for key in others if fnmatch(key[0], pattern)]
