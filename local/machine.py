@@ -96,7 +96,7 @@ class Machine:
         self._run("agent", command, AGENT_SOURCES)
 
     def start_daemon(self) -> None:
-        """One that runs already stays."""
+        """One that runs this code already stays."""
         self._run("daemon", [str(self._program), "daemon"], DAEMON_SOURCES)
 
     def _run(self, name: str, command: Sequence[str], sources: Sequence[str]) -> None:
