@@ -1,7 +1,9 @@
 """Stages: the same template with other values. Everything that differs between deployments is here."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
 from typing import Any, get_args
 
 DAY_S = 86_400
@@ -57,6 +59,8 @@ STAGES = {
 
 FIXED = ("name", "require_layer", "enforce_tls")
 OVERRIDABLE = tuple(field.name for field in fields(Stage) if field.name not in FIXED)
+PLAIN = re.compile(r"\w+")
+"""What our settings look like. The CDK's own context keys have a colon, a slash or a hyphen in them."""
 
 
 def choose_stage(context: Mapping[str, object]) -> Stage:
@@ -64,8 +68,20 @@ def choose_stage(context: Mapping[str, object]) -> Stage:
     name = context.get("stage", "dev")
     if name not in STAGES:
         raise StageError(f"stage {name!r} is not one of {', '.join(sorted(STAGES))}")
+    _refuse_misspelt(context)
     changes: dict[str, Any] = {key: _read(key, context[key]) for key in OVERRIDABLE if context.get(key) is not None}
     return _checked(replace(STAGES[str(name)], **changes))
+
+
+def _refuse_misspelt(keys: Iterable[str]) -> None:
+    """A setting that nobody reads would leave its default in force, and nobody would know."""
+    for key in keys:
+        if key in FIXED:
+            raise StageError(f"{key} belongs to the stage and cannot be overridden")
+        likely = get_close_matches(key.lower().replace("-", "_"), ("stage", *OVERRIDABLE), n=1, cutoff=0.8)
+        if key not in ("stage", *OVERRIDABLE) and (likely or PLAIN.fullmatch(key)):
+            hint = f"did you mean {likely[0]}?" if likely else f"there are {', '.join(OVERRIDABLE)}"
+            raise StageError(f"{key} is not a setting: {hint}")
 
 
 def _read(key: str, value: object) -> object:

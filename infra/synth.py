@@ -12,7 +12,7 @@ from pathlib import Path
 
 import aws_cdk as cdk
 
-from infra.config import OVERRIDABLE, StageError, choose_stage
+from infra.config import StageError, choose_stage
 from infra.layer import LayerMissingError
 from infra.paths import LAYER, ROOT
 from infra.stacks.data import DataStack
@@ -20,13 +20,19 @@ from infra.stacks.host import HostStack
 from infra.stacks.service import ServiceStack
 from infra.stacks.wiring import STAGE_TAG
 
+# What the CDK's command line passes on of the settings in cdk.json, so that both make the same templates.
+PLAIN_TEMPLATES = {
+    "aws:cdk:enable-path-metadata": False,
+    "aws:cdk:enable-asset-metadata": False,
+    "aws:cdk:version-reporting": False,
+}
+
 
 def build_app(overrides: Mapping[str, str] | None = None, output: Path | None = None, layer: Path = LAYER) -> cdk.App:
     """The application with all its stacks; `.synth()` writes it. The CDK's own `-c` wins over `overrides`."""
-    context = {**json.loads((ROOT / "cdk.json").read_text())["context"], **(overrides or {})}
+    context = {**PLAIN_TEMPLATES, **json.loads((ROOT / "cdk.json").read_text())["context"], **(overrides or {})}
     app = cdk.App(context=context, outdir=str(output) if output else None)
-    settings = {key: app.node.try_get_context(key) for key in ("stage", *OVERRIDABLE)}
-    stage = choose_stage({key: value for key, value in settings.items() if value is not None})
+    stage = choose_stage(app.node.get_all_context())
     prefix = f"GpuLease-{stage.name}"
     data = DataStack(app, f"{prefix}-Data", stage=stage)
     host = HostStack(app, f"{prefix}-Host")

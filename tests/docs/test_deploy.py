@@ -3,9 +3,10 @@
 import re
 from dataclasses import asdict
 
+import jmespath  # type: ignore[import-untyped]  # it comes with boto3
 import pytest
 
-from infra.config import FIXED, STAGES
+from infra.config import FIXED, OVERRIDABLE, STAGES
 from infra.entrypoints import ENTRY_POINTS, EVERYWHERE
 from infra.watches import WATCHES
 from rental.domain.access import Role
@@ -65,3 +66,25 @@ def test_every_role_is_named(role: str) -> None:
 
 def test_one_version_of_the_cdks_command_line_is_named() -> None:
     assert len({found for each in DOCUMENTS for found in re.findall(r"aws-cdk@([\d.]+\d)", each.read_text())}) == 1
+
+
+# What `aws-cdk@2.1148.1 <command> --help` lists of these; it ignores with a warning what it does not know.
+CDK_OPTIONS = {"bootstrap": {"-c"}, "deploy": {"--all", "-c"}, "destroy": {"--all", "-c"}, "diff": {"-c"}, "ls": {"-c"}}
+
+
+def test_every_command_of_the_cdk_has_options_that_it_knows_and_settings_that_exist() -> None:
+    commands = re.findall(r"npx aws-cdk@[\d.]+ +([^\n`#]+)", page(DEPLOY))
+    assert len(commands) >= 7
+    for command in commands:
+        name, *words = command.split()
+        assert {word for word in words if word.startswith("-")} <= CDK_OPTIONS[name], command
+        for setting in re.findall(r"-c (\w+)=", command):
+            assert setting in ("stage", *OVERRIDABLE), command
+
+
+def test_every_query_of_the_aws_command_line_is_one() -> None:
+    queries = re.findall(r'--query \\?\s*"([^"]+)"', page(DEPLOY))
+    outputs = {"Stacks": [{"Outputs": [{"OutputKey": "ApiUrl", "OutputValue": "found"}]}]}
+    function = {"ResourceType": "AWS::Lambda::Function", "LogicalResourceId": "SweepFunctionA77"}
+    resources = {"StackResources": [{**function, "PhysicalResourceId": "found"}]}
+    assert [jmespath.search(query, outputs | resources) for query in queries] == ["found", "found"]

@@ -1,8 +1,10 @@
 """Stages and what the command line may change in them."""
 
+import re
+
 import pytest
 
-from infra.config import STAGES, StageError, choose_stage
+from infra.config import FIXED, STAGES, StageError, choose_stage
 
 
 def test_the_grace_is_48_hours_by_default() -> None:
@@ -52,6 +54,38 @@ def test_a_setting_that_makes_no_sense_is_refused(setting: str, value: str, sent
         choose_stage({setting: value})
 
 
-def test_what_belongs_to_the_stage_itself_cannot_be_changed() -> None:
-    assert choose_stage({"stage": "prod", "require_layer": "false"}).require_layer
-    assert choose_stage({"stage": "prod", "enforce_tls": "false"}).enforce_tls
+@pytest.mark.parametrize("key", FIXED)
+def test_what_belongs_to_the_stage_itself_cannot_be_changed(key: str) -> None:
+    with pytest.raises(StageError, match=f"{key} belongs to the stage"):
+        choose_stage({"stage": "prod", key: "false"})
+
+
+@pytest.mark.parametrize(
+    ("key", "sentence"),
+    [
+        ("grase_s", "grase_s is not a setting: did you mean grace_s?"),
+        ("grace-s", "did you mean grace_s?"),
+        ("Stage", "did you mean stage?"),
+        ("alarm-email", "did you mean alarm_email?"),
+        ("log_retention", "did you mean log_retention_days?"),
+        ("colour", "colour is not a setting: there are cell, grace_s, "),
+    ],
+)
+def test_a_setting_that_is_misspelt_is_refused_and_named(key: str, sentence: str) -> None:
+    with pytest.raises(StageError, match=re.escape(sentence)):
+        choose_stage({"stage": "prod", key: "10"})
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "aws:cdk:enable-path-metadata",
+        "@aws-cdk/core:target-partitions",
+        "availability-zones:account=1:region=us-east-1",
+        "vpc-provider:account=1",
+        "acknowledged-issue-numbers",
+        "cli-telemetry",
+    ],
+)
+def test_what_the_cdk_itself_puts_there_is_let_pass(key: str) -> None:
+    assert choose_stage({"stage": "prod", key: "x"}) == STAGES["prod"]

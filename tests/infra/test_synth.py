@@ -1,5 +1,6 @@
 """Synthesis is pure: no credentials, no network, the same bytes again; and it says what is wrong in a sentence."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -52,3 +53,22 @@ def test_it_needs_no_network(tmp_path: Path) -> None:
 def test_a_wrong_setting_ends_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-c", "stage=moon"]) == 1
     assert capsys.readouterr().err == "stage 'moon' is not one of dev, local, prod\n"
+
+
+def test_a_misspelt_setting_ends_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-c", "grase_s=10"]) == 1
+    assert capsys.readouterr().err == "grase_s is not a setting: did you mean grace_s?\n"
+
+
+def test_the_cdks_command_line_is_told_the_same(tmp_path: Path) -> None:
+    context = {"grase_s": "10", "aws:cdk:enable-path-metadata": True, "acknowledged-issue-numbers": [1]}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "CDK_CONTEXT_JSON": json.dumps(context),
+        "CDK_OUTDIR": str(tmp_path / "out"),
+    }
+    done = subprocess.run(
+        [sys.executable, "app.py"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, "grase_s is not a setting: did you mean grace_s?\n")
