@@ -87,8 +87,12 @@ def test_an_upgrade_happens_under_contracts_of_every_kind_and_loses_nothing(
     executions_keep_their_definition(before, contracts)
 
     pids = pids_of(before, contracts.waiting)
+    older = make_older(own_site, "daemon")
     own_site.start()
     assert is_of_version(before, None)
+    daemon = supervise.running("daemon", state=own_site.state)
+    assert daemon is not None
+    assert daemon.pid != older
     assert pids_of(before, contracts.waiting) == pids
 
 
@@ -125,6 +129,15 @@ def executions_keep_their_definition(running: Running, contracts: Contracts) -> 
         assert NEW_STATE not in states_of(running, contract)
     assert answer_to(running, contracts.short, "expire")["version"] == VERSION
     assert NEW_STATE in states_of(running, contracts.holder, run=2)
+
+
+def make_older(site: Site, name: str) -> int:
+    """Have it look as if this process had been started from other code; its pid."""
+    process = supervise.running(name, state=site.state)
+    assert process is not None
+    path = site.state / f"{name}.pid"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"code": "older"}))
+    return process.pid
 
 
 def pids_of(running: Running, *contracts: dict[str, Any]) -> list[int]:
