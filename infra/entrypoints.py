@@ -13,6 +13,7 @@ class On(StrEnum):
 
     TABLE = "table"
     API_KEYS = "items of API keys in the table"
+    KEYS_AND_ACCOUNTS = "items of API keys and accounts in the table"
     BY_ACCOUNT = "index GSI1"
     BY_OWNER = "index GSI2"
     BY_DEADLINE = "index GSI3"
@@ -37,6 +38,8 @@ class Grant:
     actions: tuple[str, ...]
     reason: str = ""
     """Why no narrower resource than `*` exists; empty on all others."""
+    is_denial: bool = False
+    """Takes away what another grant gives."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +62,13 @@ QUERY = ("dynamodb:Query",)
 CONSUME = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 
 # A change is one transaction of puts and deletes, after consistent reads, and rings for the hosts it concerns.
-COMMIT = Grant(On.TABLE, (*LOOK_UP, "dynamodb:PutItem", "dynamodb:DeleteItem"))
+# Only api_accounts may write keys and accounts.
+COMMIT = (
+    Grant(On.TABLE, (*LOOK_UP, "dynamodb:PutItem", "dynamodb:DeleteItem")),
+    Grant(On.KEYS_AND_ACCOUNTS, ("dynamodb:PutItem", "dynamodb:DeleteItem"), is_denial=True),
+)
 RING = (Grant(On.URGENT_QUEUE, ("sqs:SendMessage",)), Grant(On.NORMAL_QUEUE, ("sqs:SendMessage",)))
-CHANGE = (COMMIT, *RING)
+CHANGE = (*COMMIT, *RING)
 ANSWER_TASKS = Grant(
     On.EVERYTHING,
     ("states:SendTaskSuccess", "states:SendTaskFailure"),
@@ -128,7 +135,7 @@ API = (
         name="api_machine",
         env=("TABLE_NAME", "EVENT_BUS_NAME"),
         grants=(
-            COMMIT,
+            *COMMIT,
             Grant(
                 On.EVERYTHING,
                 ("ssm:DescribeInstanceInformation",),

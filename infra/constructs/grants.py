@@ -1,6 +1,6 @@
 """From the grants of `entrypoints.py` to IAM statements: one statement a grant, in the same order."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aws_cdk import aws_iam as iam
@@ -17,7 +17,7 @@ class Target:
     """The ARNs that a grant is on, and the conditions that go with them."""
 
     arns: tuple[str, ...]
-    conditions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    conditions: Mapping[str, Mapping[str, str | Sequence[str]]] = field(default_factory=dict)
 
 
 Targets = Mapping[On, Target]
@@ -38,6 +38,7 @@ def statement(grant: Grant, targets: Targets) -> iam.PolicyStatement:
         raise GrantError(f"{grant.actions}: no {grant.on} exists yet where this function is made")
     target = targets[grant.on]
     return iam.PolicyStatement(
+        effect=iam.Effect.DENY if grant.is_denial else iam.Effect.ALLOW,
         actions=list(grant.actions),
         resources=list(target.arns),
         conditions={operator: dict(keys) for operator, keys in target.conditions.items()} or None,

@@ -16,8 +16,10 @@ from infra.stacks.data import DataStack
 from infra.stacks.host import HostStack
 
 STAGE_TAG = "gpulease:stage"
-# Partition keys of API keys, as `rental/adapters/items.py` writes them. The local cloud lets this condition pass.
+# Partition keys of API keys and accounts, as `rental/adapters/items.py` writes them. The local cloud does not know the
+# partition keys of a request: the first condition lets everything pass there, the second denies nothing.
 API_KEYS = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": "K#*"}}
+KEYS_AND_ACCOUNTS = {"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": ["K#*", "A#*"]}}
 
 
 class Wiring:
@@ -46,6 +48,7 @@ class Wiring:
         self.targets = {
             On.TABLE: Target((data.rentals.table_arn,)),
             On.API_KEYS: Target((data.rentals.table_arn,), API_KEYS),
+            On.KEYS_AND_ACCOUNTS: Target((data.rentals.table_arn,), KEYS_AND_ACCOUNTS),
             On.BY_ACCOUNT: Target((f"{data.rentals.table_arn}/index/GSI1",)),
             On.BY_OWNER: Target((f"{data.rentals.table_arn}/index/GSI2",)),
             On.BY_DEADLINE: Target((f"{data.rentals.table_arn}/index/GSI3",)),

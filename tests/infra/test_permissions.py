@@ -1,15 +1,18 @@
 """Who may do what: the text a reviewer reads, and the lines that must never appear in it."""
 
+import ast
 from fnmatch import fnmatch
 from typing import Any
 
 from infra.constructs.grants import TRACING
 from infra.entrypoints import ENTRY_POINTS, On
-from rental.adapters.items import account_key, contract_key, manifest_key, memo_key, principal_key
-from rental.domain.ids import ContractId, HostId
+from infra.paths import FUNCTIONS
+from rental.adapters.items import account_key, contract_key, manifest_key, memo_key, offer_key, principal_key
+from rental.domain.ids import ContractId, HostId, OfferId
 from tests.infra.permissions import SNAPSHOT, describe, render, statements
 from tests.infra.synthesis import Synthesized
 
+PUT = "dynamodb:PutItem"
 ALLOWED_ON_EVERYTHING = {
     *TRACING.actions,
     *(action for entry in ENTRY_POINTS.values() for grant in entry.grants if grant.reason for action in grant.actions),
@@ -97,3 +100,35 @@ def test_the_authorizer_reads_api_keys_and_nothing_else(prod: Synthesized) -> No
     assert fnmatch(principal_key("0" * 64)[0], pattern)
     others = (contract_key(ContractId(1)), manifest_key(HostId(1)), account_key("K"), memo_key("K", "K#"))
     assert not [key for key in others if fnmatch(key[0], pattern)]
+
+
+def test_only_api_accounts_may_write_keys_and_accounts(prod: Synthesized) -> None:
+    """Nor does it enforce this one. What the denial would hit is used by the store of accounts and keys alone."""
+    denials = {role: each for role, each in statements(prod) if each["Effect"] == "Deny"}
+    writing = {
+        role for role, each in statements(prod) if PUT in _actions(each) and "Rentals" in render(each["Resource"])
+    }
+    (unhindered,) = writing - denials.keys()
+    assert unhindered.startswith("ApiAccountsRole")
+    for denial in denials.values():
+        assert set(_actions(denial)) == {PUT, "dynamodb:DeleteItem"}
+        patterns = denial["Condition"]["ForAnyValue:StringLike"]["dynamodb:LeadingKeys"]
+        hit = (principal_key("0" * 64), account_key("acme"))
+        assert all(any(fnmatch(key[0], pattern) for pattern in patterns) for key in hit)
+        others = (contract_key(ContractId(1)), manifest_key(HostId(1)), memo_key("A", "A#"), offer_key(OfferId(1)))
+        assert not [key for key in others for pattern in patterns if fnmatch(key[0], pattern)]
+
+
+def test_nothing_else_in_the_service_writes_what_is_denied() -> None:
+    writers = {"account_item", "api_key_item", "account_key"}
+    for source in FUNCTIONS.rglob("*.py"):
+        imported = {
+            alias.name
+            for node in ast.walk(ast.parse(source.read_text()))
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        assert source.name == "access_store.py" or not imported & writers, source
+        assert source.name == "wiring.py" or "ItemAccessStore" not in imported, source
+    using = [source.stem for source in FUNCTIONS.glob("handlers/*.py") if "wiring.access_store" in source.read_text()]
+    assert using == ["api_accounts"]
