@@ -119,6 +119,12 @@ API = (
         ),
     ),
     EntryPoint(
+        name="api_calls",
+        env=("TABLE_NAME", *QUEUES),
+        grants=(Grant(On.TABLE, ("dynamodb:GetItem", "dynamodb:PutItem")), RING[0]),
+        timeout_s=29,  # a command may take 20 s, and API Gateway waits for 30
+    ),
+    EntryPoint(
         name="api_accounts",
         env=("TABLE_NAME",),
         grants=(

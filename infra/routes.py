@@ -31,6 +31,8 @@ ROUTES = (
     Route("POST", "/v1/contracts/{contract_id}/reboot", "api_contracts"),
     Route("POST", "/v1/contracts/{contract_id}/extend", "api_contracts"),
     Route("GET", "/v1/contracts/{contract_id}/events", "api_contracts"),
+    Route("GET", "/v1/contracts/{contract_id}/logs", "api_calls"),
+    Route("POST", "/v1/contracts/{contract_id}/exec", "api_calls"),
     Route("POST", "/v1/hosts", "api_hosts"),
     Route("GET", "/v1/hosts", "api_hosts"),
     Route("GET", "/v1/hosts/{host_id}", "api_hosts"),
@@ -49,6 +51,8 @@ ROUTES = (
     Route("POST", "/v1/host/key", "api_machine", authorized=False),
     Route("POST", "/v1/host/fetch", "api_machine", authorized=False),
     Route("POST", "/v1/host/manifest", "api_machine", authorized=False),
+    Route("POST", "/v1/host/call", "api_machine", authorized=False),
+    Route("POST", "/v1/host/reply", "api_machine", authorized=False),
 )
 
 FALLBACK = Route("ANY", "$default", "api_root", authorized=False)

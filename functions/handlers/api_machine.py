@@ -13,10 +13,12 @@ from rental.adapters.records import from_record
 from rental.adapters.settings import EventSettings, from_env
 from rental.adapters.ssm import SsmNodes
 from rental.adapters.system import SystemClock
-from rental.api.machine_requests import FetchRequest, ManifestRequest
+from rental.api.machine_requests import CallRequest, FetchRequest, ManifestRequest, ReplyRequest
+from rental.domain.calls import CallId
 from rental.domain.errors import InvalidRequestError, UnauthenticatedError
 from rental.domain.host import Host, Inventory, MachineKey
 from rental.domain.ids import ContractId, HostId, InstanceId
+from rental.service.calls import Answering
 from rental.service.machines import Machines
 
 app = make_app()
@@ -26,6 +28,11 @@ handler = entry_point(app)
 @cache
 def machines() -> Machines:
     return Machines(wiring.store(), SsmNodes(wiring.lazy_client("ssm")), SystemClock())
+
+
+@cache
+def answering() -> Answering:
+    return Answering(wiring.call_store(), SystemClock())
 
 
 @app.post("/v1/host/register")
@@ -63,6 +70,23 @@ def fetch() -> Response[str]:
     order = (body.generation, body.token)
     sealed = machines().fetch(host_id, ContractId(body.contract_id), InstanceId(body.instance_id), order)
     return answer(HTTPStatus.OK, {"v": 1, "key_id": sealed.key_id, "sealed": sealed.ciphertext})
+
+
+@app.post("/v1/host/call")
+def show_call() -> Response[str]:
+    host_id = _signer().id
+    call = answering().show_call(host_id, CallId(parse_record(app, CallRequest).call_id))
+    told = {"contract_id": call.contract_id, "instance_id": call.instance_id, "kind": call.kind}
+    sealed = {"key_id": call.sealed.key_id, "sealed": call.sealed.ciphertext, "reply_key": call.reply_key}
+    return answer(HTTPStatus.OK, {"v": 1, "call_id": call.id, **told, **sealed})
+
+
+@app.post("/v1/host/reply")
+def reply() -> Response[str]:
+    host_id = _signer().id
+    body = parse_record(app, ReplyRequest)
+    answering().reply(host_id, CallId(body.call_id), body.sealed)
+    return answer(HTTPStatus.OK, {"v": 1})
 
 
 @app.post("/v1/host/manifest")

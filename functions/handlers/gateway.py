@@ -135,6 +135,16 @@ def path_id(app: APIGatewayHttpResolver, name: str) -> int:
     return int(text)
 
 
+def query_number(app: APIGatewayHttpResolver, name: str, most: int) -> int | None:
+    """A number in the query, from 1 to `most`; raises InvalidRequestError."""
+    text = (app.current_event.query_string_parameters or {}).get(name)
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > MAX_ID_DIGITS or not 1 <= int(text) <= most:
+        raise InvalidRequestError(f"{name} must be a number from 1 to {most}.")
+    return int(text)
+
+
 def paging(app: APIGatewayHttpResolver) -> tuple[str | None, int]:
     """`cursor` and `limit` of a list; raises InvalidRequestError."""
     query = app.current_event.query_string_parameters or {}

@@ -7,6 +7,7 @@ from typing import Generic, Protocol, TypeVar
 from rental.domain.access import Account, ApiKey
 from rental.domain.allocation import Manifest
 from rental.domain.book import Bell, Book, TimelineEntry
+from rental.domain.calls import Call, CallId
 from rental.domain.contract import Contract, Sealed
 from rental.domain.host import Host, MachineKey
 from rental.domain.ids import ContractId, HostId, OfferId
@@ -134,6 +135,18 @@ class AccessStore(Memos, Protocol):
     def list_keys(self, account: str, cursor: str | None, limit: int) -> Page[ApiKey]: ...
 
 
+class CallStore(Memos, Protocol):
+    """Calls of clients to their instances, each for a minute."""
+
+    def create_call(self, call: Call, memo: Memo | None) -> None: ...
+
+    def read_call(self, call_id: CallId) -> Call | None: ...
+
+    def put_reply(self, call: Call, reply: str) -> None:
+        """Raises GuardFailedError when it has a reply already."""
+        ...
+
+
 class Liveness(Protocol):
     """When each host was last heard, in its own small table. Every write is guarded by what was read."""
 
@@ -196,6 +209,19 @@ class Nodes(Protocol):
 
 class Sealer(Protocol):
     def seal(self, key: MachineKey, contract_id: ContractId, plaintext: bytes) -> Sealed: ...
+
+
+class Envelope(Protocol):
+    """A key made for one reply."""
+
+    @property
+    def public_key(self) -> str: ...
+
+    def open(self, sealed: str, call_id: CallId) -> bytes: ...
+
+
+class Envelopes(Protocol):
+    def make(self) -> Envelope: ...
 
 
 class Clock(Protocol):

@@ -19,6 +19,8 @@ from gpulease_host.engine import Order
 from gpulease_host.wire import WIRE_VERSION
 
 FETCH_PATH = "/v1/host/fetch"
+CALL_PATH = "/v1/host/call"
+REPLY_PATH = "/v1/host/reply"
 KEY_PATH = "/v1/host/key"
 MANIFEST_PATH = "/v1/host/manifest"
 REGISTER_PATH = "/v1/host/register"
@@ -97,6 +99,14 @@ class Api:
     def replace_key(self, body: dict[str, Any]) -> Any:
         """Raises ApiError."""
         return self._post(KEY_PATH, body)
+
+    def show_call(self, call_id: str) -> Any:
+        """What a client waits for. Raises ApiError."""
+        return self._post(CALL_PATH, {"call_id": call_id})
+
+    def reply(self, call_id: str, sealed: str) -> Any:
+        """Raises ApiError."""
+        return self._post(REPLY_PATH, {"call_id": call_id, "sealed": sealed})
 
     def register(self, body: dict[str, Any]) -> Any:
         """Raises ApiError."""

@@ -20,6 +20,7 @@ from gpulease_host.api import ApiError
 from gpulease_host.apply import Applier
 from gpulease_host.asking import Asker, ManifestApi
 from gpulease_host.backoff import Backoff
+from gpulease_host.calls import CallApi, Calls
 from gpulease_host.engine import Engine, EngineError
 from gpulease_host.gpus import Gpus, holders
 from gpulease_host.instance_queue import InstanceQueue
@@ -46,7 +47,7 @@ ENGINE_WAIT_S = 2.0
 KEY_LOOK_S = 5.0
 
 
-class HostApi(FetchApi, ManifestApi, Protocol):
+class HostApi(FetchApi, ManifestApi, CallApi, Protocol):
     """What the daemon asks of the control plane."""
 
 
@@ -87,6 +88,7 @@ class Daemon:
         self.ledger.on_change = self.sender.ring
         self.applier = self._build_applier()
         self.watch = self._build_watch()
+        self.calls = Calls(parts.api, parts.keys, parts.engine, parts.log)
         self.intake = self._build_intake()
         self._ask_backoff = Backoff(1.0, 60.0, parts.random)
         self._key_backoff = Backoff(1.0, 60.0, parts.random)
@@ -117,6 +119,7 @@ class Daemon:
         if self._socket is not None:
             self._socket.stop()
         self._workers.stop()
+        self.calls.stop()
         self.parts.log.say("daemon stopped")
 
     def _watch_once(self) -> float:
@@ -235,6 +238,7 @@ class Daemon:
             say_again=lambda: self.sender.ring(must_say=True),
             state=self.reporter.state,
             log=parts.log,
+            take_calls=self.calls.take,
             rotate_key=self._rotate_key,
             retired=lambda: self.asker.retired,
         )

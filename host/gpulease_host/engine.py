@@ -7,7 +7,7 @@ engine and the Docker engine is tested against the kernel.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -149,7 +149,19 @@ class OvertakenError(EngineError):
 StillWanted = Callable[[], bool]
 
 
-class Engine(Protocol):
+class CallEngine(Protocol):
+    """What clients wait for. Outputs are bounded; both raise EngineError."""
+
+    def run_command(self, instance_id: int, command: Sequence[str], timeout_s: int) -> dict[str, Any]:
+        """`exit_code`, `stdout`, `stderr`, `truncated`; `exit_code` None: it was killed for taking too long."""
+        ...
+
+    def read_logs(self, instance_id: int, tail: int, since: int | None, cursor: str | None) -> dict[str, Any]:
+        """`items` (`at`, `stream`, `text`), oldest first, and `next`, the cursor of what comes after."""
+        ...
+
+
+class Engine(CallEngine, Protocol):
     """Every call is idempotent and raises only `EngineError`."""
 
     def inventory(self) -> dict[str, Any]: ...

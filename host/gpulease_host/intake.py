@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -33,6 +33,8 @@ class Intake:
     """Report the state even if nothing changes."""
     state: Callable[[], dict[str, Any]]
     log: Log
+    take_calls: Callable[[Sequence[str]], None]
+    """Have what clients wait for answered."""
     rotate_key: Callable[[], str]
     """Replace the machine key; answers the new one's id."""
     retired: Callable[[], str | None]
@@ -68,6 +70,7 @@ class Intake:
             raise CommandRefusedError(f"the command is for host {command.host_id}; this is host {self.host_id}")
         if self.clock() > command.not_after:
             raise CommandRefusedError("the command came too late: its not_after has passed")
+        self.take_calls(command.calls)
         accepted: list[int] = []
         refused = [{"instance_id": each.instance_id, "reason": each.reason} for each in command.bad]
         verdicts = self.ledger.admit(command.orders, self.world.gpu_uuids, command.not_after, self.world.run_id)

@@ -17,12 +17,13 @@ from typing import Any
 import jwt
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from gpulease_host.files import write_durably
 
 SEAL_INFO = b"gpulease/secrets/v1/"
+REPLY_INFO = b"gpulease/reply/v1/"
 REQUEST_LIFE_S = 60
 
 
@@ -97,6 +98,16 @@ class MachineKey:
             return suite.decrypt(from_b64(sealed), self._sealing, info=SEAL_INFO + str(contract_id).encode())
         except (InvalidTag, ValueError):
             raise MachineKeyError("the secrets are not sealed to this machine and contract") from None
+
+
+def seal_reply(reply_key: str, call_id: str, plaintext: bytes) -> str:
+    """Seal to a key that somebody made for this one reply. Raises MachineKeyError for one that is none."""
+    suite = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
+    try:
+        public = X25519PublicKey.from_public_bytes(from_b64(reply_key))
+        return to_b64(suite.encrypt(plaintext, public, info=REPLY_INFO + call_id.encode()))
+    except ValueError:
+        raise MachineKeyError("the key to reply to is none") from None
 
 
 def to_b64(value: bytes) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from gpulease_host.engine import Desired, Limits, Order, OrderedGpu, Secrets
 
@@ -45,6 +45,8 @@ class Command:
     not_after: int
     orders: tuple[Order, ...]
     bad: tuple[BadOrder, ...]
+    calls: tuple[str, ...] = ()
+    """What clients wait for, by name."""
 
 
 def parse_command(value: Any) -> Command:
@@ -54,7 +56,56 @@ def parse_command(value: Any) -> Command:
     orders, bad = _parse_orders(_list(body, "orders"))
     if not orders and not bad:
         raise WireError("orders is empty")
-    return Command(_integer(body, "host_id", 1), _integer(body, "not_after", 0), orders, bad)
+    calls = [each for each in body.get("calls") or [] if isinstance(each, str)]
+    return Command(_integer(body, "host_id", 1), _integer(body, "not_after", 0), orders, bad, tuple(calls))
+
+
+@dataclass(frozen=True)
+class AskedCall:
+    """What a client waits for, still sealed."""
+
+    contract_id: int
+    instance_id: int
+    kind: Literal["exec", "logs"]
+    key_id: str
+    sealed: str
+    reply_key: str
+
+
+def parse_call(value: Any) -> AskedCall:
+    """Raises WireError."""
+    body = _object(value, "call")
+    _check_version(body)
+    kind = body.get("kind")
+    if kind not in ("exec", "logs"):
+        raise WireError("the call's kind is not known")
+    return AskedCall(
+        contract_id=_integer(body, "contract_id", 1, _MAX_ID),
+        instance_id=_integer(body, "instance_id", 1, _MAX_ID),
+        kind=kind,
+        key_id=str(body.get("key_id")),
+        sealed=str(body.get("sealed")),
+        reply_key=str(body.get("reply_key")),
+    )
+
+
+def parse_asked(kind: str, plaintext: bytes) -> dict[str, Any]:
+    """What the client asked, unsealed: see schemas/call.v1.json. Raises WireError."""
+    try:
+        body = _object(json.loads(plaintext), "asked")
+    except ValueError:
+        raise WireError("what is asked is not JSON") from None
+    if kind == "exec":
+        command = _list(body, "command")
+        if not command or not all(isinstance(each, str) for each in command):
+            raise WireError("the command is no list of texts")
+        return {"command": command, "timeout_s": _integer(body, "timeout_s", 1, 60)}
+    since, cursor = body.get("since"), body.get("cursor")
+    return {
+        "tail": _integer(body, "tail", 1, 1000),
+        "since": None if since is None else _integer(body, "since", 0),
+        "cursor": None if cursor is None else str(cursor),
+    }
 
 
 def parse_sealed_key_ids(value: Any) -> frozenset[str] | None:

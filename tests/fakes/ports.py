@@ -1,10 +1,11 @@
 """Stand-ins for the world that the service asks through its ports. They record what was asked of them."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from rental.domain.book import Bell
+from rental.domain.calls import CallId
 from rental.domain.contract import Sealed
 from rental.domain.host import MachineKey
 from rental.domain.ids import ContractId, HostId
@@ -20,12 +21,15 @@ class FakeClock:
 
     at: int = NOW
     slept_s: float = 0.0
+    while_sleeping: Callable[[], object] = lambda: None
+    """What the world does meanwhile."""
 
     def now(self) -> int:
         return self.at
 
     def sleep(self, seconds: float) -> None:
         self.slept_s += seconds
+        self.while_sleeping()
 
     def advance(self, seconds: int) -> None:
         self.at += seconds
@@ -131,6 +135,25 @@ class MemoryLiveness:
 
     def list_all(self) -> list[Presence]:
         return list(self.known.values())
+
+
+@dataclass
+class PlainEnvelope:
+    """Opens what was sealed to it for this call."""
+
+    public_key: str
+
+    def open(self, sealed: str, call_id: CallId) -> bytes:
+        return sealed.removeprefix(f"to {self.public_key} for {call_id}: ").encode()
+
+
+@dataclass
+class PlainEnvelopes:
+    made: int = 0
+
+    def make(self) -> PlainEnvelope:
+        self.made += 1
+        return PlainEnvelope(f"reply-key-{self.made}")
 
 
 class PlainSealer:

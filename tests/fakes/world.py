@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rental.adapters.access_store import ItemAccessStore
+from rental.adapters.call_store import ItemCallStore
 from rental.adapters.memory.table import MemoryTable
 from rental.adapters.store import ItemStore
 from rental.domain.book import Book
@@ -18,6 +19,7 @@ from rental.domain.observation import Report, ReportedGpu, ReportedInstance, Rep
 from rental.domain.renting import RentalRequest
 from rental.ports import NO_EXTRAS, Extras, OfferPlace, Principal
 from rental.service.access import Access
+from rental.service.calls import Answering, Calls
 from rental.service.contracts import Contracts
 from rental.service.dispatching import Dispatching
 from rental.service.hosts import Hosts
@@ -42,6 +44,7 @@ from tests.fakes.ports import (
     FakeTasks,
     FakeWorkflows,
     MemoryLiveness,
+    PlainEnvelopes,
     PlainSealer,
 )
 
@@ -84,6 +87,18 @@ class World:
         self.offers = Offers(self.store, self.clock)
         self.hosts = Hosts(self.ledger, self.liveness, self.nodes, cell=0, allow_simulated_gpus=True)
         self.machines = Machines(self.store, self.nodes, self.clock)
+        self.call_store = ItemCallStore(self.table, lambda: f"commit-{next(commits)}")
+        self.calls = Calls(
+            self.store,
+            self.call_store,
+            self.bells,
+            PlainSealer(),
+            PlainEnvelopes(),
+            self.clock,
+            self.entropy,
+            patience_s=7.0,
+        )
+        self.answering = Answering(self.call_store, self.clock)
         access_store = ItemAccessStore(self.table, lambda: f"commit-{next(commits)}")
         self.access = Access(access_store, self.clock, self.entropy)
 

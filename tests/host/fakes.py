@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -63,6 +63,8 @@ class FakeEngine:
         self.start_error: EngineError | None = None
         self.while_pulling: Callable[[], object] = lambda: None
         self.dirty: dict[int, str] = {}
+        self.commands: list[tuple[int, tuple[str, ...]]] = []
+        self.while_running: Callable[[], object] = lambda: None
         self.overruns: list[Overrun] = []
         self.watched: Mapping[int, Limits] = {}
         self._lock = threading.RLock()
@@ -116,6 +118,18 @@ class FakeEngine:
         with self._lock:
             assert not self.held, "Docker refuses while a container is on one"
             self.calls.append("remove networks")
+    def run_command(self, instance_id: int, command: Sequence[str], timeout_s: int) -> dict[str, Any]:
+        self._check_up()
+        if not self.is_running(instance_id):
+            raise EngineError("It does not run.")
+        self.while_running()
+        self.commands.append((instance_id, tuple(command)))
+        return {"exit_code": 0, "stdout": "done", "stderr": "", "truncated": False}
+
+    def read_logs(self, instance_id: int, tail: int, since: int | None, cursor: str | None) -> dict[str, Any]:
+        self._check_up()
+        line = {"at": "2026-01-01T00:00:00.000000001Z", "stream": "stdout", "text": f"hello {tail} {since} {cursor}"}
+        return {"items": [line], "next": "1767225600.000000001"}
 
     def gpu_checks(self) -> list[GpuCheck]:
         self._check_up()
@@ -178,6 +192,9 @@ class FakeApi:
         self.fetch_error: ApiError | None = None
         self.manifest_error: ApiError | None = None
         self.sealed_key_ids: list[str] | None = None
+        self.calls: dict[str, dict[str, Any]] = {}
+        self.replies: list[tuple[str, str]] = []
+        self.after_reply: Callable[[], object] = lambda: None
         self.lost_answers = 0
         """So many replacements of the key are done without an answer."""
         self.is_retired = False
@@ -194,6 +211,16 @@ class FakeApi:
             raise self.manifest_error
         named = {} if self.sealed_key_ids is None else {"sealed_key_ids": self.sealed_key_ids}
         return {"v": 1, "host_id": HOST_ID, "orders": [order_to_wire(each) for each in self.orders], **named}
+
+    def show_call(self, call_id: str) -> Any:
+        if call_id not in self.calls:
+            raise ApiRefusedError(409, "not_current", "Nobody waits for this any more.")
+        return {"v": 1, "call_id": call_id, "contract_id": 10, "instance_id": 11, **self.calls[call_id]}
+
+    def reply(self, call_id: str, sealed: str) -> Any:
+        self.replies.append((call_id, sealed))
+        self.after_reply()
+        return {"v": 1}
 
     def signed_by(self, key: MachineKey) -> FakeKeyApi:
         return FakeKeyApi(self, key)

@@ -76,10 +76,11 @@ class Rig:
             self.daemon.asker.ask()
         return self
 
-    def command(self, *orders: Order, not_after: int | None = None) -> dict[str, Any]:
+    def command(self, *orders: Order, not_after: int | None = None, **more: Any) -> dict[str, Any]:
         """As `accept` hands it over."""
         late = int(self.clock()) + 120 if not_after is None else not_after
         body = {"v": 1, "host_id": HOST_ID, "not_after": late, "orders": [order_to_wire(each) for each in orders]}
+        body |= more
         verdict, answer = self.daemon.intake.answer(f"accept {to_b64(json.dumps(body).encode())}")
         taken: dict[str, Any] = json.loads(answer) if verdict == "ok" else {"error": answer}
         return taken

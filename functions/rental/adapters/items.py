@@ -9,6 +9,7 @@ O#<offer>         O          where an offer stands
 A#<account>       A          account
 K#<sha256>        K          API key
 I#<account>#<key> I          idempotency memo, removed by `ttl`
+X#<call>          X          a client's call to an instance, removed by `ttl`
 FIRST-ADMIN       FIRST-ADMIN   that the first administrator's key was made; written at deployment
 
 GSI1 account → contracts (C#…) and API keys (K#…), ACCOUNTS → accounts
@@ -24,6 +25,7 @@ from rental.adapters.records import from_record, to_record
 from rental.domain.access import Account, ApiKey
 from rental.domain.allocation import Manifest
 from rental.domain.book import Book, TimelineEntry
+from rental.domain.calls import Call
 from rental.domain.contract import Contract
 from rental.domain.host import Host
 from rental.domain.ids import ContractId, HostId, OfferId
@@ -80,6 +82,10 @@ def memo_key(account: str, key: str) -> Key:
     return (f"I#{account}#{key}", "I")
 
 
+def call_key(call_id: str) -> Key:
+    return (f"X#{call_id}", "X")
+
+
 def contract_item(contract: Contract) -> Item:
     item = _item(contract_key(contract.id), contract)
     item |= {"delete_after": contract.delete_after}
@@ -110,6 +116,14 @@ def account_item(account: Account) -> Item:
 def api_key_item(key: ApiKey) -> Item:
     index = {"gsi1pk": f"A#{key.account}", "gsi1sk": f"K#{key.created_at:010d}#{key.id}"}
     return _item(principal_key(key.id), key) | index
+
+
+def call_item(call: Call) -> Item:
+    return _item(call_key(call.id), call) | {"ttl": call.expires_at}
+
+
+def load_call(item: Mapping[str, Any]) -> Call:
+    return from_record(Call, _without_keys(item))
 
 
 def load_contract(item: Mapping[str, Any]) -> Contract:
@@ -151,6 +165,11 @@ def load_memo(item: Mapping[str, Any]) -> Memo:
 def creation_of(item: Item, memo: Memo | None, commit_id: str) -> list[Guarded]:
     """The writes that make one new item, and the memo of the request that asked for it."""
     return [_signed(write, commit_id) for write in (_next(item, 0), *_extra_writes(Extras(memo=memo)))]
+
+
+def replacement_of(item: Item, rev: int, commit_id: str) -> list[Guarded]:
+    """The write of one item over what was read at revision `rev`."""
+    return [_signed(_next(item, rev), commit_id)]
 
 
 def writes_of(before: Book, after: Book, extras: Extras, commit_id: str) -> list[Guarded]:

@@ -41,6 +41,7 @@ def dump_bell(bell: Bell) -> dict[str, Any]:
         "instance_id": bell.instance_id,
         "generation": bell.generation,
         "urgent": bell.urgent,
+        "call_id": bell.call_id,
     }
 
 
@@ -52,4 +53,5 @@ def load_bell(body: Mapping[str, Any]) -> Bell:
         InstanceId(body["instance_id"]),
         body["generation"],
         body["urgent"],
+        body.get("call_id"),
     )

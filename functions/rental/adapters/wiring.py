@@ -7,6 +7,7 @@ from botocore.config import Config
 from botocore.session import Session
 
 from rental.adapters.access_store import ItemAccessStore
+from rental.adapters.call_store import ItemCallStore
 from rental.adapters.dynamodb.liveness import DynamoLiveness
 from rental.adapters.dynamodb.table import DynamoTable
 from rental.adapters.settings import LivenessSettings, MachineSettings, QueueSettings, TableSettings, from_env
@@ -65,6 +66,11 @@ def store() -> ItemStore:
 @cache
 def access_store() -> ItemAccessStore:
     return ItemAccessStore(DynamoTable(dynamodb(), from_env(TableSettings).table_name), new_commit_id)
+
+
+@cache
+def call_store() -> ItemCallStore:
+    return ItemCallStore(DynamoTable(dynamodb(), from_env(TableSettings).table_name), new_commit_id)
 
 
 @cache

@@ -112,6 +112,30 @@ class Contract(BaseModel):
     instances: list[Instance]
 
 
+class CommandResult(BaseModel):
+    """What came of a command. Each of its outputs is cut off after 64 KiB."""
+
+    exit_code: int | None = Field(description="null when it was killed for taking too long.")
+    stdout: str
+    stderr: str
+    truncated: bool = Field(description="There was more output.")
+
+
+class LogLine(BaseModel):
+    """A line that an instance wrote."""
+
+    at: str = Field(description="When, by the host's clock: RFC 3339 with nanoseconds.")
+    stream: Literal["stdout", "stderr"]
+    text: str
+
+
+class Logs(BaseModel):
+    """Lines of an instance's log, oldest first."""
+
+    items: list[LogLine]
+    next: str | None = Field(description="Ask with this `cursor` for what comes after; null while there is no line.")
+
+
 class TimelineEntry(BaseModel):
     """One transition of a contract, or of one of its instances."""
 

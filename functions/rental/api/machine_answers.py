@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from rental.api.answers import Bytes, EpochSeconds, Id
+from rental.domain.calls import CallKind
 from rental.domain.lifecycle import Desired
 
 Permille = Annotated[int, Field(ge=1, le=1000)]
@@ -34,6 +35,23 @@ class SealedSecrets(BaseModel):
     v: Literal[1]
     key_id: str
     sealed: str = Field(description="HPKE ciphertext, base64url.")
+
+
+class Call(BaseModel):
+    """What a client waits for: a command's output, or logs."""
+
+    v: Literal[1]
+    call_id: str
+    contract_id: Id
+    instance_id: Id
+    kind: CallKind
+    key_id: str = Field(description="The machine key that opens `sealed`.")
+    sealed: str = Field(description="HPKE ciphertext of what is asked, base64url.")
+    reply_key: str = Field(description="X25519 public key to seal the reply to, base64url.")
+
+
+class Taken(BaseModel):
+    v: Literal[1]
 
 
 class OrderGpu(BaseModel):

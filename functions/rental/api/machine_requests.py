@@ -19,6 +19,23 @@ class FetchRequest:
 
 
 @dataclass(frozen=True)
+class CallRequest:
+    """schemas/call.v1.json"""
+
+    v: Literal[1]
+    call_id: str
+
+
+@dataclass(frozen=True)
+class ReplyRequest:
+    """schemas/call.v1.json"""
+
+    v: Literal[1]
+    call_id: str
+    sealed: str
+
+
+@dataclass(frozen=True)
 class ManifestRequest:
     """schemas/manifest.v1.json"""
 

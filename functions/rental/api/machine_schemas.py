@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 Size = Annotated[int, Field(ge=0, lt=1 << 62)]
 Identifier = Annotated[int, Field(ge=1, lt=1 << 53)]
 Name = Annotated[str, Field(max_length=256)]
+CallId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
 Key = Annotated[str, Field(min_length=43, max_length=43, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
@@ -63,6 +64,15 @@ class FetchBody(MachineBody):
     instance_id: Identifier
     generation: Annotated[int, Field(ge=1)]
     token: Annotated[int, Field(ge=1)]
+
+
+class CallBody(MachineBody):
+    call_id: CallId
+
+
+class ReplyBody(MachineBody):
+    call_id: CallId
+    sealed: Annotated[str, Field(max_length=350_000, description="HPKE ciphertext to the call's reply_key, base64url.")]
 
 
 class ManifestBody(MachineBody):

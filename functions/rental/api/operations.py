@@ -5,12 +5,17 @@ that answer them and to what they really answer. An operation is named after the
 """
 
 from http import HTTPStatus
+from typing import Annotated
+
+from pydantic import Field
 
 from rental.api import answers, machine_answers, machine_schemas, schemas
+from rental.api.limits import LOG_LINES
 from rental.api.operation import Operation, Proof, Refusals, Tag
 from rental.domain.errors import (
     AlreadyDoneError,
     BusyError,
+    CallFailedError,
     ConflictError,
     ContractExpiredError,
     ContractOverError,
@@ -20,12 +25,15 @@ from rental.domain.errors import (
     HostNotReadyError,
     HostOfflineError,
     HostRetiredError,
+    InvalidRequestError,
+    NoAnswerError,
     NotCurrentError,
     NotFoundError,
     OfferTakenError,
     UnauthenticatedError,
 )
 
+LogLines = Annotated[int, Field(ge=1, le=LOG_LINES)]
 CLIENT, HOST, EITHER = ("client",), ("host",), ("client", "host")
 OVER: Refusals = (ContractOverError, BusyError)
 
@@ -99,6 +107,25 @@ CONTRACTS = (
         summary="Move a contract's end later, as the owner of its host.",
         details="Within the grace this makes the contract active again, its instances stopped, its data intact.",
         body=schemas.ExtendContract, answer=answers.Contract, repeatable=True, refusals=OVER,
+    ),
+    Operation(
+        name="read_logs", method="GET", path="/v1/contracts/{contract_id}/logs", tag=Tag.CONTRACTS, roles=CLIENT,
+        summary="What an instance wrote to its standard outputs.",
+        details="The last `tail` lines (100 if left out, at most 1000), those since the time `since`, or, to follow,"
+        " those after `cursor`. At most 128 KiB at a time. Also of an instance that is stopped or has exited.",
+        answer=answers.Logs, query=("instance_id", "tail", "since", "cursor"),
+        refusals=(InvalidRequestError, ConflictError, HostOfflineError, CallFailedError, NoAnswerError),
+    ),
+    Operation(
+        name="run_command", method="POST", path="/v1/contracts/{contract_id}/exec", tag=Tag.CONTRACTS, roles=CLIENT,
+        summary="Run a command in a running instance and wait for its output.",
+        details="With no shell in between: send `[\"sh\", \"-c\", \"…\"]` for one. It runs once: a repeated request is"
+        " refused, because outputs are not kept.",
+        body=schemas.RunCommand, answer=answers.CommandResult, repeatable=True,
+        refusals=(
+            ConflictError, ContractExpiredError, ContractOverError, HostOfflineError, CallFailedError, NoAnswerError,
+            AlreadyDoneError,
+        ),
     ),
     Operation(
         name="list_timeline", method="GET", path="/v1/contracts/{contract_id}/events", tag=Tag.CONTRACTS,
@@ -221,6 +248,16 @@ MACHINES = (
         refusals=(NotCurrentError, ContractExpiredError, ContractOverError, HostRetiredError),
     ),
     Operation(
+        name="show_call", method="POST", path="/v1/host/call", tag=Tag.MACHINES, proof=Proof.MACHINE_TOKEN,
+        summary="What a client waits for.",
+        body=machine_schemas.CallBody, answer=machine_answers.Call, refusals=(NotCurrentError, HostRetiredError),
+    ),
+    Operation(
+        name="reply", method="POST", path="/v1/host/reply", tag=Tag.MACHINES, proof=Proof.MACHINE_TOKEN,
+        summary="What came of it, sealed to whoever waits.",
+        body=machine_schemas.ReplyBody, answer=machine_answers.Taken, refusals=(NotCurrentError, HostRetiredError),
+    ),
+    Operation(
         name="manifest", method="POST", path="/v1/host/manifest", tag=Tag.MACHINES, proof=Proof.MACHINE_TOKEN,
         summary="The whole wanted state of the host.",
         body=machine_schemas.ManifestBody, answer=machine_answers.HostManifest,
@@ -252,6 +289,10 @@ PARAMETERS = {
     "host_id": (answers.Id, "The host."),
     "offer_id": (answers.Id, "The offer."),
     "key_id": (answers.KeyId, "The key."),
+    "instance_id": (answers.Id, "The instance; left out, the contract's first."),
+    "tail": (LogLines, "At most so many lines, the last ones."),
+    "since": (answers.EpochSeconds, "Only lines written since."),
+    "cursor": (str, "Where the answer before ended: its `next`."),
     "account": (str, "Whose keys; left out, the caller's own. Another account's only for an admin."),
 }
 """The type and the meaning of what stands in paths and queries."""

@@ -101,6 +101,24 @@ class ChangeInstances(Body):
     instance_id: Identifier | None = None
 
 
+class RunCommand(Body):
+    """A command to run in a running instance."""
+
+    instance_id: Annotated[Identifier | None, Field(description="Left out: the contract's first instance.")] = None
+    command: Annotated[
+        list[Text],
+        Field(min_length=1, max_length=64, description="The program and its arguments; no shell in between."),
+    ]
+    timeout_s: Annotated[int, Field(ge=1, le=20, description="Then it is killed.")] = 10
+
+    @field_validator("command")
+    @classmethod
+    def check_no_nul(cls, command: list[str]) -> list[str]:
+        if any("\0" in text for text in command):
+            raise ValueError("no text may hold a NUL character")
+        return command
+
+
 class ExtendContract(Body):
     """Move the end of a contract later."""
 

@@ -37,13 +37,17 @@ class TimelineEntry:
 
 @dataclass(frozen=True)
 class Bell:
-    """Tell the host that something is wanted of an instance; the dispatcher reads what."""
+    """Tell the host that something is wanted of an instance; the dispatcher reads what.
+
+    `call_id` names what somebody waits for besides (`calls.py`).
+    """
 
     host_id: HostId
     contract_id: ContractId
     instance_id: InstanceId
     generation: int
     urgent: bool
+    call_id: str | None = None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ RentalError
 │   ├── HostOfflineError         host_offline          the host is silent or quarantined: nothing new is rented on it
 │   ├── HostHeardError           host_heard            the host reports still: it is not lost
 │   ├── HostRetiredError         host_retired          the host was declared lost, or its machine key was revoked
+│   ├── CallFailedError          call_failed           the host could not do what was asked of the instance
+│   ├── NoAnswerError            no_answer             the host has not answered in time
 │   ├── AlreadyDoneError         already_done          repeated, and what the first one made is shown only once
 │   └── BusyError                busy                  too many at once; the same request may be repeated
 ├── IdempotencyMismatchError     idempotency_mismatch  the key was used with another body
@@ -87,6 +89,14 @@ class HostHeardError(ConflictError):
 
 class HostRetiredError(ConflictError):
     code = "host_retired"
+
+
+class CallFailedError(ConflictError):
+    code = "call_failed"
+
+
+class NoAnswerError(ConflictError):
+    code = "no_answer"
 
 
 class AlreadyDoneError(ConflictError):

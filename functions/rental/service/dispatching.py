@@ -41,12 +41,14 @@ class Dispatching:
             return 0
         orders = self._orders(bells)
         if orders:
-            command = {
+            command: dict[str, Any] = {
                 "v": 1,
                 "host_id": host_id,
                 "not_after": self.clock.now() + COMMAND_VALID_S,
                 "orders": orders,
             }
+            if calls := [bell.call_id for bell in bells if bell.call_id is not None]:
+                command["calls"] = calls
             self.commands.send(host.node_id, encode(command))
         return len(orders)
 

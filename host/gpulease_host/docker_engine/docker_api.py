@@ -5,8 +5,9 @@ Refused calls carry Docker's own sentence: it is the true reason, and the host's
 
 from __future__ import annotations
 
+import struct
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -107,6 +108,30 @@ class DockerApi:
         except RefusedError as error:
             raise ImageMissingError(f"{image} could not be pulled: {error}") from error
 
+    def create_exec(self, container: str, command: Sequence[str]) -> str:
+        with self._calling() as client:
+            return str(client.exec_create(container, list(command))["Id"])
+
+    def start_exec(self, exec_id: str) -> Iterator[tuple[int, bytes]]:
+        """Blocks until it ends; pieces of its output with their stream, 1 or 2."""
+        with self._calling() as client:
+            for stdout, stderr in client.exec_start(exec_id, stream=True, demux=True):
+                yield (2, stderr) if stderr is not None else (1, stdout or b"")
+
+    def inspect_exec(self, exec_id: str) -> Json:
+        with self._calling() as client:
+            return dict(client.exec_inspect(exec_id))
+
+    def logs(self, container: str, tail: int | None, since: int | str | None) -> list[tuple[int, bytes]]:
+        """Pieces of its log with their stream, each line with its time in front."""
+        wanted: Json = {"stdout": 1, "stderr": 1, "timestamps": 1, "tail": "all" if tail is None else tail}
+        if since is not None:
+            wanted["since"] = since
+        with self._calling() as client:
+            response = client._get(client._url("/containers/{0}/logs", container), params=wanted)
+            client._raise_for_status(response)
+            return list(_frames(response.content))
+
     def container_events(self, label: str, since: int) -> Iterator[Json]:
         """Blocks; ends with EngineUnavailableError when Docker goes away."""
         with self._calling() as client:
@@ -136,6 +161,14 @@ class DockerApi:
             if self._client is None:
                 self._client = docker.APIClient(base_url=self._docker_host, version="auto", timeout=TIMEOUT_S)
             return self._client
+
+
+def _frames(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Docker's framing of two streams in one: a byte for the stream, three unused, four for the length."""
+    while content:
+        stream, length = struct.unpack(">BxxxL", content[:8])
+        yield stream, content[8 : 8 + length]
+        content = content[8 + length :]
 
 
 def _auth(login: Mapping[str, str] | None) -> dict[str, str] | None:

@@ -7,13 +7,13 @@ that path asks Docker twice, and no program is run.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
 from gpulease_host import inventory
-from gpulease_host.docker_engine import container_state, kernel_limits, oom_records
+from gpulease_host.docker_engine import container_calls, container_state, kernel_limits, oom_records
 from gpulease_host.docker_engine.cgroups import Cgroups
 from gpulease_host.docker_engine.container_config import HOST_LABEL, INSTANCE_LABEL, container_name
 from gpulease_host.docker_engine.container_start import ContainerStart
@@ -126,6 +126,12 @@ class DockerEngine:
             kernel_limits.apply(self._cgroups, group, share)
         self._firewall.in_time()
         return self._overruns(ids, limits)
+
+    def run_command(self, instance_id: int, command: Sequence[str], timeout_s: int) -> dict[str, Any]:
+        return container_calls.run_command(self._api, instance_id, command, timeout_s)
+
+    def read_logs(self, instance_id: int, tail: int, since: int | None, cursor: str | None) -> dict[str, Any]:
+        return container_calls.read_logs(self._api, instance_id, tail, since, cursor)
 
     def events(self) -> Iterator[int]:
         return instance_changes(self._api, self._host_id)

@@ -1,0 +1,145 @@
+"""Have a host do something for a client who waits: seal what is asked, ring, wait for the sealed reply.
+
+Only whoever waits can open the reply: its key is made for one call and never stored.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rental.domain.book import Bell
+from rental.domain.calls import CALL_LIFE_S, Call, CallId, CallKind, check_may_exec, check_may_read_logs
+from rental.domain.contract import Contract, Instance
+from rental.domain.errors import (
+    AlreadyDoneError,
+    CallFailedError,
+    HostOfflineError,
+    NoAnswerError,
+    NotCurrentError,
+    NotFoundError,
+)
+from rental.domain.ids import ContractId, HostId, InstanceId
+from rental.ports import Bells, CallStore, Clock, Entropy, Envelopes, GuardFailedError, Principal, Sealer, Store
+from rental.service.repeating import Repeatable, memo_of, read_earlier
+
+FIRST_LOOK_S = 0.05
+LAST_LOOK_S = 0.5
+
+
+@dataclass(frozen=True)
+class Calls:
+    """`patience_s` is how long a caller is kept waiting, beyond what a command itself may take."""
+
+    store: Store
+    calls: CallStore
+    bells: Bells
+    sealer: Sealer
+    envelopes: Envelopes
+    clock: Clock
+    entropy: Entropy
+    patience_s: float
+
+    def run_command(
+        self,
+        contract_id: ContractId,
+        caller: Principal,
+        instance_id: InstanceId | None,
+        asked: Mapping[str, Any],
+        repeatable: Repeatable | None = None,
+    ) -> dict[str, Any]:
+        """Run a command in a running instance. A repeated request is refused: it is not run twice, nor kept.
+
+        Raises NotFoundError, ConflictError, AlreadyDoneError, CallFailedError, NoAnswerError.
+        """
+        contract, instance = self._chosen(contract_id, caller, instance_id)
+        now = self.clock.now()
+        if read_earlier(self.calls, caller.account, repeatable, now) is not None:
+            raise AlreadyDoneError("This command was run, and its output is not kept. Send it with a new key.")
+        check_may_exec(contract, instance, now)
+        return self._call(CallKind.EXEC, contract, instance, asked, asked["timeout_s"], repeatable)
+
+    def read_logs(
+        self, contract_id: ContractId, caller: Principal, instance_id: InstanceId | None, asked: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The last lines of an instance, or those after a cursor. Raises as `run_command`."""
+        contract, instance = self._chosen(contract_id, caller, instance_id)
+        check_may_read_logs(contract, instance)
+        return self._call(CallKind.LOGS, contract, instance, asked, 0)
+
+    def _chosen(
+        self, contract_id: ContractId, caller: Principal, instance_id: InstanceId | None
+    ) -> tuple[Contract, Instance]:
+        """The caller's own: what a tenant does inside is not even the host owner's to ask for here."""
+        contract = self.store.read_contract(contract_id)
+        if contract is None or contract.account != caller.account:
+            raise NotFoundError("There is no such contract.")
+        return contract, contract.instances[0] if instance_id is None else contract.instance(instance_id)
+
+    def _call(
+        self,
+        kind: CallKind,
+        contract: Contract,
+        instance: Instance,
+        asked: Mapping[str, Any],
+        takes_s: int,
+        repeatable: Repeatable | None = None,
+    ) -> dict[str, Any]:
+        host = self.store.read_host(contract.host_id)
+        if host is None or host.machine_key is None:
+            raise HostOfflineError("The host does not answer now.")
+        envelope = self.envelopes.make()
+        now = self.clock.now()
+        call = Call(
+            id=CallId(self.entropy.token()),
+            host_id=contract.host_id,
+            contract_id=contract.id,
+            instance_id=instance.id,
+            kind=kind,
+            sealed=self.sealer.seal(host.machine_key, contract.id, json.dumps(asked).encode()),
+            reply_key=envelope.public_key,
+            expires_at=now + CALL_LIFE_S,
+        )
+        self.calls.create_call(call, memo_of(contract.account, repeatable, call.id, now))
+        self.bells.ring(
+            [Bell(contract.host_id, contract.id, instance.id, instance.generation, urgent=True, call_id=call.id)]
+        )
+        reply: dict[str, Any] = json.loads(envelope.open(self._wait(call.id, takes_s + self.patience_s), call.id))
+        if "error" in reply:
+            raise CallFailedError(str(reply["error"]))
+        return reply
+
+    def _wait(self, call_id: CallId, patience_s: float) -> str:
+        """The sealed reply; raises NoAnswerError."""
+        waited_s, pause_s = 0.0, FIRST_LOOK_S
+        while waited_s < patience_s:
+            self.clock.sleep(pause_s)
+            waited_s += pause_s
+            pause_s = min(LAST_LOOK_S, pause_s * 1.3)
+            call = self.calls.read_call(call_id)
+            if call is not None and call.reply is not None:
+                return call.reply
+        raise NoAnswerError("The host has not answered in time. Look at the instance's status, then ask again.")
+
+
+@dataclass(frozen=True)
+class Answering:
+    """The other end: what hosts see of calls."""
+
+    calls: CallStore
+    clock: Clock
+
+    def show_call(self, host_id: HostId, call_id: CallId) -> Call:
+        """What a host is asked. Raises NotCurrentError when nobody waits for it any more."""
+        call = self.calls.read_call(call_id)
+        if call is None or call.host_id != host_id or self.clock.now() >= call.expires_at or call.reply is not None:
+            raise NotCurrentError("Nobody waits for this any more.")
+        return call
+
+    def reply(self, host_id: HostId, call_id: CallId, sealed: str) -> None:
+        """Take in a host's reply, once. Raises NotCurrentError."""
+        call = self.show_call(host_id, call_id)
+        try:
+            self.calls.put_reply(call, sealed)
+        except GuardFailedError as error:
+            raise NotCurrentError("This was answered already.") from error

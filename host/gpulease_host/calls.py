@@ -1,0 +1,81 @@
+"""Does what clients wait for: runs a command in a container, reads its logs, and seals what came of it to them.
+
+A command over SSM only names a call. What is asked is fetched, signed, and so is what is answered: nothing of a tenant
+passes through SSM. A few calls are worked on at a time; what comes on top is answered as busy rather than late.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from gpulease_host.api import ApiError
+from gpulease_host.engine import CallEngine, EngineError
+from gpulease_host.key_ring import KeyRing
+from gpulease_host.log import Log
+from gpulease_host.machine_key import MachineKeyError, seal_reply
+from gpulease_host.wire import AskedCall, WireError, parse_asked, parse_call
+
+WORKERS = 4
+MOST_WAITING = 16
+BUSY = "The host has too many such requests at once. Send it again in a moment."
+
+
+class CallApi(Protocol):
+    def show_call(self, call_id: str) -> Any: ...
+
+    def reply(self, call_id: str, sealed: str) -> Any: ...
+
+
+@dataclass
+class Calls:
+    api: CallApi
+    keys: KeyRing
+    engine: CallEngine
+    log: Log
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WORKERS, "calls"), init=False)
+    _waiting: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MOST_WAITING), init=False)
+    _busy: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "busy"), init=False)
+
+    def take(self, call_ids: Iterable[str]) -> None:
+        """Have them answered soon; returns at once."""
+        for call_id in call_ids:
+            if self._waiting.acquire(blocking=False):
+                self._pool.submit(self._attend, call_id)
+            else:
+                self._busy.submit(self.answer, call_id, lambda _call: {"error": BUSY})
+
+    def stop(self) -> None:
+        for pool in (self._pool, self._busy):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _attend(self, call_id: str) -> None:
+        try:
+            self.answer(call_id, self.do)
+        finally:
+            self._waiting.release()
+
+    def answer(self, call_id: str, do: Callable[[AskedCall], dict[str, Any]]) -> None:
+        """Fetch the call, do it, send the sealed reply. Who waits is told what went wrong, if it can be told."""
+        try:
+            call = parse_call(self.api.show_call(call_id))
+            said = do(call)
+            self.api.reply(call_id, seal_reply(call.reply_key, call_id, json.dumps(said).encode()))
+        except (ApiError, WireError, MachineKeyError) as error:
+            self.log.say("call not answered", reason=str(error))
+            return
+        self.log.say("call answered", instance_id=call.instance_id, kind=call.kind)
+
+    def do(self, call: AskedCall) -> dict[str, Any]:
+        """What came of it, as schemas/call.v1.json has it. Raises WireError, MachineKeyError."""
+        asked = parse_asked(call.kind, self.keys.unseal(call.key_id, call.sealed, call.contract_id))
+        try:
+            if call.kind == "exec":
+                return self.engine.run_command(call.instance_id, asked["command"], asked["timeout_s"])
+            return self.engine.read_logs(call.instance_id, asked["tail"], asked["since"], asked["cursor"])
+        except EngineError as error:
+            return {"error": str(error)}

@@ -1,0 +1,127 @@
+"""Commands and logs of a container, over Docker: bounded in time and size, and with their streams kept apart."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+from gpulease_host.docker_engine.container_config import container_name
+from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
+from gpulease_host.engine import EngineError
+
+OUTPUT_BYTES = 64 * 1024
+LOG_BYTES = 128 * 1024
+STDERR = 2
+LOOK_S = 0.02
+
+
+class CallError(EngineError):
+    """What a client asked cannot be done; the sentence is for the client."""
+
+    code = "call_failed"
+
+
+class _Output:
+    """What a command has written so far, each stream up to its bound."""
+
+    def __init__(self) -> None:
+        self._kept = {1: bytearray(), STDERR: bytearray()}
+        self.truncated = False
+
+    def add(self, stream: int, chunk: bytes) -> None:
+        kept = self._kept[STDERR if stream == STDERR else 1]
+        room = OUTPUT_BYTES - len(kept)
+        kept += chunk[:room]
+        self.truncated = self.truncated or len(chunk) > room
+
+    def text(self, stream: int) -> str:
+        return bytes(self._kept[stream]).decode(errors="replace")
+
+
+def run_command(api: DockerApi, instance_id: int, command: Sequence[str], timeout_s: int) -> dict[str, Any]:
+    """Raises EngineError. What takes too long is killed; its children are left to end with the container."""
+    try:
+        exec_id = api.create_exec(container_name(instance_id), command)
+        output = _Output()
+        reader = threading.Thread(target=_read, args=(api, exec_id, output), name="exec", daemon=True)
+        reader.start()
+        reader.join(timeout_s)
+        state = api.inspect_exec(exec_id)
+        in_time = not state["Running"]
+        if not in_time:
+            _kill(state)
+            reader.join(1)
+    except RefusedError as error:
+        raise CallError(f"The command could not be run: {error}") from error
+    return {
+        "exit_code": _exit_code(api, exec_id) if in_time else None,
+        "stdout": output.text(1),
+        "stderr": output.text(STDERR),
+        "truncated": output.truncated,
+    }
+
+
+def read_logs(api: DockerApi, instance_id: int, tail: int, since: int | None, cursor: str | None) -> dict[str, Any]:
+    """Raises EngineError. Of too much, the last part; after a cursor, the first."""
+    try:
+        raw = api.logs(container_name(instance_id), tail if cursor is None else None, cursor or since)
+        lines = list(_lines(raw))
+    except RefusedError as error:
+        raise CallError(f"The logs could not be read: {error}") from error
+    if cursor is not None:
+        lines = [each for each in lines if _stamp(each["at"]) > cursor][:tail]
+    items = _bounded(lines) if cursor is not None else _bounded(lines[::-1])[::-1]
+    return {"items": items, "next": _stamp(items[-1]["at"]) if items else cursor}
+
+
+def _read(api: DockerApi, exec_id: str, output: _Output) -> None:
+    with suppress(EngineError):
+        for stream, chunk in api.start_exec(exec_id):
+            output.add(stream, chunk)
+
+
+def _exit_code(api: DockerApi, exec_id: str) -> int:
+    """Docker notes the code a moment after the streams are closed."""
+    deadline = time.monotonic() + 1
+    while (state := api.inspect_exec(exec_id))["Running"] and time.monotonic() < deadline:
+        time.sleep(LOOK_S)
+    return int(state["ExitCode"] or 0)
+
+
+def _kill(state: dict[str, Any]) -> None:
+    """Docker has no call for it; its word on the process is from a moment ago, while it ran."""
+    if state.get("Pid"):
+        with suppress(ProcessLookupError):
+            os.kill(int(state["Pid"]), signal.SIGKILL)
+
+
+def _lines(frames: Iterable[tuple[int, bytes]]) -> Iterator[dict[str, Any]]:
+    """Docker writes a frame for each piece of a line, each beginning with its time."""
+    for stream, frame in frames:
+        for line in frame.splitlines():
+            at, _, text = line.decode(errors="replace").partition(" ")
+            yield {"at": at, "stream": "stderr" if stream == STDERR else "stdout", "text": text}
+
+
+def _bounded(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    kept, size = [], 0
+    for line in lines:
+        size += len(line["text"].encode()) + len(line["at"])
+        if size > LOG_BYTES and kept:
+            break
+        kept.append(line)
+    return kept
+
+
+def _stamp(at: str) -> str:
+    """Seconds and nanoseconds since 1970, as Docker takes them; of equal length, so that they sort as text."""
+    from datetime import datetime
+
+    whole, _, fraction = at.rstrip("Z").partition(".")
+    seconds = int(datetime.fromisoformat(f"{whole}+00:00").timestamp())
+    return f"{seconds:010d}.{fraction.ljust(9, '0')[:9]}"

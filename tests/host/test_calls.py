@@ -1,0 +1,111 @@
+"""What a client waits for: fetched by name, done, sealed to whoever waits; a host that is asked too much says so."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+
+from gpulease_host.calls import MOST_WAITING, WORKERS
+from gpulease_host.machine_key import REPLY_INFO, MachineKey, from_b64, to_b64
+from tests.host.fakes import seal
+from tests.host.orders import order
+from tests.host.rig import KEY, Rig
+from tests.host.test_wire import check
+
+CALL = "c" * 43
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    made = Rig(tmp_path).boot()
+    made.give(order())
+    return made
+
+
+class Waiting:
+    """A client's request, as the API keeps it; it alone can open the reply."""
+
+    def __init__(self, rig: Rig, kind: str, asked: Any, call_id: str = CALL, key: MachineKey = KEY) -> None:
+        self._rig, self._call_id, self._private = rig, call_id, X25519PrivateKey.generate()
+        check("call", {"asked": asked})
+        rig.api.calls[call_id] = {
+            "kind": kind,
+            "key_id": key.key_id,
+            "sealed": seal(key, 10, json.dumps(asked).encode()),
+            "reply_key": to_b64(self._private.public_key().public_bytes_raw()),
+        }
+
+    def answer(self) -> Any:
+        calls = self._rig.daemon.calls
+        calls.answer(self._call_id, calls.do)
+        return self.opened()
+
+    def opened(self) -> Any:
+        sealed = dict(self._rig.api.replies)[self._call_id]
+        check("call", {"reply_request": {"v": 1, "call_id": self._call_id, "sealed": sealed}})
+        suite = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
+        reply = json.loads(suite.decrypt(from_b64(sealed), self._private, info=REPLY_INFO + self._call_id.encode()))
+        check("call", {"replied": reply})
+        return reply
+
+
+def test_a_command_runs_as_it_was_asked(rig: Rig) -> None:
+    waiting = Waiting(rig, "exec", {"command": ["echo", "a b;c"], "timeout_s": 5})
+    assert waiting.answer() == {"exit_code": 0, "stdout": "done", "stderr": "", "truncated": False}
+    assert rig.engine.commands == [(11, ("echo", "a b;c"))]
+
+
+def test_logs_are_read(rig: Rig) -> None:
+    read = Waiting(rig, "logs", {"tail": 7, "since": 5, "cursor": None}).answer()
+    assert read["items"][0]["text"] == "hello 7 5 None"
+
+
+def test_what_the_engine_refuses_is_told_to_whoever_waits(rig: Rig) -> None:
+    rig.engine.exit(11, 0)
+    assert "does not run" in Waiting(rig, "exec", {"command": ["true"], "timeout_s": 5}).answer()["error"]
+
+
+def test_nobody_waits_any_more(rig: Rig) -> None:
+    rig.daemon.calls.answer("gone" * 10 + "abc", rig.daemon.calls.do)
+    assert not rig.api.replies
+    assert not rig.engine.commands
+
+
+def test_what_is_sealed_to_another_machine_is_not_done(rig: Rig) -> None:
+    Waiting(rig, "exec", {"command": ["true"], "timeout_s": 5}, key=MachineKey.generate())
+    rig.daemon.calls.answer(CALL, rig.daemon.calls.do)
+    assert not rig.engine.commands
+    assert not rig.api.replies
+
+
+def test_a_command_over_ssm_only_names_it(rig: Rig) -> None:
+    done = threading.Event()
+    waiting = Waiting(rig, "exec", {"command": ["true"], "timeout_s": 5})
+    rig.api.after_reply = done.set
+    assert "error" not in rig.command(order(), calls=[CALL])
+    assert done.wait(5)
+    assert waiting.opened()["exit_code"] == 0
+
+
+def test_a_host_that_is_asked_too_much_says_so_at_once(rig: Rig) -> None:
+    release, answered = threading.Event(), threading.Event()
+    rig.engine.while_running = lambda: release.wait(10)
+    names = [f"{number:043d}" for number in range(MOST_WAITING + 1)]
+    waits = [Waiting(rig, "exec", {"command": ["true"], "timeout_s": 5}, name) for name in names]
+    rig.api.after_reply = answered.set
+    rig.daemon.calls.take(names)
+    assert answered.wait(5)
+    assert "too many" in waits[-1].opened()["error"]
+    assert len(rig.api.replies) == 1 < WORKERS
+    release.set()
+
+
+def test_nothing_of_it_is_logged(rig: Rig) -> None:
+    Waiting(rig, "exec", {"command": ["print-my-secret"], "timeout_s": 5}).answer()
+    assert "print-my-secret" not in rig.log.getvalue()
