@@ -1,5 +1,6 @@
 """/v1/contracts/{id}/logs and /exec: what a host does while the client waits."""
 
+from dataclasses import asdict
 from functools import cache
 from http import HTTPStatus
 from typing import Any
@@ -8,9 +9,11 @@ from aws_lambda_powertools.event_handler import Response
 
 from handlers.gateway import answer, caller, entry_point, make_app, parse_body, path_id, query_number, repeatable
 from rental.adapters import wiring
+from rental.adapters.records import from_record
 from rental.adapters.system import SystemClock, SystemEntropy
 from rental.api.limits import LOG_LINES, MAX_ID
-from rental.domain.errors import InvalidRequestError
+from rental.domain.calls import CommandResult, LogPage
+from rental.domain.errors import CallFailedError, InvalidRequestError
 from rental.domain.ids import ContractId, InstanceId
 from rental.service.calls import Calls
 
@@ -47,8 +50,7 @@ def read_logs(**_: str) -> Response[str]:
         "cursor": _cursor(),
     }
     instance = InstanceId(instance_id) if instance_id is not None else None
-    read: dict[str, Any] = calls().read_logs(_contract_id(), principal, instance, asked)
-    return answer(HTTPStatus.OK, {"items": read["items"], "next": read["next"]})
+    return _answer(LogPage, calls().read_logs(_contract_id(), principal, instance, asked))
 
 
 @app.post("/v1/contracts/<contract_id>/exec")
@@ -59,8 +61,15 @@ def run_command(**_: str) -> Response[str]:
     body = parse_body(app, RunCommand)
     instance = InstanceId(body.instance_id) if body.instance_id is not None else None
     asked = body.model_dump(include={"command", "timeout_s"})
-    ran = calls().run_command(_contract_id(), principal, instance, asked, repeatable(app))
-    return answer(HTTPStatus.OK, {name: ran[name] for name in ("exit_code", "stdout", "stderr", "truncated")})
+    return _answer(CommandResult, calls().run_command(_contract_id(), principal, instance, asked, repeatable(app)))
+
+
+def _answer(kind: type[CommandResult] | type[LogPage], said: dict[str, Any]) -> Response[str]:
+    """What the host says, if it has the shape that clients are promised."""
+    try:
+        return answer(HTTPStatus.OK, asdict(from_record(kind, said)))
+    except (TypeError, ValueError) as error:
+        raise CallFailedError("The host's reply cannot be read.") from error
 
 
 def _contract_id() -> ContractId:

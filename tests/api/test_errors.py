@@ -22,6 +22,8 @@ STATUS = {
     "NotCurrentError": 409,
     "HostFullError": 409,
     "HostNotReadyError": 409,
+    "CallFailedError": 409,
+    "NoAnswerError": 409,
     "HostHeardError": 409,
     "HostOfflineError": 409,
     "HostRetiredError": 409,

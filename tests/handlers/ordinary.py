@@ -9,16 +9,23 @@ from functools import partial
 from typing import Any
 
 import boto3
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from gpulease_host.machine_key import seal_reply
 from handlers import api_install, authorizer, dispatch, on_heartbeat, on_instance_changed, step, sweep
 from infra.host_package import build_host_package
 from infra.routes import ROUTES
 from rental.adapters import wiring
+from rental.adapters.call_store import ItemCallStore
+from rental.adapters.dynamodb.table import DynamoTable
+from rental.adapters.system import new_commit_id
 from rental.domain.access import ApiKey, Role
-from rental.domain.ids import ContractId
+from rental.domain.calls import Call, CallId, CallKind
+from rental.domain.contract import Sealed
+from rental.domain.ids import ContractId, InstanceId
 from rental.ports import Principal
 from tests.fakes.http import make_event
-from tests.fakes.machine import Machine
+from tests.fakes.machine import Machine, base64url
 from tests.handlers.conftest import Site, reported
 from tests.handlers.test_async import record, ring
 from tests.handlers.test_machine_api import admit, register_body, rotation
@@ -26,6 +33,7 @@ from tests.handlers.test_machine_api import admit, register_body, rotation
 FUNCTIONS = {f"{route.method} {route.path}": route.function for route in ROUTES}
 ADMIN = Principal("admin", "admin")
 GRACE_S = 172_800
+RUNG = "before-parameter-build.sqs.SendMessage"
 
 Details = Mapping[str, Any]
 Ask = Callable[[], Any]
@@ -97,6 +105,46 @@ def to_resume(site: Site) -> Details:
     return {"body": {"v": 1}, "signer": site}
 
 
+def answering(said: Mapping[str, Any]) -> Callable[[Site], Details]:
+    """A host that replies at the very moment at which it is rung, over a connection of its own."""
+
+    def answer(params: Mapping[str, Any], **_: Any) -> None:
+        call_id = json.loads(params["MessageBody"])["call_id"]
+        if call_id is not None:
+            calls = ItemCallStore(DynamoTable(boto3.client("dynamodb"), "table"), new_commit_id)
+            call = calls.read_call(call_id)
+            assert call is not None
+            calls.put_reply(call, seal_reply(call.reply_key, call_id, json.dumps(said).encode()))
+
+    def prepare(site: Site) -> Details:
+        events = wiring.client("sqs").meta.events
+        events.unregister(RUNG, unique_id="host")
+        events.register(RUNG, answer, unique_id="host")
+        return running(site)
+
+    return prepare
+
+
+def to_run(site: Site) -> Details:
+    ran = {"exit_code": 0, "stdout": "", "stderr": "", "truncated": False}
+    return {**answering(ran)(site), "body": {"command": ["true"]}}
+
+
+def called(site: Site) -> str:
+    """The name of a call that a client waits for."""
+    contract_id = site.rented()
+    sealed = Sealed(site.machine.key.key_id, "x")
+    reply_key = base64url(X25519PrivateKey.generate().public_key().public_bytes_raw())
+    names = (ContractId(contract_id), InstanceId(contract_id), CallKind.LOGS)
+    call = Call(CallId("c" * 43), site.host_id, *names, sealed, reply_key, site.now + 60)
+    wiring.call_store().create_call(call, None)
+    return call.id
+
+
+def to_reply(site: Site) -> Details:
+    return {"body": {"v": 1, "call_id": called(site), "sealed": "x"}, "signer": site}
+
+
 REQUESTS: Mapping[str, Callable[[Site], Details]] = {
     "GET /v1/health": lambda _: {},
     "GET /v1/openapi.json": lambda _: {},
@@ -112,6 +160,8 @@ REQUESTS: Mapping[str, Callable[[Site], Details]] = {
     "POST /v1/contracts/{contract_id}/reboot": running,
     "POST /v1/contracts/{contract_id}/extend": to_extend,
     "GET /v1/contracts/{contract_id}/events": running,
+    "GET /v1/contracts/{contract_id}/logs": answering({"items": [], "next": None}),
+    "POST /v1/contracts/{contract_id}/exec": to_run,
     "POST /v1/hosts": lambda site: {"caller": site.owner, "body": {"label": "rack 1"}},
     "GET /v1/hosts": lambda site: {"caller": site.owner},
     "GET /v1/hosts/{host_id}": lambda site: {"caller": site.owner, "host_id": site.host_id},
@@ -130,6 +180,8 @@ REQUESTS: Mapping[str, Callable[[Site], Details]] = {
     "POST /v1/host/key": to_rotate,
     "POST /v1/host/fetch": to_fetch,
     "POST /v1/host/manifest": to_resume,
+    "POST /v1/host/call": lambda site: {"body": {"v": 1, "call_id": called(site)}, "signer": site},
+    "POST /v1/host/reply": to_reply,
 }
 
 

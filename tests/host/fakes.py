@@ -118,6 +118,7 @@ class FakeEngine:
         with self._lock:
             assert not self.held, "Docker refuses while a container is on one"
             self.calls.append("remove networks")
+
     def run_command(self, instance_id: int, command: Sequence[str], timeout_s: int) -> dict[str, Any]:
         self._check_up()
         if not self.is_running(instance_id):

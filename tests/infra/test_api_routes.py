@@ -23,7 +23,14 @@ def test_only_routes_without_a_key_go_past_the_authorizer(prod: Synthesized) -> 
     assert past == {
         *("$default", "GET /v1/health", "GET /v1/openapi.json", "GET /docs"),
         *("GET /v1/host/install.sh", "GET /v1/host/package"),
-        *("POST /v1/host/register", "POST /v1/host/key", "POST /v1/host/fetch", "POST /v1/host/manifest"),
+        *(
+            "POST /v1/host/register",
+            "POST /v1/host/key",
+            "POST /v1/host/fetch",
+            "POST /v1/host/call",
+            "POST /v1/host/reply",
+            "POST /v1/host/manifest",
+        ),
     }
     assert all("AuthorizerId" in route for route in routes if route["RouteKey"] not in past)
 

@@ -7,7 +7,7 @@ sealed to the host, what is answered is sealed to whoever waits: neither can be 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NewType
+from typing import Any, Literal, NewType
 
 from rental.domain.contract import Contract, Instance, Sealed
 from rental.domain.errors import ConflictError, HostOfflineError
@@ -41,6 +41,31 @@ class Call:
     reply: str | None = field(default=None, repr=False)
     rev: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """`exit_code` None: it was killed for taking too long."""
+
+    exit_code: int | None
+    stdout: str
+    stderr: str
+    truncated: bool
+
+
+@dataclass(frozen=True)
+class LogLine:
+    at: str
+    stream: Literal["stdout", "stderr"]
+    text: str
+
+
+@dataclass(frozen=True)
+class LogPage:
+    """Oldest first; `next` is the cursor of what comes after."""
+
+    items: tuple[LogLine, ...]
+    next: str | None
 
 
 def check_may_exec(contract: Contract, instance: Instance, now: int) -> None:

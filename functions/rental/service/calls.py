@@ -25,6 +25,7 @@ from rental.service.repeating import Repeatable, memo_of, read_earlier
 
 FIRST_LOOK_S = 0.05
 LAST_LOOK_S = 0.5
+MAX_REASON_LENGTH = 500
 
 
 @dataclass(frozen=True)
@@ -104,10 +105,7 @@ class Calls:
         self.bells.ring(
             [Bell(contract.host_id, contract.id, instance.id, instance.generation, urgent=True, call_id=call.id)]
         )
-        reply: dict[str, Any] = json.loads(envelope.open(self._wait(call.id, takes_s + self.patience_s), call.id))
-        if "error" in reply:
-            raise CallFailedError(str(reply["error"]))
-        return reply
+        return _read(envelope.open(self._wait(call.id, takes_s + self.patience_s), call.id))
 
     def _wait(self, call_id: CallId, patience_s: float) -> str:
         """The sealed reply; raises NoAnswerError."""
@@ -120,6 +118,18 @@ class Calls:
             if call is not None and call.reply is not None:
                 return call.reply
         raise NoAnswerError("The host has not answered in time. Look at the instance's status, then ask again.")
+
+
+def _read(reply: bytes) -> dict[str, Any]:
+    """What the host says; raises CallFailedError when it is a failure, or nothing that could be read."""
+    try:
+        said = json.loads(reply)
+    except (ValueError, RecursionError) as error:
+        raise CallFailedError("The host's reply cannot be read.") from error
+    if not isinstance(said, dict) or "error" in said:
+        reason = str(said["error"])[:MAX_REASON_LENGTH] if isinstance(said, dict) else "The reply cannot be read."
+        raise CallFailedError(reason)
+    return said
 
 
 @dataclass(frozen=True)

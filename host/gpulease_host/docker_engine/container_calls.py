@@ -109,7 +109,8 @@ def _lines(frames: Iterable[tuple[int, bytes]]) -> Iterator[dict[str, Any]]:
 
 
 def _bounded(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    kept, size = [], 0
+    kept: list[dict[str, Any]] = []
+    size = 0
     for line in lines:
         size += len(line["text"].encode()) + len(line["at"])
         if size > LOG_BYTES and kept:
