@@ -61,12 +61,10 @@ LOOK_UP = ("dynamodb:GetItem", "dynamodb:BatchGetItem")
 QUERY = ("dynamodb:Query",)
 CONSUME = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 
-# A change is one transaction of puts and deletes, after consistent reads, and rings for the hosts it concerns.
 # Only api_accounts may write keys and accounts.
-COMMIT = (
-    Grant(On.TABLE, (*LOOK_UP, "dynamodb:PutItem", "dynamodb:DeleteItem")),
-    Grant(On.KEYS_AND_ACCOUNTS, ("dynamodb:PutItem", "dynamodb:DeleteItem"), is_denial=True),
-)
+KEEP_OUT = Grant(On.KEYS_AND_ACCOUNTS, ("dynamodb:PutItem", "dynamodb:DeleteItem"), is_denial=True)
+# A change is one transaction of puts and deletes, after consistent reads, and rings for the hosts it concerns.
+COMMIT = (Grant(On.TABLE, (*LOOK_UP, "dynamodb:PutItem", "dynamodb:DeleteItem")), KEEP_OUT)
 RING = (Grant(On.URGENT_QUEUE, ("sqs:SendMessage",)), Grant(On.NORMAL_QUEUE, ("sqs:SendMessage",)))
 CHANGE = (*COMMIT, *RING)
 ANSWER_TASKS = Grant(
@@ -121,7 +119,7 @@ API = (
     EntryPoint(
         name="api_calls",
         env=("TABLE_NAME", *QUEUES),
-        grants=(Grant(On.TABLE, ("dynamodb:GetItem", "dynamodb:PutItem")), RING[0]),
+        grants=(Grant(On.TABLE, ("dynamodb:GetItem", "dynamodb:PutItem")), KEEP_OUT, RING[0]),
         timeout_s=29,  # a command may take 20 s, and API Gateway waits for 30
     ),
     EntryPoint(
