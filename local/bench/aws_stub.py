@@ -1,7 +1,7 @@
 """AWS at the socket, for a function in a process of its own: a loopback port that speaks its protocols.
 
 Reads are answered from the items and the one object that it is given; writes and calls to other services are
-acknowledged and change nothing, so that every process finds the same. What was called is kept, in order.
+acknowledged and change nothing that another process would find. What was called is kept, in order.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
-from boto3.dynamodb.types import TypeSerializer
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+
+from gpulease_host.machine_key import seal_reply
 
 Item = dict[str, Any]
 TABLE = "table"
+NO_LINES = b'{"items": [], "next": null}'
 ACKNOWLEDGED: Mapping[str, Any] = {
     "StartExecution": {"executionArn": "arn:aws:states:us-east-1:000000000000:execution:life:c1-1", "startDate": 0},
     "SendCommand": {"Command": {}},
@@ -56,8 +59,18 @@ class AwsStub:
                 return {"Items": self._query(request)}
             case "Scan":
                 return {"Items": [_dump(each) for each in self._presences]}
+            case "TransactWriteItems":
+                self._reply_to_calls(request)
+                return {}
             case _:
                 return ACKNOWLEDGED.get(action, {})
+
+    def _reply_to_calls(self, request: Any) -> None:
+        """A client's call is the one write that somebody waits for: its host has replied by the next read."""
+        puts = [each["Put"]["Item"] for each in request["TransactItems"] if "Put" in each]
+        for call in (_load(each) for each in puts if each["pk"]["S"].startswith("X#")):
+            reply = seal_reply(call["reply_key"], call["id"], NO_LINES)
+            self._items[call["pk"], call["sk"]] = call | {"reply": reply}
 
     def _get(self, request: Any) -> Item | None:
         key = request["Key"]
@@ -87,6 +100,10 @@ def _one(item: Item | None) -> Any:
 
 def _dump(item: Item) -> Any:
     return {name: TypeSerializer().serialize(value) for name, value in item.items()}
+
+
+def _load(item: Any) -> Item:
+    return {name: TypeDeserializer().deserialize(value) for name, value in item.items()}
 
 
 def _handler(stub: AwsStub) -> type[BaseHTTPRequestHandler]:

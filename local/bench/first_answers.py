@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from local.bench.rented import API_KEY, CLIENT, CONTRACT, HOST, OFFER, OWNER, Rented, bell_record
+from local.bench.rented import API_KEY, CLIENT, CONTRACT, HOST, OFFER, OWNER, RUNNING, Rented, bell_record
 
 API_TARGET = 1.7
 EVENT_TARGET = 1.35
@@ -79,11 +79,15 @@ TAKEN_IN = ("GetItem", "GetItem", "PutItem", "GetItem", "GetItem", "BatchGetItem
 """A report that changes something, up to its commit."""
 RENTED = ("GetItem", "GetItem", "GetItem", "TransactWriteItems", "SendMessage", "StartExecution")
 
+ANSWERED = ("GetItem", "GetItem", "TransactWriteItems", "SendMessage", "GetItem")
+"""A call to a host that replies at once."""
+
 FIRST_ANSWERS = (
     FirstAnswer("authorizer", "a known key", lambda _: KEY, ("GetItem",), API_TARGET),
     _api("api_root", "GET /v1/health"),
     _api("api_offers", "GET /v1/offers/{offer_id}", "GetItem", "GetItem", caller=A_CLIENT, offer_id=OFFER),
     _api("api_contracts", "GET /v1/contracts/{contract_id}", "GetItem", caller=A_CLIENT, contract_id=CONTRACT),
+    _api("api_calls", "GET /v1/contracts/{contract_id}/logs", *ANSWERED, caller=A_CLIENT, contract_id=RUNNING),
     _api("api_hosts", "GET /v1/hosts/{host_id}", "GetItem", "GetItem", "GetItem", caller=AN_OWNER, host_id=HOST),
     _api("api_accounts", "GET /v1/keys", "Query", caller=A_CLIENT),
     _api("api_install", "GET /v1/host/install.sh", "GetObject"),

@@ -1,6 +1,7 @@
 """A service with one rental, as items of its tables and as events for its functions.
 
-Made by the service's own rules: a listed host with a registered machine, and a contract whose containers start.
+Made by the service's own rules: a listed host with a registered machine, a contract whose container starts, and one
+whose container runs.
 """
 
 from __future__ import annotations
@@ -21,15 +22,16 @@ from rental.adapters.store import ItemStore
 from rental.domain.access import Account, ApiKey, Role, key_id_of
 from rental.domain.allocation import Listing, Manifest
 from rental.domain.book import Bell, Book
-from rental.domain.contract import Launch
+from rental.domain.contract import Contract, Launch
 from rental.domain.host import Gpu, Host, HostStatus, Inventory
 from rental.domain.ids import ContractId, HostId, InstanceId, OfferId
+from rental.domain.lifecycle import ContractStatus, InstanceStatus
 from rental.domain.renting import RentalRequest, RentalTerms, open_contract
 from rental.domain.shares import GIB
 from rental.ports import Extras, OfferPlace
 
 HOST = HostId(7)
-CONTRACT = ContractId(100)
+CONTRACT, RUNNING = ContractId(100), ContractId(200)
 OFFER = OfferId(1001)
 CLIENT, OWNER = "client", "owner"
 API_KEY = "gl_client_of-the-bench"
@@ -95,10 +97,17 @@ def make_rented() -> Rented:
     request = RentalRequest(CLIENT, OFFER, 1, "", Launch("alpine:3", env_keys=("A",), sealed=sealed), 10, 3600, 1)
     rented = open_contract(listed.manifest, request, TERMS, [CONTRACT], now)
     waiting = rented.with_contract(replace(rented.contract(CONTRACT), task_tokens={"provision": "token"}))
-    store.commit(listed, waiting)
+    first = Book(store.commit(listed, waiting).manifest)
+    second = open_contract(first.manifest, request, TERMS, [RUNNING], now)
+    store.commit(first, second.with_contract(_running(second.contract(RUNNING))))
     table.put(account_item(Account(CLIENT, "", now)) | {"rev": 1})
     table.put(api_key_item(ApiKey(key_id_of(API_KEY), CLIENT, Role.CLIENT, "", now)) | {"rev": 1})
     return Rented(machine, table.items())
+
+
+def _running(contract: Contract) -> Contract:
+    instances = tuple(each.become(InstanceStatus.RUNNING) for each in contract.instances)
+    return replace(contract.become(ContractStatus.ACTIVE), instances=instances)
 
 
 def bell_record() -> dict[str, Any]:
