@@ -15,7 +15,14 @@ from handlers.logs import logger
 from rental.adapters.records import from_record
 from rental.api.errors import error_body, status_of
 from rental.api.limits import MAX_BODY_BYTES, MAX_ID, MAX_IDEMPOTENCY_KEY, PAGE
-from rental.domain.errors import ForbiddenError, InvalidRequestError, NotFoundError, RentalError, UnauthenticatedError
+from rental.domain.errors import (
+    ForbiddenError,
+    InvalidRequestError,
+    MethodNotAllowedError,
+    NotFoundError,
+    RentalError,
+    UnauthenticatedError,
+)
 from rental.ports import Principal
 from rental.service.repeating import Repeatable
 
@@ -36,10 +43,13 @@ def make_app() -> APIGatewayHttpResolver:
     def refuse(error: RentalError) -> Response[str]:
         return answer(status_of(error), error_body(error.code, str(error), request_id(app)))
 
-    def refuse_route(error: ServiceError) -> Response[str]:
-        return answer(
-            HTTPStatus(error.status_code), error_body("not_found", "There is no such route.", request_id(app))
-        )
+    def refuse_route(_error: ServiceError) -> Response[str]:
+        methods = _methods_at(app.current_event.path)
+        if not methods or app.current_event.http_method in methods:  # an id that the resolver cannot read
+            return refuse(NotFoundError("There is no such route."))
+        refusal = refuse(MethodNotAllowedError(f"This path takes {' and '.join(methods)} only."))
+        refusal.headers["Allow"] = ", ".join(methods)
+        return refusal
 
     def break_down(error: Exception) -> Response[str]:
         logger.error("request failed", exc_info=error)
@@ -62,6 +72,15 @@ def entry_point(app: APIGatewayHttpResolver) -> Handler:
         return result
 
     return handler
+
+
+def _methods_at(path: str) -> tuple[str, ...]:
+    """Loaded for paths that look like ours only: whoever tries others must not cost us all models."""
+    if not path.startswith(("/v1/", "/docs")):
+        return ()
+    from rental.api.operations import methods_at
+
+    return methods_at(path)
 
 
 def answer(status: HTTPStatus, body: Any) -> Response[str]:

@@ -15,6 +15,7 @@ STATUS = {
     "UnauthenticatedError": 401,
     "ForbiddenError": 403,
     "NotFoundError": 404,
+    "MethodNotAllowedError": 405,
     "ConflictError": 409,
     "OfferTakenError": 409,
     "ContractExpiredError": 409,

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from handlers import api_root
 from rental.api.document import build_document
 from tests.fakes.http import call, make_event
@@ -26,6 +28,16 @@ def test_health_is_served() -> None:
 
 
 def test_a_wrong_route_is_404_in_our_shape() -> None:
-    for method, path in (("GET", "/"), ("POST", "/docs"), ("GET", "/v1/nothing")):
+    for method, path in (("GET", "/"), ("GET", "/wp-login.php"), ("GET", "/v1/nothing"), ("POST", "/docs/x")):
         answer = call(api_root.handler, method, path)
         assert (answer.status, answer.code) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [("/docs", "GET"), ("/v1/contracts", "GET, POST"), ("/v1/contracts/5", "DELETE, GET"), ("/v1/host/fetch", "POST")],
+)
+def test_a_method_that_a_path_does_not_take_is_405_and_told_which_it_takes(path: str, methods: str) -> None:
+    result = api_root.handler(make_event("PATCH", path), object())
+    assert (result["statusCode"], result["headers"]["Allow"]) == (405, methods)
+    assert call(api_root.handler, "PATCH", path).code == "method_not_allowed"

@@ -104,8 +104,10 @@ def test_any_value_in_any_field_is_taken_or_refused(site: Site, field: str, valu
         {"ssh_keys": ["ssh-ed25519 AAAA"]},
         {"onstart": "echo"},
         {"login": {"username": "u"}},
+        {"login": {"username": "u\0", "password": "p"}},
         {"env": {"NVIDIA_VISIBLE_DEVICES": "all"}},
         {"env": {"LD_PRELOAD": "x"}},
+        {"env": {"ld_preload": "x"}},
         {"env": {"A=B": "x"}},
         {"env": {"A": "\0"}},
         {"env": {"A": 1}},
@@ -117,7 +119,7 @@ def test_any_value_in_any_field_is_taken_or_refused(site: Site, field: str, valu
         {"disk_gib": 0},
         {"disk_gib": "10"},
         {"disk_gib": True},
-        {"disk_gib": 10.0},
+        {"disk_gib": 10.5},
         {"duration_s": 0},
         {"duration_s": -1},
         {"instances": 0},
@@ -131,6 +133,11 @@ def test_any_value_in_any_field_is_taken_or_refused(site: Site, field: str, valu
 def test_what_exceeds_a_limit_is_400(site: Site, changes: dict[str, Any]) -> None:
     answer = site.rent(body=site.wish(**changes))
     assert (answer.status, answer.code) == (400, "invalid_request")
+
+
+def test_a_whole_number_may_be_written_as_one_with_a_fraction_of_zero(site: Site) -> None:
+    text = json.dumps(site.wish()).replace('"disk_gib": 10', '"disk_gib": 10.0')
+    assert site.rent(body=text).body["share"]["disk_bytes"] == 10 << 30
 
 
 def test_a_registry_login_is_sealed_and_shown_nowhere(site: Site) -> None:

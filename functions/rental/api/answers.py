@@ -4,11 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from rental.api.limits import MAX_ID
 from rental.domain.access import Role
 from rental.domain.host import HostStatus
 from rental.domain.lifecycle import ContractStatus, Desired, InstanceStatus
 
-Id = Annotated[int, Field(json_schema_extra={"format": "int64"})]
+Id = Annotated[int, Field(ge=1, le=MAX_ID, json_schema_extra={"format": "int64"})]
 KeyId = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 EpochSeconds = Annotated[int, Field(ge=0)]
 Microusd = Annotated[int, Field(ge=0)]
@@ -26,6 +27,12 @@ class Error(BaseModel):
     """Every refusal and every fault has this shape."""
 
     error: ErrorDetail
+
+
+class GatewayMessage(BaseModel):
+    """What API Gateway says when it answers in the service's place."""
+
+    message: str
 
 
 class Health(BaseModel):

@@ -23,7 +23,17 @@ Rent GPUs on registered machines through time-limited contracts.
 Times are epoch seconds UTC, money is micro-dollars, sizes are bytes, or GiB in fields named `_gib`. A month has 730 \
 hours. Ids are integers of up to 53 bits. Fields may be added to answers at any time; unknown fields in requests of \
 clients and owners are refused. What is not yours answers 404.
+
+What never reaches the service is answered by API Gateway, with a `GatewayMessage`: 400 for what is no HTTP request, \
+413 for a body of more than 10 MB, 429 when too many ask at once, 431 for headers of more than 10,240 bytes, 500 and \
+503 when the service could not answer at all.
 """
+
+GATEWAY_TEXTS = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "API Gateway: the body has more than 10 MB.",
+    HTTPStatus.TOO_MANY_REQUESTS: "API Gateway: too many ask at once. Send the same request again, later.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "API Gateway: the service did not answer. Send the same request again.",
+}
 
 SECURITY_SCHEMES = {
     Proof.API_KEY: {
@@ -76,7 +86,7 @@ def _operation(each: Operation) -> Json:
     if each.body is not None:
         is_required = any(field.is_required() for field in each.body.model_fields.values())
         described["requestBody"] = {"required": is_required, "content": _json(_ref(each.body.__name__))}
-    described["responses"] = {str(int(each.status)): _success(each), **_refusals(each.all_refusals)}
+    described["responses"] = {str(int(each.status)): _success(each), **_refusals(each.all_refusals), **_gateway(each)}
     return described
 
 
@@ -115,17 +125,32 @@ def _refusals(kinds: Iterable[type[RentalError]]) -> Json:
     codes: dict[HTTPStatus, dict[str, str]] = {}
     for kind in kinds:
         codes.setdefault(status_of(kind("")), {})[kind.code] = meaning_of(kind)
-    return {str(int(status)): _refusal(codes[status]) for status in sorted(codes)}
+    return {str(int(status)): _refusal(status, codes[status]) for status in sorted(codes)}
 
 
-def _refusal(meanings: dict[str, str]) -> Json:
+def _refusal(status: HTTPStatus, meanings: dict[str, str]) -> Json:
     code = {"properties": {"error": {"properties": {"code": {"enum": list(meanings)}}}}}
     text = "\n".join(f"- `{code}`: {meaning}" for code, meaning in meanings.items())
-    return {"description": text, "content": _json({"allOf": [_ref("Error"), code]})}
+    ours = {"allOf": [_ref("Error"), code]}
+    is_fault = status is HTTPStatus.INTERNAL_SERVER_ERROR
+    return {"description": text, "content": _json({"anyOf": [ours, GATEWAY_MESSAGE]} if is_fault else ours)}
+
+
+def _gateway(each: Operation) -> Json:
+    """What API Gateway answers in the place of this operation."""
+    bodiless = {HTTPStatus.REQUEST_ENTITY_TOO_LARGE} if each.body is None else set()
+    return {
+        str(int(status)): {"description": text, "content": _json(GATEWAY_MESSAGE)}
+        for status, text in GATEWAY_TEXTS.items()
+        if status not in bodiless
+    }
 
 
 def _schemas(operations: Sequence[Operation]) -> Json:
-    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(answers.Error, "serialization")]
+    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+        (answers.Error, "serialization"),
+        (answers.GatewayMessage, "serialization"),
+    ]
     models += [(each.body, "validation") for each in operations if each.body is not None]
     models += [(each.answer, "serialization") for each in operations if each.answer is not None]
     _, made = models_json_schema(
@@ -164,3 +189,6 @@ def _ref(name: str) -> Json:
 
 def _json(schema: Json) -> Json:
     return {"application/json": {"schema": schema}}
+
+
+GATEWAY_MESSAGE = _ref(answers.GatewayMessage.__name__)

@@ -11,6 +11,7 @@ from rental.domain.errors import (
     ForbiddenError,
     IdempotencyMismatchError,
     InvalidRequestError,
+    MethodNotAllowedError,
     NotFoundError,
     RentalError,
     UnauthenticatedError,
@@ -21,6 +22,7 @@ STATUS: dict[type[RentalError], HTTPStatus] = {
     UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
     ForbiddenError: HTTPStatus.FORBIDDEN,
     NotFoundError: HTTPStatus.NOT_FOUND,
+    MethodNotAllowedError: HTTPStatus.METHOD_NOT_ALLOWED,
     ConflictError: HTTPStatus.CONFLICT,
     IdempotencyMismatchError: HTTPStatus.UNPROCESSABLE_ENTITY,
 }

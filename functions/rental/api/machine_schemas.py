@@ -5,8 +5,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-Size = Annotated[int, Field(ge=0, lt=1 << 62)]
-Identifier = Annotated[int, Field(ge=1, lt=1 << 53)]
+from rental.api.limits import MAX_ID
+from rental.api.numbers import WHOLE
+
+Size = Annotated[int, Field(ge=0, lt=1 << 62), WHOLE]
+Identifier = Annotated[int, Field(ge=1, le=MAX_ID), WHOLE]
 Name = Annotated[str, Field(max_length=256)]
 CallId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
 Key = Annotated[str, Field(min_length=43, max_length=43, pattern=r"^[A-Za-z0-9_-]+$")]
@@ -15,11 +18,11 @@ Key = Annotated[str, Field(min_length=43, max_length=43, pattern=r"^[A-Za-z0-9_-
 class MachineBody(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True, defer_build=True)
 
-    v: Literal[1]
+    v: Annotated[Literal[1], WHOLE]
 
 
 class GpuBody(BaseModel):
-    index: Annotated[int, Field(ge=0, lt=64)]
+    index: Annotated[int, Field(ge=0, lt=64), WHOLE]
     uuid: Annotated[str, Field(pattern=r"^GPU-[A-Za-z0-9-]{1,64}$")]
     name: Name
     memory_bytes: Size
@@ -28,14 +31,14 @@ class GpuBody(BaseModel):
 class InventoryBody(BaseModel):
     gpus: Annotated[list[GpuBody], Field(min_length=1, max_length=64)]
     simulated: bool
-    cpus: Annotated[int, Field(ge=1, le=4096)]
+    cpus: Annotated[int, Field(ge=1, le=4096), WHOLE]
     memory_bytes: Size
     disk_bytes: Size
     disk_enforced: bool
     unenforced: Annotated[list[Name], Field(max_length=16)]
     driver_version: Name | None
     docker_version: Name
-    cgroup_version: Literal[1, 2]
+    cgroup_version: Annotated[Literal[1, 2], WHOLE]
     hostname: Name
 
     @field_validator("gpus")
@@ -62,8 +65,8 @@ class RotateKeyBody(MachineBody):
 class FetchBody(MachineBody):
     contract_id: Identifier
     instance_id: Identifier
-    generation: Annotated[int, Field(ge=1)]
-    token: Annotated[int, Field(ge=1)]
+    generation: Annotated[int, Field(ge=1), WHOLE]
+    token: Annotated[int, Field(ge=1), WHOLE]
 
 
 class CallBody(MachineBody):

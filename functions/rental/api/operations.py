@@ -4,6 +4,7 @@ The OpenAPI document is built from this table (`document.py`). Tests hold it to 
 that answer them and to what they really answer. An operation is named after the function that handles it.
 """
 
+import re
 from http import HTTPStatus
 from typing import Annotated
 
@@ -296,3 +297,12 @@ PARAMETERS = {
     "account": (str, "Whose keys; left out, the caller's own. Another account's only for an admin."),
 }
 """The type and the meaning of what stands in paths and queries."""
+
+
+def methods_at(path: str) -> tuple[str, ...]:
+    """The methods that a path takes; none where there is no such route."""
+    return tuple(sorted(each.method for each in OPERATIONS if re.fullmatch(_pattern(each.path), path)))
+
+
+def _pattern(path: str) -> str:
+    return re.sub(r"\{\w+\}", "[^/]+", path)

@@ -104,10 +104,12 @@ def _callers(security: list[Json]) -> str:
 
 
 def _response(status: str, response: Json) -> tuple[str, str]:
-    _, schema = next(iter(response["content"].items()))
-    refused = schema["schema"].get("allOf")
+    _, content = next(iter(response["content"].items()))
+    schema = content["schema"]
+    refused = schema.get("anyOf", [schema])[0].get("allOf")
     if refused is None:
-        return f"<strong>{status}</strong>", _content(response)
+        is_success = status.startswith("2")
+        return f"<strong>{status}</strong>" if is_success else status, _content(response)
     codes = refused[1]["properties"]["error"]["properties"]["code"]["enum"]
     return status, ", ".join(f'<a href="#error-{code}"><code>{code}</code></a>' for code in codes)
 

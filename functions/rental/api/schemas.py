@@ -3,11 +3,13 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
-ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+from rental.api.limits import MAX_ID
+from rental.api.numbers import WHOLE
+
+ENV_NAME = r"^(?![Nn][Vv][Ii][Dd][Ii][Aa]_|[Ll][Dd]_)[A-Za-z_][A-Za-z0-9_]*$"
 IMAGE = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$"
-RESERVED_ENV = ("NVIDIA_", "LD_")
 ENV_BYTES = 32_768
 A_RENTAL: dict[str, JsonValue] = {
     "offer_id": 123,
@@ -20,11 +22,23 @@ A_RENTAL: dict[str, JsonValue] = {
 }
 RESERVED_ACCOUNTS = ("service", "host")
 
-Text = Annotated[str, Field(max_length=4096)]
-Identifier = Annotated[int, Field(ge=1, lt=1 << 53)]
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("no text may hold a NUL character")
+    return text
+
+
+NO_NUL = AfterValidator(_without_nul)
+TOLD_NO_NUL: dict[str, JsonValue] = {"pattern": r"^[^\u0000]*$"}
+
+Text = Annotated[str, Field(max_length=4096, json_schema_extra=TOLD_NO_NUL), NO_NUL]
+Name = Annotated[str, Field(min_length=1, max_length=256, json_schema_extra=TOLD_NO_NUL), NO_NUL]
+Label = Annotated[str, Field(max_length=256, json_schema_extra=TOLD_NO_NUL), NO_NUL]
+Identifier = Annotated[int, Field(ge=1, le=MAX_ID), WHOLE]
 Port = Annotated[str, Field(pattern=r"^[0-9]{1,5}/(tcp|udp)$")]
-Microusd = Annotated[int, Field(ge=0, le=10**12)]
-EpochSeconds = Annotated[int, Field(ge=0, lt=1 << 33)]
+Microusd = Annotated[int, Field(ge=0, le=10**12), WHOLE]
+EpochSeconds = Annotated[int, Field(ge=0, lt=1 << 33), WHOLE]
 
 
 class Body(BaseModel):
@@ -36,9 +50,9 @@ class Body(BaseModel):
 class RegistryLogin(Body):
     """For a private image; sealed to the host, which alone opens it for the pull."""
 
-    server: Annotated[str, Field(max_length=256, description="Left out: the engine's default registry.")] = ""
-    username: Annotated[str, Field(min_length=1, max_length=256)]
-    password: Annotated[str, Field(min_length=1, max_length=4096)]
+    server: Annotated[Label, Field(description="Left out: the engine's default registry.")] = ""
+    username: Name
+    password: Annotated[Text, Field(min_length=1)]
 
 
 class OpenContract(Body):
@@ -59,24 +73,29 @@ class OpenContract(Body):
     args: Annotated[
         Annotated[list[Text], Field(max_length=256)] | None, Field(description="In place of the image's own command.")
     ] = None
-    env: Annotated[dict[str, Text], Field(description="Sealed to the host; answers show the names only.")] = {}
-    disk_gib: Annotated[int, Field(ge=1, le=1 << 20, description="For each instance.")]
+    env: Annotated[
+        dict[str, Text],
+        Field(
+            description="Sealed to the host; answers show the names only.",
+            json_schema_extra={"propertyNames": {"pattern": ENV_NAME}},
+        ),
+    ] = {}
+    disk_gib: Annotated[int, Field(ge=1, le=1 << 20, description="For each instance."), WHOLE]
     duration_s: Annotated[
-        Annotated[int, Field(ge=1, lt=1 << 31)] | None, Field(description="null: as long as the offer lasts.")
+        Annotated[int, Field(ge=1, lt=1 << 31), WHOLE] | None, Field(description="null: as long as the offer lasts.")
     ] = None
-    label: Annotated[str, Field(max_length=256)] = ""
+    label: Label = ""
     instances: Annotated[
-        int, Field(ge=1, le=64, description="Containers that split the GPUs evenly: a divisor of their number.")
+        int,
+        Field(ge=1, le=64, description="Containers that split the GPUs evenly: a divisor of their number."),
+        WHOLE,
     ] = 1
 
     @field_validator("env")
     @classmethod
     def check_env(cls, env: dict[str, str]) -> dict[str, str]:
-        for name in env:
-            if not ENV_NAME.fullmatch(name):
-                raise ValueError("names of variables have letters, digits and underscores only")
-            if name.startswith(RESERVED_ENV):
-                raise ValueError("names that begin with NVIDIA_ or LD_ are reserved")
+        if not all(re.fullmatch(ENV_NAME, name) for name in env):
+            raise ValueError("names have letters, digits and underscores only, and none begins with NVIDIA_ or LD_")
         if sum(len(name) + len(value.encode()) for name, value in env.items()) > ENV_BYTES:
             raise ValueError(f"all variables together have at most {ENV_BYTES} bytes")
         return env
@@ -85,13 +104,6 @@ class OpenContract(Body):
     def check_available(self) -> "OpenContract":
         if self.mode != "args" or self.ports or self.ssh_keys or self.onstart is not None:
             raise ValueError("only mode args is available yet, without ports, ssh_keys and onstart")
-        return self
-
-    @model_validator(mode="after")
-    def check_no_nul(self) -> "OpenContract":
-        texts = [self.label, *self.env.values(), *(self.entrypoint or []), *(self.args or [])]
-        if any("\0" in text for text in texts):
-            raise ValueError("no text may hold a NUL character")
         return self
 
 
@@ -128,7 +140,7 @@ class ExtendContract(Body):
 class AddHost(Body):
     """Announce a machine."""
 
-    label: Annotated[str, Field(max_length=256)] = ""
+    label: Label = ""
 
 
 class RetireHost(Body):
@@ -138,8 +150,16 @@ class RetireHost(Body):
 class OpenAccount(Body):
     """Who rents or lets. The name is given once and never changes."""
 
-    name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9._@-]*$")]
-    label: Annotated[str, Field(max_length=256)] = ""
+    name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=64,
+            pattern=r"^[a-z0-9][a-z0-9._@-]*$",
+            json_schema_extra={"not": {"enum": [*RESERVED_ACCOUNTS]}},
+        ),
+    ]
+    label: Label = ""
 
     @field_validator("name")
     @classmethod
@@ -154,7 +174,7 @@ class IssueKey(Body):
 
     account: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     role: Literal["client", "host", "admin"] | None = None
-    label: Annotated[str, Field(max_length=256)] = ""
+    label: Label = ""
 
 
 class ListHost(Body):
@@ -163,5 +183,5 @@ class ListHost(Body):
     gpu_price_microusd_h: Microusd
     disk_price_microusd_gib_month: Microusd = 0
     end_at: Annotated[EpochSeconds, Field(description="No contract is made beyond this.")]
-    min_gpus: Annotated[int, Field(ge=1, le=64, description="The smallest offer.")] = 1
+    min_gpus: Annotated[int, Field(ge=1, le=64, description="The smallest offer."), WHOLE] = 1
     allow_soft_disk: Annotated[bool, Field(description="List a host that cannot enforce disk sizes.")] = False

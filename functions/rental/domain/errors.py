@@ -6,6 +6,7 @@ RentalError
 ├── UnauthenticatedError         unauthenticated       no key, or one that is not known
 ├── ForbiddenError               forbidden             the key's role may not do this
 ├── NotFoundError                not_found             no such thing, or not the caller's
+├── MethodNotAllowedError        method_not_allowed    this path has no such method; the header Allow names those it has
 ├── ConflictError                conflict              the state of things does not allow it now
 │   ├── OfferTakenError          offer_taken           the offer's GPUs or disk are gone
 │   ├── ContractExpiredError     contract_expired      the end date has passed
@@ -49,6 +50,10 @@ class ForbiddenError(RentalError):
 
 class NotFoundError(RentalError):
     code = "not_found"
+
+
+class MethodNotAllowedError(RentalError):
+    code = "method_not_allowed"
 
 
 class ConflictError(RentalError):
