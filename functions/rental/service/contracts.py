@@ -84,7 +84,7 @@ class Contracts:
 
         def decide(book: Book, now: int) -> Book:
             if book.contract(contract_id).owner != caller.account:
-                raise NotFoundError("There is no such contract on your hosts.")
+                raise NotFoundError("There is no such contract.")
             return extend(book, contract_id, end_at, now, cause)
 
         return self._rerun(contract_id, caller, decide, repeatable)
