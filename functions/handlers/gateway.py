@@ -126,12 +126,18 @@ def parse_body(app: APIGatewayHttpResolver, kind: type[B]) -> B:
 def parse_record(app: APIGatewayHttpResolver, kind: type[T]) -> T:
     """The body as the dataclass `kind`; fields that it does not know are let pass. Raises InvalidRequestError."""
     try:
-        body = json.loads(raw_body(app))
+        body = json.loads(raw_body(app), parse_float=_number)
         if not isinstance(body, dict):
             raise TypeError("an object is expected")
         return from_record(kind, body)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(f"body: {error}") from error
+
+
+def _number(text: str) -> int | float:
+    """JSON has one kind of number, in which 1.0 is 1."""
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 def repeatable(app: APIGatewayHttpResolver) -> Repeatable | None:

@@ -89,7 +89,9 @@ def answer_of(method: str, target: str, headers: dict[str, str], body: bytes) ->
     if result is None:
         return FAULT
     listed = {name: ", ".join(values) for name, values in result.get("multiValueHeaders", {}).items()}
-    return result["statusCode"], {**listed, **result.get("headers", {})}, result["body"].encode()
+    content = result["body"].encode()
+    content = base64.b64decode(content) if result.get("isBase64Encoded") else content
+    return result["statusCode"], {**listed, **result.get("headers", {})}, content
 
 
 def _find(method: str, path: str) -> tuple[Route, dict[str, str]]:

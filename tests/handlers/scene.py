@@ -28,12 +28,16 @@ Prove = Callable[[str, bytes], str]
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks. `prove` makes the Authorization header of a request; `host_id` is a machine's own."""
+    """Who asks. `prove` makes the Authorization header of a request; `host_id` is a machine's own.
+
+    A machine that `is_retired` was that host.
+    """
 
     prove: Prove | None = None
     account: str | None = None
     role: str | None = None
     host_id: int | None = None
+    is_retired: bool = False
 
     def headers(self, path: str, body: bytes) -> dict[str, str]:
         return {"authorization": self.prove(path, body)} if self.prove is not None else {}
@@ -45,9 +49,11 @@ class Scene:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.people = {"client": site.client.account, "owner": site.owner.account, STRANGER: STRANGER}
+        self.revoked = Machine(site.number * 1000 + 996)
         self.neighbour = Machine(site.number * 1000 + 997)
         self.quarantined = Machine(site.number * 1000 + 998)
         self.joining = HostId(site.number * 1000 + 999)
+        self.rotated = Machine(site.host_id)
         self.contract_id = site.rented()
         on_instance_changed.handler(site.event([reported(self.contract_id)]), None)
         items = [*self._accounts(), *self._keys(), *self._hosts()]
@@ -92,6 +98,8 @@ class Scene:
             "a machine with a key of its own making": Caller(machine_token(Machine(self.site.host_id))),
             "a machine that never registered": Caller(machine_token(Machine(self.joining))),
             "a quarantined machine": Caller(machine_token(self.quarantined)),
+            "a revoked machine": Caller(machine_token(self.revoked), host_id=self.revoked.host_id, is_retired=True),
+            "the machine, with its next key": Caller(machine_token(self.rotated)),
             "the machine, an hour ago": Caller(machine_token(self.site.machine, ago_s=3600)),
             "a machine token of nothing": Caller(lambda *_: "Machine a.b.c"),
             "the machine, as a bearer": Caller(lambda *asked: machine(*asked).replace("Machine", "Bearer")),
@@ -138,7 +146,14 @@ class Scene:
         )
         beside = replace(host, id=HostId(self.neighbour.host_id), owner=STRANGER, machine_key=self.neighbour.key)
         empty = replace(manifest, host_id=beside.id, owner=STRANGER, leases={}, claims={}, listing=None)
-        return [host_item(joining), host_item(barred), host_item(beside), manifest_item(empty)]
+        retired = replace(
+            host,
+            id=HostId(self.revoked.host_id),
+            machine_key=self.revoked.key,
+            status=HostStatus.REVOKED,
+            reason="Gone.",
+        )
+        return [*map(host_item, (joining, barred, beside, retired)), manifest_item(empty)]
 
 
 def bearer(secret: str) -> Prove:

@@ -15,9 +15,10 @@ import pytest
 from rental.api.document import build_document
 from tests.fakes.documented import check_documented
 from tests.handlers.conftest import Site
+from tests.handlers.ordinary import to_install, to_lose
 from tests.handlers.scene import REGISTRATION_SECRET, Caller, Scene, everything_kept
 from tests.handlers.test_fuzz import answer_for_ssm
-from tests.handlers.test_machine_api import INVENTORY
+from tests.handlers.test_machine_api import INVENTORY, rotation
 
 DOCUMENT = build_document()
 OPERATIONS = {
@@ -27,6 +28,7 @@ OPERATIONS = {
 }
 NOT_OF_THIS_HOST = 409
 """To machines, another host's contract is `not_current`, like one that is over: either way they start nothing."""
+NO_HOST_ANY_MORE = 409
 
 
 def body_of(operation: str, scene: Scene) -> Any:
@@ -46,6 +48,7 @@ def body_of(operation: str, scene: Scene) -> Any:
             "token": 1,
         },
         "manifest": {"v": 1},
+        "rotate_key": rotation(site.machine, scene.rotated),
         "register": {
             "v": 1,
             "registration_token": f"{scene.joining}.{REGISTRATION_SECRET}",
@@ -86,9 +89,14 @@ def for_machine(operation: str, scene: Scene, caller: Caller, success: int) -> i
     """A machine asks about its own host only: its token names it."""
     if caller.host_id is None:
         return 401
+    if caller.is_retired:
+        return NO_HOST_ANY_MORE
     about = body_of(operation, scene)
-    is_foreign = "contract_id" in about and caller.host_id != scene.site.host_id
-    return NOT_OF_THIS_HOST if is_foreign else success
+    if caller.host_id != scene.site.host_id and "proof" in about:
+        return 401  # a new key's proof names the host
+    if caller.host_id != scene.site.host_id and "contract_id" in about:
+        return NOT_OF_THIS_HOST
+    return success
 
 
 def for_key(parties: dict[str, str], caller: Caller, success: int) -> int:
@@ -100,6 +108,14 @@ def for_key(parties: dict[str, str], caller: Caller, success: int) -> int:
     return success if caller.role in parties else 403
 
 
+def prepared(operation: str, site: Site) -> Scene:
+    """Where the operation would succeed, for whom it may."""
+    scene = Scene(site)
+    if operation == "declare_lost":
+        to_lose(site)
+    return scene
+
+
 def ask(scene: Scene, operation: str, caller: Caller) -> tuple[int, str]:
     """The answer to what is in order; fails the test when it is not as described."""
     method, template, _ = OPERATIONS[operation]
@@ -107,17 +123,18 @@ def ask(scene: Scene, operation: str, caller: Caller) -> tuple[int, str]:
     status, headers, content = scene.ask(method, path, caller, body_of(operation, scene))
     if headers["Content-Type"] == "application/json":
         check_documented(method, path, status, json.loads(content))
-    return status, content.decode()
+    return status, content.decode(errors="replace")
 
 
 @pytest.fixture(autouse=True)
-def systems_manager(site: Site) -> None:
+def surroundings(site: Site) -> None:
     answer_for_ssm()
+    to_install(site)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_who_may_not_is_refused_and_nothing_changes(site: Site, operation: str) -> None:
-    scene = Scene(site)
+    scene = prepared(operation, site)
     before = everything_kept()
     for who, caller in scene.callers().items():
         wanted = expected(operation, scene, caller)
@@ -131,14 +148,14 @@ def test_who_may_not_is_refused_and_nothing_changes(site: Site, operation: str) 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_who_may_gets_what_is_theirs(site: Site, operation: str) -> None:
     method, _, described = OPERATIONS[operation]
-    scene = Scene(site)
+    scene = prepared(operation, site)
     changes = method != "GET" and described["security"]
     allowed = {who for who, caller in scene.callers().items() if expected(operation, scene, caller) < 400}
     assert allowed
     for who in sorted(allowed):
         status, text = ask(scene, operation, scene.callers()[who])
         assert (who, status) == (who, expected(operation, scene, scene.callers()[who])), text
-        scene = Scene(Site().open()) if changes else scene
+        scene = prepared(operation, Site().open()) if changes else scene
 
 
 @pytest.mark.parametrize(

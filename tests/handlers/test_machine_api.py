@@ -213,7 +213,9 @@ def test_our_models_take_what_the_schemas_require() -> None:
 
 
 @pytest.mark.parametrize(("quick", "model"), [(FetchRequest, FetchBody), (ManifestRequest, ManifestBody)])
-@pytest.mark.parametrize("changes", [{}, {"v": 2}, {"v": None}, {"token": "1"}, {"token": True}, {"unknown": 1}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"v": 2}, {"v": None}, {"v": True}, {"token": "1"}, {"token": True}, {"token": 1.5}, {"unknown": 1}]
+)
 def test_what_is_read_quickly_is_taken_and_refused_as_the_model_would(
     quick: type[Any], model: type[BaseModel], changes: dict[str, Any]
 ) -> None:

@@ -69,7 +69,7 @@ def _load(hint: Any, value: Any) -> Any:
 
 
 def _one_of(allowed: tuple[Any, ...], value: Any) -> Any:
-    if value not in allowed:
+    if not any(value == each and type(value) is type(each) for each in allowed):  # to Python, True is 1
         raise ValueError(f"{str(value)[:40]!r} is none of {allowed}")
     return value
 
