@@ -1,5 +1,6 @@
 """/v1/contracts/{id}/logs and /exec: what a host does while the client waits."""
 
+import re
 from dataclasses import asdict
 from functools import cache
 from http import HTTPStatus
@@ -11,7 +12,7 @@ from handlers.gateway import answer, caller, entry_point, make_app, parse_body, 
 from rental.adapters import wiring
 from rental.adapters.records import from_record
 from rental.adapters.system import SystemClock, SystemEntropy
-from rental.api.limits import LOG_LINES, MAX_ID
+from rental.api.limits import LOG_CURSOR, LOG_LINES, MAX_ID, MAX_TIME
 from rental.domain.calls import CommandResult, LogPage
 from rental.domain.errors import CallFailedError, InvalidRequestError
 from rental.domain.ids import ContractId, InstanceId
@@ -19,7 +20,6 @@ from rental.service.calls import Calls
 
 PATIENCE_S = 7.0
 """Beside what a command may take, below what the function may."""
-CURSOR_LENGTH = 40
 
 app = make_app()
 handler = entry_point(app)
@@ -43,10 +43,10 @@ def calls() -> Calls:
 
 @app.get("/v1/contracts/<contract_id>/logs")
 def read_logs(**_: str) -> Response[str]:
-    principal, instance_id = caller(app, "client"), query_number(app, "instance_id", MAX_ID)
+    principal, instance_id = caller(app, "client"), query_number(app, "instance_id", 1, MAX_ID)
     asked = {
-        "tail": query_number(app, "tail", LOG_LINES) or 100,
-        "since": query_number(app, "since", 1 << 33),
+        "tail": query_number(app, "tail", 1, LOG_LINES) or 100,
+        "since": query_number(app, "since", 0, MAX_TIME),
         "cursor": _cursor(),
     }
     instance = InstanceId(instance_id) if instance_id is not None else None
@@ -78,6 +78,6 @@ def _contract_id() -> ContractId:
 
 def _cursor() -> str | None:
     cursor: str | None = (app.current_event.query_string_parameters or {}).get("cursor")
-    if cursor is not None and (len(cursor) > CURSOR_LENGTH or not cursor.replace(".", "", 1).isdecimal()):
+    if cursor is not None and not re.fullmatch(LOG_CURSOR, cursor):
         raise InvalidRequestError("The cursor is not one of ours. Start again without it.")
     return cursor

@@ -160,13 +160,13 @@ def path_id(app: APIGatewayHttpResolver, name: str) -> int:
     return int(text)
 
 
-def query_number(app: APIGatewayHttpResolver, name: str, most: int) -> int | None:
-    """A number in the query, from 1 to `most`; raises InvalidRequestError."""
+def query_number(app: APIGatewayHttpResolver, name: str, least: int, most: int) -> int | None:
+    """A number in the query, from `least` to `most`; raises InvalidRequestError."""
     text = (app.current_event.query_string_parameters or {}).get(name)
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit() or len(text) > MAX_ID_DIGITS or not 1 <= int(text) <= most:
-        raise InvalidRequestError(f"{name} must be a number from 1 to {most}.")
+    if not text.isascii() or not text.isdigit() or len(text) > MAX_ID_DIGITS or not least <= int(text) <= most:
+        raise InvalidRequestError(f"{name} must be a number from {least} to {most}.")
     return int(text)
 
 

@@ -34,6 +34,10 @@ FUNCTIONS = {f"{route.method} {route.path}": route.function for route in ROUTES}
 ADMIN = Principal("admin", "admin")
 GRACE_S = 172_800
 RUNG = "before-parameter-build.sqs.SendMessage"
+SAID: Mapping[CallKind, Any] = {
+    CallKind.EXEC: {"exit_code": 0, "stdout": "", "stderr": "", "truncated": False},
+    CallKind.LOGS: {"items": [], "next": None},
+}
 
 Details = Mapping[str, Any]
 Ask = Callable[[], Any]
@@ -105,44 +109,47 @@ def to_resume(site: Site) -> Details:
     return {"body": {"v": 1}, "signer": site}
 
 
-def answering(said: Mapping[str, Any]) -> Callable[[Site], Details]:
-    """A host that replies at the very moment at which it is rung, over a connection of its own."""
+def let_host_reply() -> None:
+    """From now on whatever a host is rung for is replied to at that very moment, over a connection of its own."""
 
-    def answer(params: Mapping[str, Any], **_: Any) -> None:
+    def reply(params: Mapping[str, Any], **_: Any) -> None:
         call_id = json.loads(params["MessageBody"])["call_id"]
         if call_id is not None:
             calls = ItemCallStore(DynamoTable(boto3.client("dynamodb"), "table"), new_commit_id)
             call = calls.read_call(call_id)
             assert call is not None
-            calls.put_reply(call, seal_reply(call.reply_key, call_id, json.dumps(said).encode()))
+            calls.put_reply(call, seal_reply(call.reply_key, call_id, json.dumps(SAID[call.kind]).encode()))
 
-    def prepare(site: Site) -> Details:
-        events = wiring.client("sqs").meta.events
-        events.unregister(RUNG, unique_id="host")
-        events.register(RUNG, answer, unique_id="host")
-        return running(site)
-
-    return prepare
+    events = wiring.client("sqs").meta.events
+    events.unregister(RUNG, unique_id="host")
+    events.register(RUNG, reply, unique_id="host")
 
 
-def to_run(site: Site) -> Details:
-    ran = {"exit_code": 0, "stdout": "", "stderr": "", "truncated": False}
-    return {**answering(ran)(site), "body": {"command": ["true"]}}
+def to_ask(site: Site) -> Details:
+    let_host_reply()
+    return running(site)
 
 
-def called(site: Site) -> str:
+def call_of(contract_id: int) -> CallId:
+    return CallId(f"{contract_id:043d}")
+
+
+def called(site: Site, contract_id: int) -> str:
     """The name of a call that a client waits for."""
-    contract_id = site.rented()
     sealed = Sealed(site.machine.key.key_id, "x")
     reply_key = base64url(X25519PrivateKey.generate().public_key().public_bytes_raw())
     names = (ContractId(contract_id), InstanceId(contract_id), CallKind.LOGS)
-    call = Call(CallId("c" * 43), site.host_id, *names, sealed, reply_key, site.now + 60)
+    call = Call(call_of(contract_id), site.host_id, *names, sealed, reply_key, site.now + 60)
     wiring.call_store().create_call(call, None)
     return call.id
 
 
+def to_answer(site: Site) -> Details:
+    return {"body": {"v": 1, "call_id": called(site, site.rented())}, "signer": site}
+
+
 def to_reply(site: Site) -> Details:
-    return {"body": {"v": 1, "call_id": called(site), "sealed": "x"}, "signer": site}
+    return {"body": {"v": 1, "call_id": called(site, site.rented()), "sealed": "x"}, "signer": site}
 
 
 REQUESTS: Mapping[str, Callable[[Site], Details]] = {
@@ -160,8 +167,8 @@ REQUESTS: Mapping[str, Callable[[Site], Details]] = {
     "POST /v1/contracts/{contract_id}/reboot": running,
     "POST /v1/contracts/{contract_id}/extend": to_extend,
     "GET /v1/contracts/{contract_id}/events": running,
-    "GET /v1/contracts/{contract_id}/logs": answering({"items": [], "next": None}),
-    "POST /v1/contracts/{contract_id}/exec": to_run,
+    "GET /v1/contracts/{contract_id}/logs": to_ask,
+    "POST /v1/contracts/{contract_id}/exec": lambda site: {**to_ask(site), "body": {"command": ["true"]}},
     "POST /v1/hosts": lambda site: {"caller": site.owner, "body": {"label": "rack 1"}},
     "GET /v1/hosts": lambda site: {"caller": site.owner},
     "GET /v1/hosts/{host_id}": lambda site: {"caller": site.owner, "host_id": site.host_id},
@@ -180,7 +187,7 @@ REQUESTS: Mapping[str, Callable[[Site], Details]] = {
     "POST /v1/host/key": to_rotate,
     "POST /v1/host/fetch": to_fetch,
     "POST /v1/host/manifest": to_resume,
-    "POST /v1/host/call": lambda site: {"body": {"v": 1, "call_id": called(site)}, "signer": site},
+    "POST /v1/host/call": to_answer,
     "POST /v1/host/reply": to_reply,
 }
 

@@ -15,7 +15,7 @@ import pytest
 from rental.api.document import build_document
 from tests.fakes.documented import check_documented
 from tests.handlers.conftest import Site
-from tests.handlers.ordinary import to_install, to_lose
+from tests.handlers.ordinary import call_of, called, let_host_reply, to_install, to_lose
 from tests.handlers.scene import REGISTRATION_SECRET, Caller, Scene, everything_kept
 from tests.handlers.test_fuzz import answer_for_ssm
 from tests.handlers.test_machine_api import INVENTORY, rotation
@@ -48,6 +48,9 @@ def body_of(operation: str, scene: Scene) -> Any:
             "token": 1,
         },
         "manifest": {"v": 1},
+        "run_command": {"command": ["true"]},
+        "show_call": {"v": 1, "call_id": call_of(scene.contract_id)},
+        "reply": {"v": 1, "call_id": call_of(scene.contract_id), "sealed": "x"},
         "rotate_key": rotation(site.machine, scene.rotated),
         "register": {
             "v": 1,
@@ -94,7 +97,7 @@ def for_machine(operation: str, scene: Scene, caller: Caller, success: int) -> i
     about = body_of(operation, scene)
     if caller.host_id != scene.site.host_id and "proof" in about:
         return 401  # a new key's proof names the host
-    if caller.host_id != scene.site.host_id and "contract_id" in about:
+    if caller.host_id != scene.site.host_id and {"contract_id", "call_id"} & set(about):
         return NOT_OF_THIS_HOST
     return success
 
@@ -111,6 +114,7 @@ def for_key(parties: dict[str, str], caller: Caller, success: int) -> int:
 def prepared(operation: str, site: Site) -> Scene:
     """Where the operation would succeed, for whom it may."""
     scene = Scene(site)
+    called(site, scene.contract_id)
     if operation == "declare_lost":
         to_lose(site)
     return scene
@@ -130,6 +134,7 @@ def ask(scene: Scene, operation: str, caller: Caller) -> tuple[int, str]:
 def surroundings(site: Site) -> None:
     answer_for_ssm()
     to_install(site)
+    let_host_reply()
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

@@ -18,22 +18,25 @@ from rental.ports import Principal
 from tests.fakes.fuzzing import Caller, Outcome, every_check, fuzz
 from tests.fakes.gateway import Response, answer_of, serve
 from tests.handlers.conftest import Site, reported
-from tests.handlers.ordinary import to_install, to_lose
+from tests.handlers.ordinary import let_host_reply, to_install, to_lose
 
 FUZZER = Principal("fuzzer", "admin")
 SELDOM_MET = {
     "POST /v1/host/register",
     "POST /v1/host/fetch",
     "POST /v1/host/key",
+    "POST /v1/host/call",
+    "POST /v1/host/reply",
     "POST /v1/contracts/{contract_id}/extend",
 }
-"""These ask for a token, a proof or an end that fits what is now: a fuzzer finds one now and then."""
+"""These ask for a token, a proof, the name of a call or an end that fits what is now: a fuzzer finds one now and then."""
 
 
 @pytest.fixture
 def url(site: Site) -> Iterator[str]:
     """A market with contracts of the fuzzer's, on hosts of its own and on others; one of its own is silent."""
     answer_for_ssm()
+    let_host_reply()
     to_install(site)
     for owner in (site.owner, site.owner, FUZZER, FUZZER):
         other = Site()

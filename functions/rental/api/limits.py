@@ -3,5 +3,7 @@
 MAX_BODY_BYTES = 1 << 20
 PAGE = 50
 LOG_LINES = 1000
+LOG_CURSOR = r"^[0-9]{10}\.[0-9]{9}$"
+MAX_TIME = (1 << 33) - 1
 MAX_ID = (1 << 53) - 1
 MAX_IDEMPOTENCY_KEY = 128

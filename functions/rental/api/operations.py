@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from rental.api import answers, machine_answers, machine_schemas, schemas
-from rental.api.limits import LOG_LINES
+from rental.api.limits import LOG_CURSOR, LOG_LINES
 from rental.api.operation import Operation, Proof, Refusals, Tag
 from rental.domain.errors import (
     AlreadyDoneError,
@@ -34,6 +34,7 @@ from rental.domain.errors import (
     UnauthenticatedError,
 )
 
+LogCursor = Annotated[str, Field(pattern=LOG_CURSOR)]
 LogLines = Annotated[int, Field(ge=1, le=LOG_LINES)]
 CLIENT, HOST, EITHER = ("client",), ("host",), ("client", "host")
 OVER: Refusals = (ContractOverError, BusyError)
@@ -290,10 +291,10 @@ PARAMETERS = {
     "host_id": (answers.Id, "The host."),
     "offer_id": (answers.Id, "The offer."),
     "key_id": (answers.KeyId, "The key."),
-    "instance_id": (answers.Id, "The instance; left out, the contract's first."),
+    "instance_id": (schemas.Identifier, "The instance; left out, the contract's first."),
     "tail": (LogLines, "At most so many lines, the last ones."),
-    "since": (answers.EpochSeconds, "Only lines written since."),
-    "cursor": (str, "Where the answer before ended: its `next`."),
+    "since": (schemas.EpochSeconds, "Only lines written since."),
+    "cursor": (LogCursor, "Where the answer before ended: its `next`."),
     "account": (str, "Whose keys; left out, the caller's own. Another account's only for an admin."),
 }
 """The type and the meaning of what stands in paths and queries."""
