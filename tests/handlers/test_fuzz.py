@@ -29,7 +29,7 @@ SELDOM_MET = {
     "POST /v1/host/reply",
     "POST /v1/contracts/{contract_id}/extend",
 }
-"""These ask for a token, a proof, the name of a call or an end that fits what is now: a fuzzer finds one now and then."""
+"""These ask for a token, a proof, a name or an end that fits what is now: a fuzzer finds one now and then."""
 
 
 @pytest.fixture
