@@ -50,9 +50,12 @@ class Docker:
     note: str
 
 
-def ensure(state_dir: Path = DEFAULT_STATE, socket: Path | None = None) -> Docker:
-    """A Docker that answers. `socket` asks for one of ours there, whatever else runs."""
-    daemon = Dockerd(state_dir.resolve(), socket)
+def ensure(state_dir: Path = DEFAULT_STATE, socket: Path | None = None, *, live_restore: bool = True) -> Docker:
+    """A Docker that answers. `socket` asks for one of ours there, whatever else runs.
+
+    Without `live_restore`, one that is started ends with its containers.
+    """
+    daemon = Dockerd(state_dir.resolve(), socket, live_restore)
     running = _running(daemon)
     if running is not None:
         return running
@@ -138,7 +141,8 @@ def _enter_engine_group() -> list[str]:
 
 
 def _command(daemon: Dockerd, socket: Path) -> list[str]:
-    command = ["dockerd", "--host", f"unix://{socket}", "--live-restore", "--storage-driver", "btrfs"]
+    command = ["dockerd", "--host", f"unix://{socket}", "--storage-driver", "btrfs"]
+    command += ["--live-restore"] if daemon.live_restore else []
     command += ["--data-root", str(daemon.data_root), "--exec-root", str(daemon.run_dir / "exec")]
     command += ["--pidfile", str(daemon.pid_file), "--config-file", str(daemon.config)]
     if _needs_double():

@@ -15,6 +15,7 @@ class Dockerd:
 
     state_dir: Path
     socket: Path | None = None
+    live_restore: bool = True
 
     @property
     def data_image(self) -> Path:

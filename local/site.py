@@ -23,17 +23,25 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Site:
-    """Where a site keeps its state and what it is told; seconds."""
+    """Where a site keeps its state and what it is told; seconds.
+
+    `docker_socket` asks for a Docker Engine of its own there; without, it is the one that all sites share.
+    """
 
     state: Path
     port: int
     grace_s: int | None = None
     heartbeat_s: int = 60
     sources: Path = supervise.ROOT
+    docker_socket: Path | None = None
+
+    @property
+    def docker_state(self) -> Path:
+        return LOCAL / "docker" if self.docker_socket is None else self.state / "docker"
 
     def start(self, say: Say = print) -> Running:
         """Bring everything up over whatever was left; what runs already stays, and is brought up to date."""
-        docker = dockerd.ensure(LOCAL / "docker")
+        docker = dockerd.ensure(self.docker_state, self.docker_socket)
         say(docker.note)
         images.ensure(docker.docker_host)
         cloud = bring_up(self.state, self.port, self.assembly(), say)
