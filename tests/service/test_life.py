@@ -139,6 +139,7 @@ def test_delete_waits_for_the_hosts_word_and_is_answered_by_it() -> None:
     assert world.answers() == []
     world.hear(contract.id, "absent")
     assert world.answers() == [("token", "done")]
+    assert not world.read(contract.id).task_tokens
     assert not world.manifest().claims
 
 

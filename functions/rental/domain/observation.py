@@ -217,7 +217,7 @@ def _follow(book: Book, contract_id: ContractId, now: int) -> Book:
         active = contract.become(ContractStatus.ACTIVE)
         return book.with_contract(active).note(contract_id, active.status, now, Cause(HOST, "provisioned"))
     if contract.status in REMOVING and contract.status is not ContractStatus.FAILED and contract.is_released:
-        deleted = contract.become(ContractStatus.DELETED, contract.reason)
+        deleted = replace(contract.become(ContractStatus.DELETED, contract.reason), task_tokens={})
         return book.with_contract(deleted).note(contract_id, deleted.status, now, Cause(HOST, "everything is gone"))
     return book
 
