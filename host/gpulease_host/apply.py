@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from gpulease_host.backoff import Backoff
-from gpulease_host.decide import Nothing, Remove, Settle, Start, Stop, decide, decide_stray
+from gpulease_host.decide import Nothing, Remove, Settle, Start, Stop, bury, decide, decide_stray
 from gpulease_host.engine import (
     Container,
     Engine,
@@ -120,6 +120,10 @@ class Applier:
         self.engine.stop(order.instance_id, REMOVE_GRACE_S)
         self.ledger.note_ended(order.instance_id)
         self.engine.remove(order.contract_id, order.instance_id)
+        now = self.ledger.record(order.instance_id)
+        action = bury(now, self.clock()) if now is not None and now.order == order else None
+        if now is not None and isinstance(action, Settle):
+            self._record(now, action)
 
     def _start(self, record: Record, containers: tuple[Container, ...]) -> None:
         permission = self.permissions.ask(record.order)

@@ -88,15 +88,21 @@ def decide_stray(container: Container, first_seen: float, now: float) -> Stop | 
     return Nothing("Nobody claims it. It is kept.")
 
 
+def bury(record: Record, now: float) -> Settle | Nothing:
+    """Nothing is left of it on this machine; a tombstone says so."""
+    buried_at = int(now) if record.tombstone_at is None else record.tombstone_at
+    return _settle(record.ended(), record, "It is gone.", status="absent", reason=None, tombstone_at=buried_at)
+
+
 def tombstone_is_over(record: Record, now: float) -> bool:
     return record.tombstone_at is not None and now - record.tombstone_at >= TOMBSTONE_LIFE_S
 
 
 def _decide_absent(record: Record, facts: Facts) -> Action:
-    if facts.container is not None:
+    """Removing is more than its container: it is done until the record says that nothing is left."""
+    if facts.container is not None or record.status != "absent":
         return Remove("The control plane says that its contract is gone.")
-    buried_at = int(facts.now) if record.tombstone_at is None else record.tombstone_at
-    return _settle(record.ended(), record, "It is gone.", status="absent", reason=None, tombstone_at=buried_at)
+    return bury(record, facts.now)
 
 
 def _decide_stopped(record: Record, facts: Facts) -> Action:
@@ -207,7 +213,7 @@ def _is_running(facts: Facts) -> bool:
     return facts.container is not None and facts.container.status == "running"
 
 
-def _settle(base: Record, before: Record, sentence: str, **changes: Any) -> Action:
+def _settle(base: Record, before: Record, sentence: str, **changes: Any) -> Settle | Nothing:
     """Where `changes` do not say otherwise, the generation is reached."""
     after = replace(base, **{"applied": before.order.generation, **changes})
     return Nothing(sentence) if after == before else Settle(after, sentence)

@@ -61,6 +61,7 @@ class FakeEngine:
         self.violations: list[str] = []
         self.is_down = False
         self.start_error: EngineError | None = None
+        self.remove_error: EngineError | None = None
         self.while_pulling: Callable[[], object] = lambda: None
         self.dirty: dict[int, str] = {}
         self.commands: list[tuple[int, tuple[str, ...]]] = []
@@ -112,6 +113,8 @@ class FakeEngine:
         with self._lock:
             self.calls.append(f"remove {instance_id}")
             self.held.pop(instance_id, None)
+            if self.remove_error is not None:
+                raise self.remove_error
 
     def remove_networks(self) -> None:
         self._check_up()

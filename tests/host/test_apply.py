@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gpulease_host.api import ApiRefusedError, ApiUnreachableError
-from gpulease_host.engine import ImageMissingError, LimitsError
+from gpulease_host.engine import EngineUnavailableError, ImageMissingError, LimitsError
 from tests.host.orders import NOW, order
 from tests.host.rig import Rig
 
@@ -68,6 +68,19 @@ def test_absent_removes_and_leaves_a_tombstone_for_72_hours(rig: Rig) -> None:
     rig.clock.now += 41
     rig.daemon.ledger.forget_old()
     assert rig.state()["instances"] == []
+
+
+def test_a_removal_that_breaks_off_once_its_container_is_gone_is_done_again_and_only_then_reported(rig: Rig) -> None:
+    rig.give(order())
+    rig.engine.remove_error = EngineUnavailableError("Docker was killed while it removed the network.")
+    rig.give(order(generation=2, desired="absent"))
+    assert rig.engine.held == {}
+    assert (rig.instance()["status"], rig.instance()["generation"]) == ("stopping", 1)
+    rig.engine.remove_error = None
+    rig.boot()
+    rig.drain()
+    assert (rig.instance()["status"], rig.instance()["generation"]) == ("absent", 2)
+    assert rig.engine.calls.count("remove 11") > 1
 
 
 def test_absent_of_an_unknown_instance_is_a_tombstone_at_once(rig: Rig) -> None:

@@ -7,6 +7,7 @@ which a whole host is `whole_weight`: 1024 of v1's `cpu.shares`, 1000 of v2's `c
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,6 +95,13 @@ class Cgroups:
             (self._root / directory / group).mkdir(parents=True, exist_ok=True)
         if self.version == 2:
             self._enable_controllers(f"{group}/-")
+
+    def remove(self, group: str) -> None:
+        """Remove the group and those below it under every controller, as far as no process is in them any more."""
+        roots = [self._root] if self.version == 2 else [path for path in self._root.iterdir() if path.is_dir()]
+        for directory in reversed([each for root in roots for each in _walk(root / group)]):
+            with suppress(OSError):  # not there, or still busy
+                directory.rmdir()
 
     def exists(self, group: str) -> bool:
         return self._memory(group).is_dir()

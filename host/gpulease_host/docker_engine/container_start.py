@@ -10,6 +10,7 @@ from gpulease_host.docker_engine import kernel_limits
 from gpulease_host.docker_engine.cgroups import Cgroups
 from gpulease_host.docker_engine.container_config import Surroundings, container_config, container_name
 from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
+from gpulease_host.docker_engine.ghosts import Ghosts
 from gpulease_host.docker_engine.machine import Machine
 from gpulease_host.docker_engine.networks import ContractNetworks, network_name
 from gpulease_host.docker_engine.oom_guard import OomGuard
@@ -28,6 +29,8 @@ from gpulease_host.engine import (
 PARALLEL_NETWORKS = 8
 APPEARANCE_TRIES = 50
 APPEARANCE_PAUSE_S = 0.1
+START_TRIES = 10
+START_PAUSE_S = 0.2
 
 
 class ContainerStart:
@@ -39,6 +42,7 @@ class ContainerStart:
         tenants: TenantsGroup,
         cgroups: Cgroups,
         guard: OomGuard,
+        ghosts: Ghosts,
         *,
         host_id: int,
     ) -> None:
@@ -48,6 +52,7 @@ class ContainerStart:
         self._tenants = tenants
         self._cgroups = cgroups
         self._guard = guard
+        self._ghosts = ghosts
         self._host_id = host_id
         self._threads = ThreadPoolExecutor(PARALLEL_NETWORKS, thread_name_prefix="network")
 
@@ -62,7 +67,8 @@ class ContainerStart:
             raise
         if not still_wanted():
             raise OvertakenError("It is no longer wanted running.")
-        self._start(order)
+        with self._ghosts.none_while_starting(container_id):
+            self._start(order, container_id)
         self._limit(order, container_id)
 
     def _existing(self, order: Order) -> str | None:
@@ -108,16 +114,28 @@ class ContainerStart:
             raise ImageMissingError(f"{image} was pulled and is not there")
         return found
 
-    def _start(self, order: Order) -> None:
-        name = container_name(order.instance_id)
-        try:
-            self._api.start_container(name)
-        except RefusedError as error:
-            if error.status != 404 or "network" not in str(error):
-                raise
+    def _start(self, order: Order, container_id: str) -> None:
+        """Whatever an earlier life of Docker left in the way is put aside, and Docker needs a moment to see that."""
+        name, mended = container_name(order.instance_id), False
+        for _ in range(START_TRIES):
+            try:
+                self._api.start_container(name)
+            except RefusedError as error:
+                refusal = error
+                mended = self._clear_the_way(order, container_id, error) or mended
+                if not mended:
+                    raise
+                time.sleep(START_PAUSE_S)
+            else:
+                return
+        raise refusal
+
+    def _clear_the_way(self, order: Order, container_id: str, refusal: RefusedError) -> bool:
+        if refusal.status == 404 and "network" in str(refusal):
             # Its network was pruned while it was stopped, and has just been made anew.
-            self._api.reconnect(name, network_name(order.contract_id))
-            self._api.start_container(name)
+            self._api.reconnect(container_name(order.instance_id), network_name(order.contract_id))
+            return True
+        return self._ghosts.end(container_id) or self._ghosts.clear_folder(container_id, str(refusal))
 
     def _limit(self, order: Order, container_id: str) -> None:
         """A container that runs with other limits than its share is ended, not tolerated."""
@@ -125,15 +143,11 @@ class ContainerStart:
         self._guard.also_watch(group, order.limits.memory_baseline_bytes)
         try:
             in_force = kernel_limits.apply(self._cgroups, group, order.limits)
-            if not in_force and self._is_running(container_id):
+            if not in_force and self._api.is_running(container_id):
                 raise LimitsError("the container's control group is not where Docker was told to make it")
         except LimitsError:
             self._api.stop_container(container_id, grace_s=0)
             raise
-
-    def _is_running(self, container_id: str) -> bool:
-        found = self._api.inspect_container(container_id)
-        return found is not None and bool(found["State"]["Running"])
 
     def _clear(self, order: Order, network: Future[None]) -> None:
         """Without a container, no network stays behind."""

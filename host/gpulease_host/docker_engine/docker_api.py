@@ -52,6 +52,10 @@ class DockerApi:
     def inspect_container(self, name: str) -> Json | None:
         return self._or_none("inspect_container", name)
 
+    def is_running(self, name: str) -> bool:
+        found = self.inspect_container(name)
+        return found is not None and bool(found["State"]["Running"])
+
     def inspect_image(self, image: str) -> Json | None:
         return self._or_none("inspect_image", image)
 
@@ -92,6 +96,15 @@ class DockerApi:
     def remove_network(self, name: str) -> None:
         with self._calling() as client:
             client.remove_network(name)
+
+    def members(self, network: str) -> list[str]:
+        """The names of the containers that Docker counts on it, also of those that are gone."""
+        with self._calling() as client:
+            return [str(each["Name"]) for each in client.inspect_network(network)["Containers"].values()]
+
+    def disconnect(self, container: str, network: str) -> None:
+        with self._calling() as client:
+            client.disconnect_container_from_network(container, network, force=True)
 
     def reconnect(self, container: str, network: str) -> None:
         """Put a container back on a network that was made anew under the same name."""

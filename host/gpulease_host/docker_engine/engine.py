@@ -7,9 +7,9 @@ that path asks Docker twice, and no program is run.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from gpulease_host import inventory
@@ -20,6 +20,7 @@ from gpulease_host.docker_engine.container_start import ContainerStart
 from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
 from gpulease_host.docker_engine.event_stream import instance_changes
 from gpulease_host.docker_engine.firewall import Firewall
+from gpulease_host.docker_engine.ghosts import Ghosts
 from gpulease_host.docker_engine.machine import Machine
 from gpulease_host.docker_engine.networks import ContractNetworks
 from gpulease_host.docker_engine.oom_guard import OomGuard
@@ -80,6 +81,7 @@ class DockerEngine:
 
     def containers(self) -> list[Container]:
         inspected = [self._api.inspect_container(listed["Id"]) for listed in self._list(all_states=True)]
+        self._end_ghosts(inspected)
         return [container_state.container_of(found, self._killed_since) for found in inspected if found is not None]
 
     def start(self, order: Order, secrets: Secrets, still_wanted: StillWanted = lambda: True) -> None:
@@ -96,6 +98,9 @@ class DockerEngine:
 
     def remove(self, contract_id: int, instance_id: int) -> None:
         name = container_name(instance_id)
+        found = self._api.inspect_container(name)
+        if found is not None and not found["State"]["Running"]:
+            self._ghosts.end(found["Id"])
         try:
             self._api.remove_container(name)
         except RefusedError as error:
@@ -160,6 +165,10 @@ class DockerEngine:
         return OomGuard(self._cgroups, self._tenants.name, OomMarks(self._cgroups))
 
     @cached_property
+    def _ghosts(self) -> Ghosts:
+        return Ghosts(self._cgroups, self._tenants)
+
+    @cached_property
     def _starts(self) -> ContainerStart:
         return ContainerStart(
             self._api,
@@ -168,11 +177,17 @@ class DockerEngine:
             self._tenants,
             self._cgroups,
             self._guard,
+            self._ghosts,
             host_id=self._host_id,
         )
 
     def _list(self, *, all_states: bool) -> list[dict[str, Any]]:
         return self._api.list_containers(f"{HOST_LABEL}={self._host_id}", all_states=all_states)
+
+    def _end_ghosts(self, inspected: Iterable[dict[str, Any] | None]) -> None:
+        for found in inspected:
+            if found is not None and not found["State"]["Running"]:
+                self._ghosts.lay(found["Id"], partial(self._api.is_running, found["Id"]))
 
     def _known_running(self) -> dict[int, str]:
         """While Docker is away, the containers last seen."""

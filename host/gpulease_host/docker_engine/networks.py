@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gpulease_host.docker_engine import bridges
 from gpulease_host.docker_engine.container_config import CONTRACT_LABEL, HOST_LABEL
 from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
 from gpulease_host.engine import EngineError
@@ -68,11 +69,27 @@ class ContractNetworks:
             self._remove(name)
 
     def _remove(self, name: str) -> None:
+        """With its bridge, also where Docker has forgotten the one or the other."""
+        was_known = True
         try:
-            self._api.remove_network(name)
+            self._remove_from_docker(name)
         except RefusedError as error:
             if error.status != 404:
                 raise
+            was_known = False
+        if bridges.exists(name) or not was_known:
+            bridges.clear(name)
+
+    def _remove_from_docker(self, name: str) -> None:
+        """Docker may count containers on it that are gone: it was killed while it removed them."""
+        try:
+            self._api.remove_network(name)
+        except RefusedError as error:
+            if "active endpoints" not in str(error):
+                raise
+            for member in self._api.members(name):
+                self._api.disconnect(member, name)
+            self._api.remove_network(name)
 
     def _create(self, contract_id: int, taken: list[ipaddress.IPv4Network]) -> None:
         """Docker's own ranges are asked for only when it refuses one: those of bridges are routes already."""
@@ -88,13 +105,15 @@ class ContractNetworks:
             self._api.create_network(self._body(contract_id, subnet))
 
     def _body(self, contract_id: int, subnet: ipaddress.IPv4Network) -> dict[str, object]:
-        name = network_name(contract_id)
+        # Docker would choose the same gateway. But killed while it removes a network whose gateway it chose, Docker
+        # 20.10 panics at each start from then on (libnetwork's reservePools).
+        name, gateway = network_name(contract_id), str(subnet[1])
         return {
             "Name": name,
             "CheckDuplicate": True,
             "Driver": "bridge",
             "EnableIPv6": False,
-            "IPAM": {"Driver": "default", "Config": [{"Subnet": str(subnet)}]},
+            "IPAM": {"Driver": "default", "Config": [{"Subnet": str(subnet), "Gateway": gateway}]},
             "Options": {"com.docker.network.bridge.name": name},
             "Labels": {HOST_LABEL: str(self._host_id), CONTRACT_LABEL: str(contract_id)},
         }

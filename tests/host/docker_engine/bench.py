@@ -58,7 +58,7 @@ class Bench:
         """Start it, and answer the container's id."""
         self.made.append(order)
         self.engine.start(order, Secrets(args=list(args) or None, **secrets))
-        return str(self.client.inspect_container(name_of(order))["Id"])
+        return self.docker_id(order)
 
     def run(self, *args: str, limits: Limits = SMALL, **changes: Any) -> Order:
         order = self.order(limits, **changes)
@@ -78,8 +78,12 @@ class Bench:
         wait_until(lambda: self.seen(order).status == "exited", 20)
         return self.seen(order)
 
+    def docker_id(self, order: Order) -> str:
+        """Docker's own id of the container."""
+        return str(self.client.inspect_container(name_of(order))["Id"])
+
     def group_of(self, order: Order) -> str:
-        return f"{self.group}/{self.client.inspect_container(name_of(order))['Id']}"
+        return f"{self.group}/{self.docker_id(order)}"
 
     def read(self, order: Order, v1: str, v2: str) -> str:
         """A kernel file of the container's group: `controller/file` in v1, `file` in v2."""
@@ -97,7 +101,11 @@ class Bench:
         return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("oom_kill "))
 
     def pids(self, order: Order) -> list[int]:
-        return [int(pid) for pid in self.read(order, "memory/cgroup.procs", "cgroup.procs").split()]
+        """Of its control group; none when that is gone."""
+        try:
+            return [int(pid) for pid in self.read(order, "memory/cgroup.procs", "cgroup.procs").split()]
+        except FileNotFoundError:
+            return []
 
     def clear(self) -> None:
         for order in self.made:

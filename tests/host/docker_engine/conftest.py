@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -43,12 +44,14 @@ def own_docker_host(docker_host: str, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def bench(docker_host: str) -> Iterator[Bench]:
-    yield from _bench(docker_host)
+    with bench_on(docker_host) as made:
+        yield made
 
 
 @pytest.fixture
 def own_bench(own_docker_host: str) -> Iterator[Bench]:
-    yield from _bench(own_docker_host)
+    with bench_on(own_docker_host) as made:
+        yield made
 
 
 def start_private(state: Path) -> str:
@@ -59,7 +62,8 @@ def start_private(state: Path) -> str:
     return f"unix://{socket}"
 
 
-def _bench(docker_host: str) -> Iterator[Bench]:
+@contextmanager
+def bench_on(docker_host: str) -> Iterator[Bench]:
     group = f"gpulease-test-{os.getpid()}"
     gpus = SimulatedGpus(4, seed=group)
     engine = DockerEngine(docker_host, os.getpid(), gpus, parent_group=group, memory_bytes=TENANTS_MEMORY_BYTES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,16 @@ import pytest
 
 from gpulease_host.docker_engine import container_state, firewall, oom_records
 from gpulease_host.docker_engine.container_config import Surroundings, container_config
-from gpulease_host.docker_engine.docker_api import DockerApi
+from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
 from gpulease_host.docker_engine.event_stream import instance_changes
 from gpulease_host.docker_engine.machine import weighs_io
-from gpulease_host.docker_engine.networks import NetworkPoolError, lowest_free, network_name, routed_networks
+from gpulease_host.docker_engine.networks import (
+    ContractNetworks,
+    NetworkPoolError,
+    lowest_free,
+    network_name,
+    routed_networks,
+)
 from gpulease_host.engine import EngineUnavailableError, Secrets
 from tests.host.orders import order, uuid_of
 
@@ -177,6 +183,45 @@ def test_events_go_on_after_docker_was_away_and_then_name_everyone() -> None:
     pauses: list[float] = []
     assert list(islice(instance_changes(RestartingDocker(), 7, pauses.append), 4)) == [1, 50, 3, 50]
     assert len(pauses) == 2
+
+
+class NetworkDocker(DockerApi):
+    """Knows one network, with an endpoint of a container that is gone."""
+
+    def __init__(self) -> None:
+        self.made: list[Mapping[str, Any]] = []
+        self.endpoints = ["gpulease-5"]
+        self.removed: list[str] = []
+
+    def list_containers(self, label: str, *, all_states: bool = True) -> list[dict[str, Any]]:
+        return []
+
+    def create_network(self, body: Mapping[str, Any]) -> None:
+        self.made.append(body)
+
+    def members(self, network: str) -> list[str]:
+        return list(self.endpoints)
+
+    def disconnect(self, container: str, network: str) -> None:
+        self.endpoints.remove(container)
+
+    def remove_network(self, name: str) -> None:
+        if self.endpoints:
+            raise RefusedError(403, f"error while removing network: network {name} has active endpoints")
+        self.removed.append(name)
+
+
+def test_a_network_names_its_gateway_or_a_docker_killed_while_it_removes_one_never_starts_again(tmp_path: Path) -> None:
+    docker = NetworkDocker()
+    ContractNetworks(docker, 7, "10.213.0.0/16", tmp_path / "lock").ensure(1)
+    (pool,) = docker.made[0]["IPAM"]["Config"]
+    assert ipaddress.ip_address(pool["Gateway"]) in ipaddress.ip_network(pool["Subnet"])
+
+
+def test_a_network_goes_although_docker_counts_a_container_on_it_that_is_gone(tmp_path: Path) -> None:
+    docker = NetworkDocker()
+    ContractNetworks(docker, 7, "10.213.0.0/16", tmp_path / "lock").remove_if_unused(1)
+    assert docker.removed == ["gl-1"]
 
 
 def test_io_weights_hold_only_under_a_scheduler_that_weighs(tmp_path: Path) -> None:
