@@ -38,16 +38,18 @@ def ensure(docker_host: str) -> None:
         build(client, BUSYBOX, changes=['CMD ["sh"]'])
 
 
-def build(client: docker.APIClient, tag: str, *, changes: Sequence[str]) -> None:
-    """Import busybox under `tag`, with Dockerfile instructions such as `ENV` and `ENTRYPOINT` on top."""
-    repository, _, version = tag.partition(":")
+def build(
+    client: docker.APIClient, tag: str, *, changes: Sequence[str] = (), files: Mapping[str, bytes] | None = None
+) -> None:
+    """Import busybox and more files under `tag`, with Dockerfile instructions such as `ENV` and `ENTRYPOINT` on top."""
+    repository, _, version = tag.rpartition(":")
     path = f"ENV PATH={ROOT_PATH}"
-    answer = client.import_image_from_data(_filesystem(), repository, version, changes=[path, *changes])
+    answer = client.import_image_from_data(_filesystem(files or {}), repository, version, changes=[path, *changes])
     if "error" in str(answer):
         raise ImageError(f"Docker did not import {tag}: {answer}")
 
 
-def _filesystem() -> bytes:
+def _filesystem(files: Mapping[str, bytes]) -> bytes:
     busybox = shutil.which("busybox", path=ROOT_PATH)
     if busybox is None:
         raise ImageError("busybox is missing: as root, apt-get install -y busybox-static")
@@ -57,6 +59,8 @@ def _filesystem() -> bytes:
             _add_directory(tar, name)
         for name, text in FILES.items():
             _add_file(tar, name, text.encode(), 0o644)
+        for name, content in files.items():
+            _add_file(tar, name, content, 0o644)
         _add_file(tar, "bin/busybox", Path(busybox).read_bytes(), 0o755)
         for applet in _applets(busybox):
             _add_link(tar, f"bin/{applet}")

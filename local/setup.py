@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from local import dockerd, images
+from local import dockerd, images, registry
 from local.site import LOCAL
 
 
@@ -16,6 +16,10 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     images.ensure(docker.docker_host)
+    try:
+        registry.ensure()
+    except registry.RegistryError as error:
+        print(f"{error} Tests of private images need it, nothing else does.", file=sys.stderr)
     print(docker.note)
     return 0
 
