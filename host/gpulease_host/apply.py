@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import assert_never
 
 from gpulease_host.backoff import Backoff
@@ -20,11 +21,13 @@ from gpulease_host.engine import (
     EngineUnavailableError,
     Order,
     OvertakenError,
+    PullWatch,
     Secrets,
 )
 from gpulease_host.gpus import Gpus, holders
 from gpulease_host.journal import JournalError
 from gpulease_host.ledger import Ledger
+from gpulease_host.loading import Loading
 from gpulease_host.log import Log
 from gpulease_host.permission import Denied, Granted, Permissions, Unreachable, Unusable
 from gpulease_host.records import HOLDING, Record
@@ -44,6 +47,7 @@ class Applier:
     engine: Engine
     world: World
     gpus: Gpus
+    loading: Loading
     permissions: Permissions
     clock: Callable[[], float]
     again: Callable[[int, float], None]
@@ -170,18 +174,22 @@ class Applier:
 
     def _run(self, record: Record, secrets: Secrets) -> None:
         order = record.order
+        instance_id, is_wanted = order.instance_id, partial(self._is_still_wanted, order)
         try:
-            self.engine.start(order, secrets, lambda: self._is_still_wanted(order))
+            self.engine.pull(order, secrets, PullWatch(is_wanted, partial(self.loading.say, instance_id)))
+            self.engine.start(order, secrets, is_wanted)
         except EngineUnavailableError:
             raise
         except OvertakenError as error:
             self._say(record, "not started", str(error))
         except EngineError as error:
             with suppress(EngineError):
-                self.engine.stop(order.instance_id, REMOVE_GRACE_S)
+                self.engine.stop(instance_id, REMOVE_GRACE_S)
             self._fail(record, secrets.hide(str(error)))
         else:
-            self.ledger.amend(order.instance_id, begun=True, run_id=self.world.run_id)
+            self.ledger.amend(instance_id, begun=True, run_id=self.world.run_id)
+        finally:
+            self.loading.forget(instance_id)
 
     def _is_still_wanted(self, order: Order) -> bool:
         """Preparing took time; the lease that it is for may be over. An extension is no reason to begin anew."""

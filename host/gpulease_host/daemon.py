@@ -27,6 +27,7 @@ from gpulease_host.instance_queue import InstanceQueue
 from gpulease_host.intake import Intake
 from gpulease_host.key_ring import KeyRing
 from gpulease_host.ledger import Ledger
+from gpulease_host.loading import Loading
 from gpulease_host.log import Log
 from gpulease_host.machine_key import MachineKey
 from gpulease_host.permission import FetchApi, Permissions
@@ -83,7 +84,8 @@ class Daemon:
         self.gpus = Gpus(parts.engine, inventory, parts.elapsed, parts.sleep)
         self.rotation = Rotation(parts.keys, parts.open_key_api, parts.host_id, parts.log)
         self.asker = self._build_asker()
-        self.reporter = Reporter(self.ledger, self.world, self.gpus, lambda: self.asker.is_sweeping)
+        self.loading = Loading(parts.elapsed, lambda: self.sender.ring())
+        self.reporter = Reporter(self.ledger, self.world, self.gpus, self.loading, lambda: self.asker.is_sweeping)
         self.sender = self._build_sender()
         self.ledger.on_change = self.sender.ring
         self.applier = self._build_applier()
@@ -205,6 +207,7 @@ class Daemon:
             engine=parts.engine,
             world=self.world,
             gpus=self.gpus,
+            loading=self.loading,
             permissions=Permissions(parts.api, parts.keys),
             clock=parts.clock,
             again=self.queue.add,

@@ -53,6 +53,8 @@ class Order:
     ports: tuple[Any, ...]
     gpus: tuple[OrderedGpu, ...]
     limits: Limits
+    start_by: int | None = None
+    """When the control plane gives this start up; None when it waits as long as the contract lasts."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class Secrets:
     def hide(self, text: str) -> str:
         """The text without them: Docker's refusals quote commands. Short ones are common words unless quoted."""
         values = [*self.env.values(), *(self.entrypoint or ()), *(self.args or ()), self.onstart or ""]
-        for value in sorted({*values, *(self.login or {}).values()} - {""}, key=len, reverse=True):
+        login = [value for name, value in (self.login or {}).items() if name != "server"]  # the image names it too
+        for value in sorted({*values, *login} - {""}, key=len, reverse=True):
             escaped = json.dumps(value, ensure_ascii=False)
             text = text.replace(escaped, f'"{HIDDEN}"')
             if len(value) >= TELLING_LENGTH:
@@ -113,10 +116,29 @@ class Overrun:
     allowed_bytes: int
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a pull is. `total_bytes` is what the registry has told so far, compressed: it grows at first."""
+
+    layers_done: int
+    layers: int
+    done_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True)
+class PullWatch:
+    """What a pull asks and tells while it lasts, several times a second."""
+
+    is_wanted: Callable[[], bool]
+    say: Callable[[str, Progress], None]
+    """In a sentence, and in figures."""
+
+
 class EngineError(Exception):
     """The engine could not do what was asked.
 
-    - ImageMissingError: the image is neither here nor to be had
+    - ImageMissingError: the image is not to be had, or may not be used; says why, and what to do
     - EngineUnavailableError: Docker does not answer
     - LimitsError: a limit could not be set, or read back differently
     - DiskError: the disk allocation could not be made
@@ -168,8 +190,12 @@ class Engine(CallEngine, Protocol):
 
     def containers(self) -> list[Container]: ...
 
+    def pull(self, order: Order, secrets: Secrets, watch: PullWatch) -> None:
+        """Have the image that `start` needs. May take long; raises OvertakenError once it is no longer wanted."""
+        ...
+
     def start(self, order: Order, secrets: Secrets, still_wanted: StillWanted) -> None:
-        """Preparing may take long, as for an image; raises OvertakenError when it is no longer wanted by then."""
+        """Raises OvertakenError when it is no longer wanted once everything is prepared."""
         ...
 
     def stop(self, instance_id: int, grace_s: int = 10) -> None: ...

@@ -79,11 +79,12 @@ def memory_for_tenants_bytes(meminfo: Path = Path("/proc/meminfo")) -> int:
     return (total - min(max(MEMORY_RESERVE_BYTES, total // 10), total // 2)) // MIB * MIB
 
 
-def disk_for_tenants_bytes(free_bytes: int, used_by_tenants_bytes: int) -> int:
+def disk_for_tenants_bytes(free_bytes: int, used_by_tenants_bytes: int, reserve_bytes: int | None = None) -> int:
     """What tenants hold and what is free, less a reserve for images: a tenth, at least 2 GiB, at most half.
 
     In whole GiB, so that it stands still while tenants write.
     """
     total = free_bytes + used_by_tenants_bytes
-    available = total - min(max(DISK_RESERVE_BYTES, total // 10), total // 2)
-    return available // GIB * GIB
+    if reserve_bytes is None:
+        reserve_bytes = min(max(DISK_RESERVE_BYTES, total // 10), total // 2)
+    return max(0, total - reserve_bytes) // GIB * GIB

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from gpulease_host.engine import Container
 from gpulease_host.gpus import Gpus, holders
 from gpulease_host.ledger import Ledger
+from gpulease_host.loading import Loading, Said
 from gpulease_host.records import Record
 from gpulease_host.world import World
 
@@ -24,11 +25,12 @@ class Reporter:
     ledger: Ledger
     world: World
     gpus: Gpus
+    loading: Loading
     is_sweeping: Callable[[], bool]
 
     def state(self) -> dict[str, Any]:
         view = self.ledger.view()
-        used = self.world.disk_used_bytes
+        used, said = self.world.disk_used_bytes, self.loading.said()
         unclaimed = view.strays.keys() - view.records.keys()
         strays = [each for each in self.world.last_seen if each.instance_id in unclaimed]
         inventory = self.world.inventory
@@ -37,7 +39,7 @@ class Reporter:
             "inventory": inventory,
             "gpus": self.gpus.report(held, view.fences),
             "instances": [
-                *(_say(record, used.get(instance_id)) for instance_id, record in _foremost(view.records)),
+                *(_say(record, used.get(each), said.get(each)) for each, record in _foremost(view.records)),
                 *(_say_stray(each, used.get(each.instance_id)) for each in strays),
             ],
             "disk_free_bytes": _disk_free_bytes(inventory["disk_bytes"], view.records.values()),
@@ -51,14 +53,19 @@ def _foremost(records: Mapping[int, Record]) -> list[tuple[int, Record]]:
     return sorted(ranked[:MOST_INSTANCES])
 
 
-def _say(record: Record, disk_used_bytes: int | None) -> dict[str, Any]:
+def _say(record: Record, disk_used_bytes: int | None, said: Said | None) -> dict[str, Any]:
+    """What it says while it loads counts for nothing else."""
+    if record.status != "loading":
+        said = None
+    reason = record.reason if said is None else said.sentence
     return {
         "contract_id": record.order.contract_id,
         "instance_id": record.order.instance_id,
         "generation": record.applied,
         "token": record.order.token,
         "status": record.status,
-        "reason": None if record.reason is None else record.reason[:MOST_REASON],
+        "reason": None if reason is None else reason[:MOST_REASON],
+        "progress": None if said is None else asdict(said.progress),
         "exit_code": record.exit_code,
         "started_at": record.started_at,
         "end_at": record.order.end_at,
@@ -74,6 +81,7 @@ def _say_stray(container: Container, disk_used_bytes: int | None) -> dict[str, A
         "token": container.token,
         "status": "running" if container.status == "running" else "stopped",
         "reason": UNCLAIMED,
+        "progress": None,
         "exit_code": container.exit_code,
         "started_at": container.started_at,
         "end_at": 0,

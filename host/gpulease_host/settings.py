@@ -31,8 +31,8 @@ class Settings:
         """Raises SettingsError, naming the variable."""
         return cls(
             folder=Path(environment.get("GPULEASE_HOST_DIR") or DEFAULT_FOLDER),
-            heartbeat_s=_number(environment, "GPULEASE_HEARTBEAT_S", 60),
-            stop_grace_s=int(_number(environment, "GPULEASE_STOP_GRACE_S", 10)),
+            heartbeat_s=positive_number(environment, "GPULEASE_HEARTBEAT_S", 60),
+            stop_grace_s=int(positive_number(environment, "GPULEASE_STOP_GRACE_S", 10)),
             credentials=credentials_path(environment),
             docker_socket=Path(environment.get("DOCKER_HOST", "").removeprefix("unix://") or cls.docker_socket),
         )
@@ -48,6 +48,10 @@ class Settings:
     @property
     def config_path(self) -> Path:
         return self.folder / "config.json"
+
+    @property
+    def images_path(self) -> Path:
+        return self.folder / "images"
 
     @property
     def pid_path(self) -> Path:
@@ -100,12 +104,13 @@ def credentials_path(environment: Mapping[str, str]) -> Path:
     return Path(given) if given else Path("~/.aws/credentials").expanduser()
 
 
-def _number(environment: Mapping[str, str], name: str, default: float) -> float:
+def positive_number(environment: Mapping[str, str], name: str, default: float = 0.0) -> float:
+    """Raises SettingsError."""
     text = environment.get(name) or str(default)
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0 < value < 86400:
-        raise SettingsError(f"{name} is {text!r}; it must be a number of seconds above 0.")
+        raise SettingsError(f"{name} is {text!r}; it must be a number above 0 and below 86400.")
     return value

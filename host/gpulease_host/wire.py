@@ -142,6 +142,7 @@ def parse_order(value: Any) -> Order:
         ports=tuple(_list(body, "ports")),
         gpus=tuple(_parse_gpu(each) for each in _list(body, "gpus")),
         limits=_parse_limits(body.get("limits")),
+        start_by=None if body.get("start_by") is None else _integer(body, "start_by", 0),
     )
     _check_gpus(order)
     return order
@@ -163,6 +164,7 @@ def order_to_wire(order: Order) -> dict[str, Any]:
         "ports": list(order.ports),
         "gpus": [{"index": gpu.index, "uuid": gpu.uuid} for gpu in order.gpus],
         "limits": {"gpus": limits.gpus, **{name: getattr(limits, name) for name in _LIMIT_INTEGERS}},
+        "start_by": order.start_by,
     }
 
 

@@ -8,7 +8,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from gpulease_host import accept, cli
-from gpulease_host.docker_engine import container_config, engine, firewall, networks
+from gpulease_host.docker_engine import container_config, engine, firewall, images, networks
 from gpulease_host.settings import Settings
 from rental.api.schemas import ListHost
 from rental.domain.host import HostStatus
@@ -39,6 +39,9 @@ def test_every_variable_has_its_default() -> None:
     assert float(written["GPULEASE_HEARTBEAT_S"]) == unset.heartbeat_s
     assert int(written["GPULEASE_STOP_GRACE_S"]) == unset.stop_grace_s
     assert written["GPULEASE_ADDRESS_POOL"] == engine.ADDRESS_POOL
+    terms = images.ImageTerms()
+    assert float(written["GPULEASE_PULL_TIMEOUT_S"]) == terms.pull_timeout_s
+    assert float(written["GPULEASE_IMAGE_KEEP_H"]) * 3600 == terms.keep_s
     assert written["DOCKER_HOST"] == f"unix://{unset.docker_socket}"
     assert Path(written["AWS_SHARED_CREDENTIALS_FILE"]).expanduser() == unset.credentials
 

@@ -25,6 +25,7 @@ from gpulease_host.engine import (
     Order,
     Overrun,
     OvertakenError,
+    PullWatch,
     Secrets,
     StillWanted,
 )
@@ -62,7 +63,8 @@ class FakeEngine:
         self.is_down = False
         self.start_error: EngineError | None = None
         self.remove_error: EngineError | None = None
-        self.while_pulling: Callable[[], object] = lambda: None
+        self.pull_error: EngineError | None = None
+        self.while_pulling: Callable[[PullWatch], object] = lambda _watch: None
         self.dirty: dict[int, str] = {}
         self.commands: list[tuple[int, tuple[str, ...]]] = []
         self.while_running: Callable[[], object] = lambda: None
@@ -79,9 +81,16 @@ class FakeEngine:
         with self._lock:
             return list(self.held.values())
 
+    def pull(self, order: Order, secrets: Secrets, watch: PullWatch) -> None:
+        self._check_up()
+        self.while_pulling(watch)
+        if self.pull_error is not None:
+            raise self.pull_error
+        if not watch.is_wanted():
+            raise OvertakenError("It is no longer wanted running.")
+
     def start(self, order: Order, secrets: Secrets, still_wanted: StillWanted = lambda: True) -> None:
         self._check_up()
-        self.while_pulling()
         if not still_wanted():
             raise OvertakenError("It is no longer wanted running.")
         with self._lock:

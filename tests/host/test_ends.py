@@ -184,17 +184,17 @@ def test_an_unclaimed_container_is_removed_only_when_it_is_said_to_be_gone(rig: 
 
 
 def test_nothing_starts_that_was_stopped_or_whose_end_came_while_its_image_was_pulled(rig: Rig) -> None:
-    rig.engine.while_pulling = lambda: rig.command(order(generation=2, desired="stopped"))
+    rig.engine.while_pulling = lambda _: rig.command(order(generation=2, desired="stopped"))
     rig.give(order())
     assert (rig.instance()["status"], rig.instance()["generation"]) == ("stopped", 2)
-    rig.engine.while_pulling = lambda: rig.clock.sleep(3600)
+    rig.engine.while_pulling = lambda _: rig.clock.sleep(3600)
     rig.give(order(instance_id=12, gpus=(1,)))
     assert rig.instance(12)["status"] == "stopped"
     assert rig.engine.starts() == []
 
 
 def test_an_extension_while_its_image_is_pulled_does_not_keep_it_from_starting(rig: Rig) -> None:
-    rig.engine.while_pulling = lambda: rig.command(order(generation=2, end_at=NOW + 7200))
+    rig.engine.while_pulling = lambda _: rig.command(order(generation=2, end_at=NOW + 7200))
     rig.give(order())
     assert rig.engine.starts() == ["start 11 g1"]
     assert (rig.instance()["status"], rig.instance()["generation"]) == ("running", 2)

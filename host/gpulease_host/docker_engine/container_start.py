@@ -76,7 +76,7 @@ class ContainerStart:
         return None if found is None else str(found["Id"])
 
     def _create(self, order: Order, secrets: Secrets, *, gpus_by_request: bool) -> str:
-        image = self._image(order.image, secrets)
+        image = self._image(order.image)
         surroundings = Surroundings(
             host_id=self._host_id,
             network=network_name(order.contract_id),
@@ -105,13 +105,10 @@ class ContainerStart:
             raise DiskError(f"Docker did not take the disk limit: {error}") from error
         raise error
 
-    def _image(self, image: str, secrets: Secrets) -> dict[str, Any]:
+    def _image(self, image: str) -> dict[str, Any]:
         found = self._api.inspect_image(image)
         if found is None:
-            self._api.pull(image, secrets.login)
-            found = self._api.inspect_image(image)
-        if found is None:
-            raise ImageMissingError(f"{image} was pulled and is not there")
+            raise ImageMissingError(f"{image} was here a moment ago. Somebody removes images of this host: try again.")
         return found
 
     def _start(self, order: Order, container_id: str) -> None:

@@ -16,7 +16,7 @@ import docker.errors
 import requests
 import urllib3.exceptions
 
-from gpulease_host.engine import EngineError, EngineUnavailableError, ImageMissingError
+from gpulease_host.engine import EngineError, EngineUnavailableError
 
 TIMEOUT_S = 120
 Json = dict[str, Any]
@@ -37,7 +37,7 @@ class DockerApi:
     """Connects on first use and again after Docker was away; safe to use from several threads."""
 
     def __init__(self, docker_host: str) -> None:
-        self._docker_host = docker_host
+        self.docker_host = docker_host
         self._lock = threading.Lock()
         self._client: Any = None
 
@@ -112,14 +112,9 @@ class DockerApi:
             client.disconnect_container_from_network(container, network, force=True)
             client.connect_container_to_network(container, network)
 
-    def pull(self, image: str, login: Mapping[str, str] | None) -> None:
-        try:
-            with self._calling() as client:
-                for line in client.pull(image, stream=True, decode=True, auth_config=_auth(login)):
-                    if "error" in line:
-                        raise ImageMissingError(f"{image} could not be pulled: {line['error']}")
-        except RefusedError as error:
-            raise ImageMissingError(f"{image} could not be pulled: {error}") from error
+    def remove_image(self, image: str) -> None:
+        with self._calling() as client:
+            client.remove_image(image)
 
     def create_exec(self, container: str, command: Sequence[str]) -> str:
         with self._calling() as client:
@@ -167,12 +162,12 @@ class DockerApi:
         except docker.errors.APIError as error:
             raise RefusedError(error.status_code or 500, str(error.explanation or error)) from error
         except (docker.errors.DockerException, *_UNREACHABLE) as error:
-            raise EngineUnavailableError(f"Docker does not answer on {self._docker_host}: {error}") from error
+            raise EngineUnavailableError(f"Docker does not answer on {self.docker_host}: {error}") from error
 
     def _connected(self) -> Any:
         with self._lock:
             if self._client is None:
-                self._client = docker.APIClient(base_url=self._docker_host, version="auto", timeout=TIMEOUT_S)
+                self._client = docker.APIClient(base_url=self.docker_host, version="auto", timeout=TIMEOUT_S)
             return self._client
 
 
@@ -182,10 +177,3 @@ def _frames(content: bytes) -> Iterator[tuple[int, bytes]]:
         stream, length = struct.unpack(">BxxxL", content[:8])
         yield stream, content[8 : 8 + length]
         content = content[8 + length :]
-
-
-def _auth(login: Mapping[str, str] | None) -> dict[str, str] | None:
-    if not login:
-        return None
-    server = login.get("server", "")
-    return {"username": login["username"], "password": login["password"], "serveraddress": server}

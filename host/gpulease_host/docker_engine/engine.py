@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 from gpulease_host import inventory
@@ -21,6 +22,8 @@ from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
 from gpulease_host.docker_engine.event_stream import instance_changes
 from gpulease_host.docker_engine.firewall import Firewall
 from gpulease_host.docker_engine.ghosts import Ghosts
+from gpulease_host.docker_engine.image_memory import ImageMemory
+from gpulease_host.docker_engine.images import Images, ImageTerms
 from gpulease_host.docker_engine.machine import Machine
 from gpulease_host.docker_engine.networks import ContractNetworks
 from gpulease_host.docker_engine.oom_guard import OomGuard
@@ -35,6 +38,7 @@ from gpulease_host.engine import (
     Limits,
     Order,
     Overrun,
+    PullWatch,
     Secrets,
     StillWanted,
 )
@@ -47,7 +51,10 @@ FIREWALL_CHECK_S = 60.0
 
 
 class DockerEngine:
-    """`memory_bytes` is what tenants may have together; None means the machine's RAM less a reserve."""
+    """`memory_bytes` is what tenants may have together; None means the machine's RAM less a reserve.
+
+    `image_reserve_bytes` of the disk are for images; None means a tenth.
+    """
 
     def __init__(
         self,
@@ -59,6 +66,9 @@ class DockerEngine:
         parent_group: str = PARENT_GROUP,
         memory_bytes: int | None = None,
         firewall: Firewall | None = None,
+        image_terms: ImageTerms | None = None,
+        image_reserve_bytes: int | None = None,
+        images_path: Path | None = None,
     ) -> None:
         self._host_id = host_id
         self._gpus = gpus
@@ -69,6 +79,10 @@ class DockerEngine:
         self._cgroups = Cgroups()
         self._meter = DiskMeter()
         self._firewall = _Paced(firewall.ensure if firewall else Firewall().ensure, FIREWALL_CHECK_S)
+        self._image_reserve_bytes = image_reserve_bytes
+        self._image_memory = ImageMemory(images_path, time.time)
+        terms = image_terms or ImageTerms()
+        self._images = Images(self._api, self._image_memory, self._image_room_bytes, terms)
         self._networks = ContractNetworks(self._api, host_id, address_pool)
         self._running_ids: dict[int, str] = {}
         self._oom_kills: dict[tuple[str, float], bool | None] = {}
@@ -83,6 +97,11 @@ class DockerEngine:
         inspected = [self._api.inspect_container(listed["Id"]) for listed in self._list(all_states=True)]
         self._end_ghosts(inspected)
         return [container_state.container_of(found, self._killed_since) for found in inspected if found is not None]
+
+    def pull(self, order: Order, secrets: Secrets, watch: PullWatch) -> None:
+        """A container that was made already needs no image any more."""
+        if self._api.inspect_container(container_name(order.instance_id)) is None:
+            self._images.provide(order, secrets.login, watch)
 
     def start(self, order: Order, secrets: Secrets, still_wanted: StillWanted = lambda: True) -> None:
         self._firewall.first_time()
@@ -99,6 +118,8 @@ class DockerEngine:
     def remove(self, contract_id: int, instance_id: int) -> None:
         name = container_name(instance_id)
         found = self._api.inspect_container(name)
+        if found is not None:
+            self._images.note_used(str(found["Config"]["Image"]))
         if found is not None and not found["State"]["Running"]:
             self._ghosts.end(found["Id"])
         try:
@@ -225,13 +246,26 @@ class DockerEngine:
         return self._oom_kills[key]
 
     def _read_inventory(self) -> dict[str, Any]:
-        used = sum(self._used_bytes(str(listed["Id"])) or 0 for listed in self._api.list_containers(HOST_LABEL))
+        disk_bytes = inventory.disk_for_tenants_bytes(
+            self._machine.storage.free_bytes(), self._tenants_use_bytes(), self._image_reserve_bytes
+        )
+        if self._host_id:
+            self._image_memory.promise(self._host_id, disk_bytes)
         return inventory.describe(
             self._gpus,
             self._machine.facts(self._cgroups.version),
             memory_bytes=self._memory_bytes,
-            disk_bytes=inventory.disk_for_tenants_bytes(self._machine.storage.free_bytes(), used),
+            disk_bytes=disk_bytes,
         )
+
+    def _tenants_use_bytes(self) -> int:
+        return sum(self._used_bytes(str(listed["Id"])) or 0 for listed in self._api.list_containers(HOST_LABEL))
+
+    def _image_room_bytes(self) -> int:
+        """What is free once tenants have written all that this host promised them."""
+        self.inventory()
+        promised = self._image_memory.promised_bytes(self._host_id)
+        return self._machine.storage.free_bytes() + self._tenants_use_bytes() - promised
 
     def _await_absence(self, name: str) -> None:
         deadline = time.monotonic() + REMOVAL_TIMEOUT_S

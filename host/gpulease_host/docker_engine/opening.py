@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpulease_host.docker_engine.engine import ADDRESS_POOL, DockerEngine
-from gpulease_host.inventory import GpuSource
+from gpulease_host.docker_engine.images import KEEP_S, PULL_TIMEOUT_S, ImageTerms
+from gpulease_host.inventory import GIB, GpuSource
 from gpulease_host.inventory_nvml import NvmlGpus
 from gpulease_host.inventory_simulated import SimulatedGpus
+from gpulease_host.settings import Settings, positive_number
 
 DEFAULT_DOCKER_HOST = "unix:///var/run/docker.sock"
 MACHINE_ID = Path("/etc/machine-id")
+HOUR_S = 3600
 
 
 @dataclass(frozen=True)
@@ -24,19 +27,38 @@ class EngineSettings:
     docker_host: str
     address_pool: str
     seed: str
+    images_path: Path
+    image_terms: ImageTerms
+    image_reserve_bytes: int | None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> EngineSettings:
+        """Raises SettingsError, naming the variable."""
         machine = MACHINE_ID.read_text().strip() if MACHINE_ID.is_file() else socket.gethostname()
+        reserve = "GPULEASE_IMAGE_RESERVE_GIB"
         return cls(
             docker_host=environment.get("DOCKER_HOST") or DEFAULT_DOCKER_HOST,
             address_pool=environment.get("GPULEASE_ADDRESS_POOL") or ADDRESS_POOL,
             seed=f"{machine}:{environment.get('GPULEASE_HOST_DIR', '')}",
+            images_path=Settings.from_environment(environment).images_path,
+            image_terms=ImageTerms(
+                pull_timeout_s=positive_number(environment, "GPULEASE_PULL_TIMEOUT_S", PULL_TIMEOUT_S),
+                keep_s=HOUR_S * positive_number(environment, "GPULEASE_IMAGE_KEEP_H", KEEP_S / HOUR_S),
+            ),
+            image_reserve_bytes=int(GIB * positive_number(environment, reserve)) if environment.get(reserve) else None,
         )
 
 
 def open_engine(host_id: int, simulate_gpus: int) -> DockerEngine:
-    """Raises GpuDriverError when the machine's own GPUs are asked for and no driver answers."""
+    """Raises GpuDriverError when the machine's own GPUs are asked for and no driver answers; SettingsError."""
     settings = EngineSettings.from_environment(os.environ)
     gpus: GpuSource = SimulatedGpus(simulate_gpus, settings.seed) if simulate_gpus else NvmlGpus()
-    return DockerEngine(settings.docker_host, host_id, gpus, address_pool=settings.address_pool)
+    return DockerEngine(
+        settings.docker_host,
+        host_id,
+        gpus,
+        address_pool=settings.address_pool,
+        image_terms=settings.image_terms,
+        image_reserve_bytes=settings.image_reserve_bytes,
+        images_path=settings.images_path,
+    )

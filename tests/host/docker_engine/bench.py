@@ -14,7 +14,7 @@ import docker
 
 from gpulease_host.docker_engine import DockerEngine
 from gpulease_host.docker_engine.networks import network_name
-from gpulease_host.engine import Container, Limits, Order, OrderedGpu, Secrets
+from gpulease_host.engine import Container, Limits, Order, OrderedGpu, PullWatch, Secrets
 from gpulease_host.inventory_simulated import SimulatedGpus
 from local.images import BUSYBOX
 
@@ -57,7 +57,9 @@ class Bench:
     def start(self, order: Order, *args: str, **secrets: Any) -> str:
         """Start it, and answer the container's id."""
         self.made.append(order)
-        self.engine.start(order, Secrets(args=list(args) or None, **secrets))
+        given = Secrets(args=list(args) or None, **secrets)
+        self.engine.pull(order, given, PullWatch(lambda: True, lambda _sentence, _progress: None))
+        self.engine.start(order, given)
         return self.docker_id(order)
 
     def run(self, *args: str, limits: Limits = SMALL, **changes: Any) -> Order:

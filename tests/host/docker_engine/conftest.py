@@ -15,7 +15,10 @@ from gpulease_host.docker_engine import DockerEngine
 from gpulease_host.docker_engine.machine import SIMULATED_GPUS_LABEL
 from gpulease_host.inventory_simulated import SimulatedGpus
 from local import dockerd, images
+from local.registry import Registry
+from local.registry import start as start_registry
 from tests.host.docker_engine.bench import GROUP_ROOT, MIB, Bench, client_of
+from tests.host.docker_engine.private_images import PASSWORD_HASHES, PrivateImages
 
 TENANTS_MEMORY_BYTES = 400 * MIB
 
@@ -40,6 +43,22 @@ def own_docker_host(docker_host: str, tmp_path_factory: pytest.TempPathFactory) 
     images.ensure(host)
     yield host
     dockerd.stop(state, force=True)
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A real one, with a login."""
+    started = start_registry(tmp_path_factory.mktemp("registry"), PASSWORD_HASHES)
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def private(bench: Bench, registry: Registry) -> Iterator[PrivateImages]:
+    made = PrivateImages(registry, bench.client)
+    yield made
+    bench.clear()
+    made.clear()
 
 
 @pytest.fixture

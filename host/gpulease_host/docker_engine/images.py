@@ -1,0 +1,208 @@
+"""Images: pulled for who may have them, within the time and the room that there is, and removed when nobody uses them.
+
+An image that is here is not pulled again, with one exception. If anything of its repository was pulled with a login,
+its registry has to let in whoever starts it. A pull would not ask for that: Docker takes a manifest that it knows by
+digest from its own store. So it is told to look the image up in the registry, which moves no data.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from gpulease_host.docker_engine import pull_errors
+from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
+from gpulease_host.docker_engine.docker_stream import docker_lines
+from gpulease_host.docker_engine.image_memory import ImageMemory
+from gpulease_host.docker_engine.image_names import ImageName
+from gpulease_host.docker_engine.pull_progress import MIB, PullFailedError, PullState
+from gpulease_host.engine import EngineUnavailableError, ImageMissingError, Order, OvertakenError, PullWatch
+
+PULL_TIMEOUT_S = 900.0
+KEEP_S = 3600.0
+POLL_S = 0.25
+ROOM_CHECK_S = 1.0
+SPARE_BYTES = 256 * MIB
+"""What must stay free while a pull goes on: as much as it may write before the next look."""
+START_SHARE = 0.9
+"""Of the time until the control plane gives the start up, so that it hears why."""
+
+Login = Mapping[str, str] | None
+RoomBytes = Callable[[], int]
+
+
+@dataclass(frozen=True)
+class ImageTerms:
+    pull_timeout_s: float = PULL_TIMEOUT_S
+    keep_s: float = KEEP_S
+    """An image that was used less long ago than this is not removed."""
+
+
+class Images:
+    """`room_bytes` answers how much images may still take of the disk."""
+
+    def __init__(
+        self,
+        api: DockerApi,
+        memory: ImageMemory,
+        room_bytes: RoomBytes,
+        terms: ImageTerms,
+        now: Callable[[], float] = time.time,
+        elapsed: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._api = api
+        self._memory = memory
+        self._room_bytes = room_bytes
+        self._terms = terms
+        self._now = now
+        self._elapsed = elapsed
+        self._removing = threading.Lock()
+
+    def provide(self, order: Order, login: Login, watch: PullWatch) -> None:
+        """Have the image of the order here, for who has this login.
+
+        Raises ImageMissingError, OvertakenError, EngineUnavailableError.
+        """
+        errand = _Errand(order.image, watch, self._elapsed, self._elapsed() + self._time_left_s(order))
+        here: _Found | None = None
+        try:
+            name = ImageName.parse(order.image)
+            here = self._find(order.image, name)
+            if here is not None and not self._memory.needs_login(name.repository):
+                self._memory.note_used(name.key)
+                return
+            if self._is_let_in(name, here, login, errand):
+                self._memory.note_used(name.key)
+            else:
+                self._pull(name, login, errand)
+                self._note(order.image, name, here)
+        except (PullFailedError, RefusedError) as error:
+            is_here, with_login = here is not None, bool(login)
+            reason = pull_errors.sentence(order.image, str(error), with_login=with_login, is_here=is_here)
+            raise ImageMissingError(reason) from error
+        if not login:
+            self._memory.note_public(name.repository)
+
+    def note_used(self, image: str) -> None:
+        self._memory.note_used(ImageName.parse(image).key)
+
+    def _find(self, image: str, name: ImageName) -> _Found | None:
+        """The image of this name. Docker also answers to ids, by which nobody can be let in."""
+        found = self._api.inspect_image(image)
+        names = () if found is None else (*(found["RepoTags"] or ()), *(found["RepoDigests"] or ()))
+        if found is None or not name.is_one_of(names):
+            return None
+        return _Found(str(found["Id"]), names)
+
+    def _note(self, image: str, name: ImageName, before: _Found | None) -> None:
+        """A tag that has moved leaves its former image behind, which is ours to remove as well."""
+        now = self._find(image, name)
+        if now is None:
+            raise EngineUnavailableError(f"Docker broke off the pull of {image}")
+        moved = () if before is None or before.id == now.id else (before.id,)
+        self._memory.note_pulled(name.key, *moved)
+
+    def _is_let_in(self, name: ImageName, here: _Found | None, login: Login, errand: _Errand) -> bool:
+        """Whether what is here is what the registry has, for this login. Raises RefusedError when it is not let in.
+
+        By a digest Docker might also give what it has under another name.
+        """
+        if not self._memory.needs_login(name.repository) and name.digest is None:
+            return False
+        request, digest = f"GET /distribution/{quote(str(name))}/json", None
+        with docker_lines(self._api.docker_host, request, registry_auth(login), POLL_S) as lines:
+            for line in lines:
+                errand.mind(PullState())
+                digest = digest if line is None else line["Descriptor"]["digest"]
+        return here is not None and ImageName(name.registry, name.path, None, digest).is_one_of(here.names)
+
+    def _pull(self, name: ImageName, login: Login, errand: _Errand) -> None:
+        if login:
+            self._memory.note_login(name.repository)
+        state, looked_at, roomed_at = PullState(), float("-inf"), float("-inf")
+        roomed_for = state.announced
+        request = f"POST /images/create?fromImage={quote(str(name), safe='')}"
+        with docker_lines(self._api.docker_host, request, registry_auth(login), POLL_S) as lines:
+            for line in lines:
+                if line is not None:
+                    state.take(line)
+                now = self._elapsed()
+                if now - looked_at >= POLL_S:
+                    looked_at = now
+                    errand.mind(state)
+                if now - roomed_at >= ROOM_CHECK_S or roomed_for != state.announced:
+                    roomed_at, roomed_for = now, state.announced
+                    self._mind_room(errand.image, state)
+
+    def _time_left_s(self, order: Order) -> float:
+        most_s = self._terms.pull_timeout_s
+        return most_s if order.start_by is None else min(most_s, START_SHARE * (order.start_by - self._now()))
+
+    def _mind_room(self, image: str, state: PullState) -> None:
+        """Raises ImageMissingError when what is known to come does not fit."""
+        progress = state.progress
+        if progress.layers_done == progress.layers:
+            return
+        needed = SPARE_BYTES + progress.total_bytes - progress.done_bytes
+        if self._room_bytes() >= needed:
+            return
+        self._make_room(needed)
+        room = self._room_bytes()
+        if room < needed:
+            left = f"{max(0, room) // MIB} MiB are left for images, and at least {needed // MIB} MiB are needed"
+            raise ImageMissingError(f"{image} could not be pulled. {pull_errors.NO_SPACE} ({left})")
+
+    def _make_room(self, needed_bytes: int) -> None:
+        """Remove what nobody uses, the longest unused first. Docker keeps what a container has, also a stopped one."""
+        with self._removing:
+            for image in self._memory.unused_for(self._terms.keep_s):
+                if self._room_bytes() >= needed_bytes:
+                    return
+                try:
+                    self._api.remove_image(image)
+                except RefusedError as error:
+                    if error.status == 409:
+                        self._memory.note_used(image)
+                        continue
+                    if error.status != 404:
+                        raise
+                self._memory.forget(image)
+
+
+@dataclass(frozen=True)
+class _Found:
+    id: str
+    names: Sequence[str]
+    """Tags and digests."""
+
+
+@dataclass(frozen=True)
+class _Errand:
+    """One pull, and until when it may last."""
+
+    image: str
+    watch: PullWatch
+    elapsed: Callable[[], float]
+    late_at: float
+
+    def mind(self, state: PullState) -> None:
+        """Raises OvertakenError, ImageMissingError."""
+        if not self.watch.is_wanted():
+            raise OvertakenError("It is no longer wanted running.")
+        if self.elapsed() >= self.late_at:
+            raise ImageMissingError(f"{self.image} could not be pulled. {pull_errors.LATE} ({state.sentence})")
+        self.watch.say(state.sentence, state.progress)
+
+
+def registry_auth(login: Login) -> dict[str, str]:
+    """Docker's header for one call. Without a login it is empty, not absent: nobody's own is used instead."""
+    value: dict[str, str] = {}
+    if login:
+        value = {name: login.get(name, "") for name in ("username", "password")}
+        value["serveraddress"] = login.get("server", "")
+    return {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(value).encode()).decode()}

@@ -1,0 +1,48 @@
+"""Why an image could not be pulled, in a sentence that says what to do next, with Docker's own words behind it."""
+
+from __future__ import annotations
+
+NO_SUCH_IMAGE = "The registry has no such image: check its name and tag."
+NOT_LET_IN = "The registry did not let this login pull it: check the image's name, and server, username and password."
+NO_LOGIN = "There is no such image, or it is private: check its name, or give a login."
+OTHER_PLATFORM = "The image is not made for this host's kind of processor: choose a tag that is, or another host."
+NO_IMAGE = "This is not an image that runs as a container: choose another."
+NO_SPACE = "The host's disk has no room for it: choose a smaller image, or another host."
+RATE_LIMIT = "The registry lets this host pull no more for now: give a login, or try again later."
+UNTRUSTED = "The registry's certificate is not trusted by this host: use a registry with a public one."
+UNREACHABLE = "The registry cannot be reached from this host: check its name, or try again later."
+BROKEN = "The registry sent something else than it announced: push the image again, or try again later."
+REGISTRY_FAULT = "The registry has a fault: try again later."
+BAD_NAME = "This is not the name of an image: write it as registry/repository:tag."
+LATE = "The time for it is over: try again, or choose a smaller image, a faster registry or another host."
+UNKNOWN = "Docker could not pull it."
+
+# In this order, because messages quote names and addresses that may hold the signs of others.
+_SIGNS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("no space left", "disk quota exceeded"), NO_SPACE),
+    (("toomanyrequests", "too many requests", "rate limit"), RATE_LIMIT),
+    (("invalid reference format", "invalid repository name", "invalid tag format"), BAD_NAME),
+    (("verification failed", "digest mismatch", "unexpected commit digest", "invalid checksum", "invalid tar"), BROKEN),
+    (("no matching manifest", "does not match the specified platform"), OTHER_PLATFORM),
+    (("unsupported media type", "mediatype in manifest", "encountered remote"), NO_IMAGE),
+    (("manifest unknown", "name unknown"), NO_SUCH_IMAGE),
+    (("no basic auth credentials", "unauthorized", "access denied", "denied: ", "forbidden"), NOT_LET_IN),
+    (("x509: ", "certificate", "server gave http response to https client", "tls: "), UNTRUSTED),
+    (("no such host", "connection refused", "timeout", "deadline exceeded", "unreachable"), UNREACHABLE),
+    (("unexpected http status", "internal server error", "bad gateway", "service unavailable"), REGISTRY_FAULT),
+    (("eof", "connection reset", "broken pipe", "request canceled"), UNREACHABLE),
+    (("not found",), NO_SUCH_IMAGE),
+)
+
+
+def why(said: str, *, with_login: bool) -> str:
+    """`said` is what Docker answered."""
+    lowered = said.lower()
+    found = next((sentence for signs, sentence in _SIGNS if any(sign in lowered for sign in signs)), UNKNOWN)
+    return NO_LOGIN if found is NOT_LET_IN and not with_login else found
+
+
+def sentence(image: str, said: str, *, with_login: bool, is_here: bool) -> str:
+    """The whole reason: what to do comes before Docker's words, because reasons are cut off at the end."""
+    failed = "is private, so its registry is asked before it starts" if is_here else "could not be pulled"
+    return f"{image} {failed}. {why(said, with_login=with_login)} (Docker: {said})"
