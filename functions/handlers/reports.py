@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import astuple, replace
 from functools import cache
 from typing import Any
 
@@ -61,6 +61,10 @@ def _read_instance(record: Mapping[str, Any]) -> ReportedInstance:
     """Raises TypeError or ValueError. What a host says must not fill the table."""
     instance = from_record(ReportedInstance, record)
     _check_bounds(instance.generation, instance.token, instance.exit_code, instance.started_at)
+    if instance.progress is not None:
+        _check_bounds(*astuple(instance.progress))
+        if min(astuple(instance.progress)) < 0:
+            raise ValueError("a pull is less than nowhere")
     if instance.reason is None:
         return instance
     return replace(instance, reason=instance.reason[:MAX_REASON_LENGTH].encode(errors="replace").decode())

@@ -5,8 +5,10 @@ from dataclasses import replace
 
 from rental.api.present import present_contract, present_host, present_timeline_entry
 from rental.domain.book import Book
+from rental.domain.contract import Progress
 from rental.domain.host import Host, HostStatus
 from rental.domain.ids import ContractId
+from rental.domain.lifecycle import InstanceStatus
 from tests.fakes.builders import HOST, OWNER, active, make_inventory, make_manifest, rent
 from tests.fakes.ports import NOW
 
@@ -26,6 +28,16 @@ def test_tokens_and_sealed_secrets_are_never_shown() -> None:
     for secret in ("unguessable", contract.launch.sealed.ciphertext, contract.launch.sealed.key_id):
         assert secret not in shown
     assert "unguessable" not in repr(contract)
+
+
+def test_how_far_a_pull_is_shows_only_while_that_is_known() -> None:
+    contract = rent(Book(make_manifest())).contract(A)
+    (instance,) = contract.instances
+    loading = replace(instance.become(InstanceStatus.LOADING, "Pulls."), progress=Progress(1, 3, 90, 200))
+    contract = contract.with_instance(loading)
+    figures = {"layers_done": 1, "layers": 3, "done_bytes": 90, "total_bytes": 200}
+    assert present_contract(contract, NOW)["instances"][0]["progress"] == figures
+    assert present_contract(contract.fall_silent(NOW), NOW)["instances"][0]["progress"] is None
 
 
 def test_a_host_is_shown_without_what_it_registered_with() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from rental.domain.book import Book
+from rental.domain.contract import Progress
 from rental.domain.ending import end_early
 from rental.domain.ids import ContractId, InstanceId
 from rental.domain.lifecycle import ContractStatus, Desired, InstanceStatus
@@ -44,6 +45,18 @@ def test_a_loading_host_says_so_before_it_has_applied_the_generation() -> None:
         InstanceStatus.LOADING,
         "pulling the image",
     )
+
+
+def test_how_far_a_pull_is_stands_there_as_long_as_it_lasts() -> None:
+    first, later = Progress(0, 3, 10, 100), Progress(1, 3, 90, 200)
+    book = hear(pending(), A, "loading", generation=0, reason="1 of 3", progress=first)
+    assert book.contract(A).instances[0].progress == first
+    report = make_report(reported(book.contract(A), "loading", generation=0, reason="2 of 3", progress=later))
+    assert contracts_to_read(book.manifest, report, NOW) == (A,)
+    book = observe(book, report, NOW)
+    assert book.contract(A).instances[0].progress == later
+    assert len(book.timeline) == len(hear(pending(), A, "loading", generation=0).timeline), "no line for each step"
+    assert hear(book, A, "running").contract(A).instances[0].progress is None
 
 
 def test_a_report_that_changes_nothing_touches_no_contract() -> None:

@@ -24,6 +24,7 @@ from tests.fakes.world import decode_command
 from tests.handlers.conftest import Site, reported
 
 EVENT_SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "event.v1.json").read_text())
+FAR = {"layers_done": 1, "layers": 3, "done_bytes": 90, "total_bytes": 200}
 
 
 def read(contract_id: int) -> Contract:
@@ -142,6 +143,15 @@ def test_a_report_as_the_schema_has_it_is_understood(site: Site) -> None:
     assert read(contract_id).status == "active"
 
 
+def test_how_far_a_pull_is_reaches_the_client(site: Site) -> None:
+    contract_id = site.rented()
+    said = reported(contract_id, "loading", generation=0, reason="Pulls its image.", progress=FAR)
+    jsonschema.validate(said, {"$ref": "#/$defs/state/properties/instances/items", "$defs": EVENT_SCHEMA["$defs"]})
+    on_instance_changed.handler(site.event([said]), None)
+    shown = site.on_contract("GET", contract_id).body["instances"][0]
+    assert (shown["status"], shown["reason"], shown["progress"]) == ("loading", "Pulls its image.", FAR)
+
+
 def wrong_envelopes(site: Site, contract_id: int) -> list[dict[str, Any]]:
     said = [reported(contract_id)]
     neighbour = Site().open()
@@ -172,6 +182,10 @@ def wrong_envelopes(site: Site, contract_id: int) -> list[dict[str, Any]]:
         sign({"instances": [reported(contract_id, status="dancing")], "gpus": []}, 1, site.now),
         sign({"instances": [reported(contract_id, reason=1.5)], "gpus": []}, 1, site.now),
         sign({"instances": [7], "gpus": [None]}, 1, site.now),
+        *(
+            sign({"instances": [reported(contract_id, "loading", progress=wrong)], "gpus": []}, 1, site.now)
+            for wrong in (7, {}, FAR | {"layers": "3"}, FAR | {"done_bytes": -1}, FAR | {"total_bytes": huge})
+        ),
     ]
 
 

@@ -141,8 +141,33 @@ def test_a_whole_number_may_be_written_as_one_with_a_fraction_of_zero(site: Site
 
 
 def test_a_registry_login_is_sealed_and_shown_nowhere(site: Site) -> None:
-    answer = site.rent(body=site.wish(login={"server": "r.example", "username": "u", "password": "pa55-planted"}))
+    login = {"server": "r.example", "username": "u", "password": "pa55-planted"}
+    answer = site.rent(body=site.wish(image="r.example/team/app:1", login=login))
     assert answer.status == 201
+    assert "planted" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("image", "server"),
+    [
+        ("r.example/app:1", ""),
+        ("r.example/app:1", "https://r.example/v2/"),
+        ("127.0.0.1:5000/app", "127.0.0.1:5000"),
+        ("alpine:3", "docker.io"),
+        ("index.docker.io/team/app:1", "https://index.docker.io/v1/"),
+    ],
+)
+def test_a_login_for_the_images_registry_is_taken(site: Site, image: str, server: str) -> None:
+    login = {"server": server, "username": "u", "password": "p"}
+    assert site.rent(body=site.wish(image=image, login=login)).status == 201
+
+
+@pytest.mark.parametrize(("image", "server"), [("team/app:1", "r.example"), ("r.example/app:1", "other.example")])
+def test_a_password_is_not_taken_for_another_registry_than_its_own(site: Site, image: str, server: str) -> None:
+    login = {"server": server, "username": "u", "password": "pa55-planted"}
+    answer = site.rent(body=site.wish(image=image, login=login))
+    assert (answer.status, answer.code) == (400, "invalid_request")
+    assert "another registry" in answer.body["error"]["message"]
     assert "planted" not in answer.text
 
 

@@ -49,6 +49,14 @@ def test_what_is_pending_for_a_host_goes_in_one_command() -> None:
     assert [order["token"] for order in command["orders"]] == [1, 2, 3]
 
 
+def test_an_order_says_until_when_its_start_is_waited_for() -> None:
+    world = World().add_host()
+    contract = world.rent()
+    assert dispatched(world, contract)["orders"][0]["start_by"] == contract.provision_by
+    world.hear(contract.id, "running")
+    assert dispatched(world, contract)["orders"][0]["start_by"] is None
+
+
 def test_a_bell_rung_twice_is_one_order() -> None:
     world = World().add_host()
     contract = world.rent()

@@ -80,6 +80,15 @@ class ContractGpu(BaseModel):
     name: str
 
 
+class Progress(BaseModel):
+    """How far the pull of an image is, on its host's word; renewed every few seconds."""
+
+    layers_done: int = Field(ge=0, description="Unpacked.")
+    layers: int = Field(ge=0, description="0 until the registry has answered.")
+    done_bytes: Bytes = Field(description="Downloaded, compressed.")
+    total_bytes: Bytes = Field(description="To download, as far as the registry has told: grows at first.")
+
+
 class Instance(BaseModel):
     """One container of a contract. The first has the contract's id."""
 
@@ -87,6 +96,7 @@ class Instance(BaseModel):
     status: InstanceStatus = Field(description="What is.")
     desired: Desired = Field(description="What is wanted.")
     reason: str | None = Field(description="Why it is so: `done`, `error`, `oom`, or a sentence; null when as wanted.")
+    progress: Progress | None = Field(description="While it is `loading` and its image is pulled; else null.")
     generation: int = Field(description="Rises with every wanted change.")
     gpu_indexes: list[int] = Field(description="Its own GPUs, the same for its whole life.")
     exit_code: int | None

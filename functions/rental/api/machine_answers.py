@@ -82,6 +82,7 @@ class Order(BaseModel):
     token: int | None = Field(description="The lease; null unless `desired` is `running`.")
     end_at: EpochSeconds
     delete_after: EpochSeconds
+    start_by: EpochSeconds | None = Field(description="When this start is given up; null when it is not.")
     image: str
     mode: str
     ports: list[str]

@@ -8,6 +8,7 @@ from rental.domain.access import Account, ApiKey
 from rental.domain.book import TimelineEntry
 from rental.domain.contract import Contract, Instance
 from rental.domain.host import Host, Inventory
+from rental.domain.lifecycle import InstanceStatus
 from rental.domain.offer import Offer
 from rental.domain.running import wanted_of
 from rental.domain.shares import Share
@@ -39,11 +40,14 @@ def present_contract(contract: Contract, now: int) -> dict[str, Any]:
 
 
 def present_instance(contract: Contract, instance: Instance) -> dict[str, Any]:
+    status = contract.status_of(instance)
+    loads = status is InstanceStatus.LOADING
     return {
         "id": instance.id,
-        "status": contract.status_of(instance),
+        "status": status,
         "desired": instance.desired,
         "reason": contract.reason_of(instance),
+        "progress": asdict(instance.progress) if loads and instance.progress is not None else None,
         "generation": instance.generation,
         "gpu_indexes": list(instance.gpu_indexes),
         "exit_code": instance.exit_code,

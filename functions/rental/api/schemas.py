@@ -20,6 +20,7 @@ A_RENTAL: dict[str, JsonValue] = {
     "duration_s": 3600,
     "label": "x",
 }
+DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 RESERVED_ACCOUNTS = ("service", "host")
 
 
@@ -50,7 +51,7 @@ class Body(BaseModel):
 class RegistryLogin(Body):
     """For a private image; sealed to the host, which alone opens it for the pull."""
 
-    server: Annotated[Label, Field(description="Left out: the engine's default registry.")] = ""
+    server: Annotated[Label, Field(description="The registry of the image; what it is, when left out.")] = ""
     username: Name
     password: Annotated[Text, Field(min_length=1)]
 
@@ -105,6 +106,23 @@ class OpenContract(Body):
         if self.mode != "args" or self.ports or self.ssh_keys or self.onstart is not None:
             raise ValueError("only mode args is available yet, without ports, ssh_keys and onstart")
         return self
+
+
+def check_login(wish: OpenContract) -> None:
+    """A login goes to the registry of the image and to no other. Raises ConflictError."""
+    registry = registry_of(wish.image)
+    if wish.login is not None and wish.login.server and registry_of(f"{wish.login.server}/x") != registry:
+        raise ConflictError(
+            f"The login is for another registry than {registry}, where the image is: name the image in full, "
+            "as registry/repository:tag, or leave login.server out."
+        )
+
+
+def registry_of(image: str) -> str:
+    """Where an image is, by its name; also of an address that begins with https:// and has a path, as Docker's own."""
+    first, slash, _ = image.removeprefix("https://").removeprefix("http://").partition("/")
+    named = slash and ("." in first or ":" in first or first == "localhost")
+    return first if named and first not in DOCKER_HUB else DOCKER_HUB[0]
 
 
 class ChangeInstances(Body):

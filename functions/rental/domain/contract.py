@@ -47,6 +47,16 @@ class Launch:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far the pull of an image is, on the host's word. `total_bytes` grows while the registry tells more."""
+
+    layers_done: int
+    layers: int
+    done_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True)
 class Instance:
     """One container. `status` is what is, `desired` what is wanted; `generation` rises with every wanted change.
 
@@ -64,6 +74,7 @@ class Instance:
     commanded_at: int = 0
     exit_code: int | None = None
     started_at: int | None = None
+    progress: Progress | None = None
 
     @property
     def is_removed(self) -> bool:
@@ -96,7 +107,7 @@ class Instance:
     def become(self, status: InstanceStatus, reason: str | None = None) -> "Instance":
         """The instance in another status; raises TransitionError where the lifecycle has no arrow."""
         check_instance_transition(self.status, status)
-        return replace(self, status=status, reason=reason)
+        return replace(self, status=status, reason=reason, progress=None)
 
     def want(self, desired: Desired, now: int) -> "Instance":
         """The instance with another wish: the next generation, rung to the host now."""

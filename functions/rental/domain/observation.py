@@ -11,7 +11,7 @@ from typing import Literal
 
 from rental.domain.allocation import ClaimedInstance, Manifest, return_lease
 from rental.domain.book import Book, Cause
-from rental.domain.contract import Contract, Instance
+from rental.domain.contract import Contract, Instance, Progress
 from rental.domain.ending import fail
 from rental.domain.ids import ContractId, HostId, InstanceId
 from rental.domain.lifecycle import REMOVING, ContractStatus, Desired, InstanceStatus
@@ -38,6 +38,7 @@ class ReportedInstance:
     reason: str | None
     exit_code: int | None
     started_at: int | None
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def _learn(
         running = replace(instance.become(InstanceStatus.RUNNING), started_at=reported.started_at)
         return _enter(book, contract_id, instance, running, now, "running")
     if reported.status == "loading":
-        loading = instance.become(InstanceStatus.LOADING, reported.reason)
+        loading = replace(instance.become(InstanceStatus.LOADING, reported.reason), progress=reported.progress)
         return _enter(book, contract_id, instance, loading, now, "loading")
     if reported.status == "failed" and book.contract(contract_id).status is ContractStatus.PENDING:
         reason = reported.reason or "The host could not start the container."

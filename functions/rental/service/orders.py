@@ -3,7 +3,7 @@
 from typing import Any
 
 from rental.domain.contract import Contract, Instance
-from rental.domain.lifecycle import Desired
+from rental.domain.lifecycle import ContractStatus, Desired
 
 
 def order_of(contract: Contract, instance: Instance) -> dict[str, Any]:
@@ -18,6 +18,7 @@ def order_of(contract: Contract, instance: Instance) -> dict[str, Any]:
         "token": instance.token if desired_now(instance) is Desired.RUNNING else None,
         "end_at": contract.end_at,
         "delete_after": contract.delete_after,
+        "start_by": contract.provision_by if contract.status is ContractStatus.PENDING else None,
         "image": contract.launch.image,
         "mode": contract.launch.mode,
         "ports": list(contract.launch.ports),
