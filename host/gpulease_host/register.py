@@ -65,6 +65,7 @@ def register(
     if not settings.journal_path.exists() and not settings.config_path.exists():
         Journal.create(settings.journal_path, config.host_id)
     config.save(settings.config_path)
+    machine.open_engine(config.host_id, simulate_gpus).inventory()  # settles what images must leave to tenants
     return config
 
 

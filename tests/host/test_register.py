@@ -55,6 +55,17 @@ def test_registering_writes_what_the_daemon_needs(http: HttpApi, tmp_path: Path,
     check("register", {"request": http.seen[0][1]})
 
 
+def test_registering_settles_what_the_host_promises(http: HttpApi, tmp_path: Path, engine: FakeEngine) -> None:
+    asked: list[int] = []
+
+    def open_engine(host_id: int, simulate_gpus: int) -> FakeEngine:
+        asked.append(host_id)
+        return engine
+
+    register(make_settings(tmp_path), http.url, f"{HOST_ID}.secret", 4, Machine(Api, open_engine))
+    assert asked == [0, HOST_ID]
+
+
 def test_registering_again_keeps_key_and_journal(http: HttpApi, tmp_path: Path, engine: FakeEngine) -> None:
     register_here(http, tmp_path, engine)
     settings = make_settings(tmp_path)

@@ -18,7 +18,8 @@ from gpulease_host.docker_engine import container_calls, container_state, kernel
 from gpulease_host.docker_engine.cgroups import Cgroups
 from gpulease_host.docker_engine.container_config import HOST_LABEL, INSTANCE_LABEL, container_name
 from gpulease_host.docker_engine.container_start import ContainerStart
-from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
+from gpulease_host.docker_engine.disk_meter import UNCOUNTABLE_BYTES, DiskMeter
+from gpulease_host.docker_engine.docker_api import DockerApi, Json, RefusedError
 from gpulease_host.docker_engine.event_stream import instance_changes
 from gpulease_host.docker_engine.firewall import Firewall
 from gpulease_host.docker_engine.ghosts import Ghosts
@@ -28,7 +29,6 @@ from gpulease_host.docker_engine.machine import Machine
 from gpulease_host.docker_engine.networks import ContractNetworks
 from gpulease_host.docker_engine.oom_guard import OomGuard
 from gpulease_host.docker_engine.oom_marks import OomMarks
-from gpulease_host.docker_engine.storage import DiskMeter
 from gpulease_host.docker_engine.tenants_group import TenantsGroup
 from gpulease_host.engine import (
     Container,
@@ -84,7 +84,7 @@ class DockerEngine:
         terms = image_terms or ImageTerms()
         self._images = Images(self._api, self._image_memory, self._image_room_bytes, terms)
         self._networks = ContractNetworks(self._api, host_id, address_pool)
-        self._running_ids: dict[int, str] = {}
+        self._running: dict[int, Json] = {}
         self._oom_kills: dict[tuple[str, float], bool | None] = {}
         self._inventory: tuple[float, dict[str, Any]] | None = None
 
@@ -120,6 +120,7 @@ class DockerEngine:
         found = self._api.inspect_container(name)
         if found is not None:
             self._images.note_used(str(found["Config"]["Image"]))
+            self._meter.forget(str(found["Id"]))
         if found is not None and not found["State"]["Running"]:
             self._ghosts.end(found["Id"])
         try:
@@ -144,14 +145,14 @@ class DockerEngine:
 
     def watch(self, limits: Mapping[int, Limits]) -> list[Overrun]:
         """The marks go first and need no Docker: containers outlive it."""
-        ids = {instance: container for instance, container in self._known_running().items() if instance in limits}
-        groups = {self._tenants.of_container(container): limits[instance] for instance, container in ids.items()}
+        running = {instance: listed for instance, listed in self._known_running().items() if instance in limits}
+        groups = {self._tenants.of_container(str(each["Id"])): limits[instance] for instance, each in running.items()}
         self._guard.watch_only({group: share.memory_baseline_bytes for group, share in groups.items()})
         self._tenants.ensure()
         for group, share in groups.items():
             kernel_limits.apply(self._cgroups, group, share)
         self._firewall.in_time()
-        return self._overruns(ids, limits)
+        return self._overruns(running, limits)
 
     def run_command(self, instance_id: int, command: Sequence[str], timeout_s: int) -> dict[str, Any]:
         return container_calls.run_command(self._api, instance_id, command, timeout_s)
@@ -164,7 +165,7 @@ class DockerEngine:
 
     def disk_used_bytes(self, instance_id: int) -> int | None:
         listed = self._api.list_containers(f"{INSTANCE_LABEL}={instance_id}")
-        return self._used_bytes(str(listed[0]["Id"])) if listed else None
+        return self._used_bytes(listed[0]) if listed else None
 
     def disk_free_bytes(self) -> int:
         return self._machine.storage.free_bytes()
@@ -210,30 +211,32 @@ class DockerEngine:
             if found is not None and not found["State"]["Running"]:
                 self._ghosts.lay(found["Id"], partial(self._api.is_running, found["Id"]))
 
-    def _known_running(self) -> dict[int, str]:
+    def _known_running(self) -> dict[int, Json]:
         """While Docker is away, the containers last seen."""
         try:
             listed = self._list(all_states=False)
         except EngineUnavailableError:
-            return self._running_ids
-        self._running_ids = {int(found["Labels"][INSTANCE_LABEL]): str(found["Id"]) for found in listed}
-        return self._running_ids
+            return self._running
+        self._running = {int(found["Labels"][INSTANCE_LABEL]): found for found in listed}
+        return self._running
 
-    def _overruns(self, ids: Mapping[int, str], limits: Mapping[int, Limits]) -> list[Overrun]:
+    def _overruns(self, running: Mapping[int, Json], limits: Mapping[int, Limits]) -> list[Overrun]:
+        """No driver limits what an image has declared a volume."""
         self._machine.storage.keep_counting()
-        if self._machine.storage.enforced:
-            return []
-        used = {instance: self._used_bytes(container) for instance, container in ids.items()}
+        enforced = self._machine.storage.enforced
+        watched = {instance: each for instance, each in running.items() if not enforced or _volumes(each)}
+        used = {instance: self._used_bytes(listed) for instance, listed in watched.items()}
         return [
             Overrun(instance, size, limits[instance].disk_bytes)
             for instance, size in used.items()
             if size is not None and size > limits[instance].disk_bytes
         ]
 
-    def _used_bytes(self, container_id: str) -> int | None:
-        return self._meter.used_bytes(
-            self._machine.storage, container_id, lambda: self._docker_size_bytes(container_id)
-        )
+    def _used_bytes(self, listed: Json) -> int | None:
+        container_id = str(listed["Id"])
+        storage = self._machine.storage
+        volumes = [str(storage.volume_directory(name)) for name in _volumes(listed)]
+        return self._meter.used_bytes(storage, container_id, volumes, lambda: self._docker_size_bytes(container_id))
 
     def _docker_size_bytes(self, container_id: str) -> int | None:
         found = self._api.container_with_size(container_id)
@@ -259,7 +262,8 @@ class DockerEngine:
         )
 
     def _tenants_use_bytes(self) -> int:
-        return sum(self._used_bytes(str(listed["Id"])) or 0 for listed in self._api.list_containers(HOST_LABEL))
+        used = (self._used_bytes(listed) or 0 for listed in self._api.list_containers(HOST_LABEL))
+        return sum(each for each in used if each < UNCOUNTABLE_BYTES)
 
     def _image_room_bytes(self) -> int:
         """What is free once tenants have written all that this host promised them."""
@@ -303,6 +307,11 @@ def _absence_is_fine() -> Iterator[None]:
     except RefusedError as error:
         if error.status != 404:
             raise
+
+
+def _volumes(listed: Json) -> list[str]:
+    """None are ordered, so these are what the image declares."""
+    return [str(mount["Name"]) for mount in listed.get("Mounts") or [] if mount["Type"] == "volume"]
 
 
 def _held_by(check: GpuCheck, instance_id: int | None) -> GpuCheck:

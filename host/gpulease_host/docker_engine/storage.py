@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,6 @@ from gpulease_host.engine import DiskError
 LOG_FILES = 2
 MAX_LOG_FILE_BYTES = 10 << 20
 MIN_LOG_FILE_BYTES = 64 << 10
-# Walking a container's files rests this many times as long as it took, so that it costs 5% of one CPU at most.
-WALK_REST_FACTOR = 20
-MIN_WALK_INTERVAL_S = 5.0
 COUNT_TRIES = 40
 COUNT_PAUSE_S = 0.05
 
@@ -77,17 +74,26 @@ class Storage:
             used = btrfs.exclusive_bytes(subvolume) if btrfs.recount(subvolume) else None
         except OSError:
             return None
-        return None if used is None else used + self._log_bytes(container_id)
+        return None if used is None else used + self.log_bytes(container_id)
 
-    def walked_bytes(self, container_id: str) -> int | None:
-        """The container's own layer and its logs, file by file; None for drivers that keep it otherwise."""
+    def layer_directory(self, container_id: str) -> Path | None:
+        """Where the container's own files are; None for drivers that keep them otherwise."""
         if self.driver not in ("overlay2", "fuse-overlayfs"):
             return None
         try:
-            layer = self.data_root / self.driver / self._mount_id(container_id) / "diff"
+            return self.data_root / self.driver / self._mount_id(container_id) / "diff"
         except OSError:
             return None
-        return _tree_bytes(layer) + self._log_bytes(container_id)
+
+    def volume_directory(self, name: str) -> Path:
+        return self.data_root / "volumes" / name / "_data"
+
+    def log_bytes(self, container_id: str) -> int:
+        directory = self.data_root / "containers" / container_id
+        try:
+            return sum(entry.stat().st_blocks * 512 for entry in directory.glob("*-json.log*"))
+        except OSError:
+            return 0
 
     def _subvolume(self, container_id: str) -> Path:
         return self.data_root / "btrfs" / "subvolumes" / self._mount_id(container_id)
@@ -95,13 +101,6 @@ class Storage:
     def _mount_id(self, container_id: str) -> str:
         mounts = self.data_root / "image" / self.driver / "layerdb" / "mounts"
         return (mounts / container_id / "mount-id").read_text().strip()
-
-    def _log_bytes(self, container_id: str) -> int:
-        directory = self.data_root / "containers" / container_id
-        try:
-            return sum(entry.stat().st_blocks * 512 for entry in directory.glob("*-json.log*"))
-        except OSError:
-            return 0
 
 
 def storage_of(docker_info: Mapping[str, Any], mountinfo: Path = Path("/proc/self/mountinfo")) -> Storage:
@@ -114,50 +113,12 @@ def storage_of(docker_info: Mapping[str, Any], mountinfo: Path = Path("/proc/sel
     return Storage(driver, enforced, data_root)
 
 
-class DiskMeter:
-    """Remembers measurements, so that asking every second costs little."""
-
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
-        self._measured: dict[str, tuple[float, int | None]] = {}
-
-    def used_bytes(self, storage: Storage, container_id: str, docker_size: Callable[[], int | None]) -> int | None:
-        exact = storage.exact_used_bytes(container_id)
-        if exact is not None:
-            return exact
-        due_at, used = self._measured.get(container_id, (0.0, None))
-        started = self._now()
-        if started < due_at:
-            return used
-        used = storage.walked_bytes(container_id)
-        if used is None:
-            used = docker_size()
-        rest_s = max(MIN_WALK_INTERVAL_S, WALK_REST_FACTOR * (self._now() - started))
-        self._measured[container_id] = (self._now() + rest_s, used)
-        return used
-
-    def forget(self, container_id: str) -> None:
-        self._measured.pop(container_id, None)
-
-
 def _wait_for_count(subvolume: Path) -> None:
     """A limit holds once the kernel counts; a rescan of a small file system takes a moment, of a large one minutes."""
     for _ in range(COUNT_TRIES):
         if btrfs.recount(subvolume):
             return
         time.sleep(COUNT_PAUSE_S)
-
-
-def _tree_bytes(directory: Path) -> int:
-    """Blocks, so that sparse files count what they take; files that vanish meanwhile count nothing."""
-    total = 0
-    for parent, directories, files in os.walk(directory, onerror=None):
-        for name in [*directories, *files]:
-            try:
-                total += os.lstat(f"{parent}/{name}").st_blocks * 512
-            except FileNotFoundError:
-                continue
-    return total
 
 
 def _mount_options(path: Path, mountinfo: Path) -> set[str]:

@@ -30,6 +30,7 @@ class Bench:
     """One host on a real Docker, under a tenants' group of its own."""
 
     engine: DockerEngine
+    docker_host: str
     client: Any
     group: str
     gpus: SimulatedGpus

@@ -86,7 +86,7 @@ def bench_on(docker_host: str) -> Iterator[Bench]:
     group = f"gpulease-test-{os.getpid()}"
     gpus = SimulatedGpus(4, seed=group)
     engine = DockerEngine(docker_host, os.getpid(), gpus, parent_group=group, memory_bytes=TENANTS_MEMORY_BYTES)
-    bench = Bench(engine, client_of(docker_host), group, gpus)
+    bench = Bench(engine, docker_host, client_of(docker_host), group, gpus)
     try:
         yield bench
     finally:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from gpulease_host.docker_engine import btrfs
-from gpulease_host.docker_engine.storage import DiskMeter, Storage, log_file_bytes, storage_of, writable_bytes
+from gpulease_host.docker_engine.storage import Storage, log_file_bytes, storage_of, writable_bytes
 from gpulease_host.engine import Order
-from tests.host.docker_engine.bench import MIB, SMALL, Bench, wait_until
+from local import images
+from tests.host.docker_engine.bench import MIB, SMALL, Bench, name_of, wait_until
 
 QUOTA_MIB = SMALL.disk_bytes // MIB
 
@@ -79,6 +80,28 @@ def _ids(order: Order) -> tuple[int, int]:
     return order.contract_id, order.instance_id
 
 
+@pytest.mark.docker
+def test_what_an_image_declares_a_volume_counts_and_is_over_with_the_container(own_bench: Bench) -> None:
+    image = f"gpulease/test-volume-{os.getpid()}:1"
+    images.build(own_bench.client, image, changes=["VOLUME /data"])
+    order = own_bench.run("sleep", "60", image=image)
+    limits = {order.instance_id: order.limits}
+    (mount,) = own_bench.client.inspect_container(name_of(order))["Mounts"]
+    within, _ = own_bench.sh(order, f"dd if=/dev/urandom of=/data/file bs=1M count={QUOTA_MIB // 2} && sync")
+    assert within == 0
+    assert own_bench.engine.watch(limits) == []
+    wait_until(lambda: (own_bench.engine.disk_used_bytes(order.instance_id) or 0) >= QUOTA_MIB // 2 * MIB, 20)
+    beyond, _ = own_bench.sh(order, f"dd if=/dev/urandom of=/data/more bs=1M count={QUOTA_MIB} && sync")
+    assert beyond == 0, "no driver limits a volume"
+    wait_until(lambda: bool(own_bench.engine.watch(limits)), 30)
+    (overrun,) = own_bench.engine.watch(limits)
+    assert (overrun.instance_id, overrun.allowed_bytes) == (order.instance_id, order.limits.disk_bytes)
+    assert overrun.used_bytes > QUOTA_MIB * MIB * 3 // 2
+    own_bench.engine.remove(*_ids(order))
+    own_bench.client.remove_image(image)
+    assert not Path(mount["Source"]).exists()
+
+
 def test_logs_have_their_place_in_the_disk() -> None:
     assert writable_bytes(64 * MIB) + 2 * log_file_bytes(64 * MIB) == 64 * MIB
     assert log_file_bytes(10 << 40) == 10 * MIB
@@ -102,28 +125,6 @@ def test_which_drivers_enforce(tmp_path: Path, driver: str, backing: str | None,
     status = [["Backing Filesystem", backing]] if backing else []
     info = {"Driver": driver, "DockerRootDir": "/docker/data", "DriverStatus": status}
     assert storage_of(info, mountinfo).enforced is enforced
-
-
-def test_a_soft_disk_is_measured_file_by_file_and_not_on_every_question(tmp_path: Path) -> None:
-    (tmp_path / "image/overlay2/layerdb/mounts/abc").mkdir(parents=True)
-    (tmp_path / "image/overlay2/layerdb/mounts/abc/mount-id").write_text("m1")
-    layer = tmp_path / "overlay2/m1/diff/dir"
-    layer.mkdir(parents=True)
-    (layer / "file").write_bytes(os.urandom(MIB))
-    logs = tmp_path / "containers/abc"
-    logs.mkdir(parents=True)
-    (logs / "abc-json.log").write_bytes(os.urandom(MIB))
-    clock = [100.0]
-    meter, storage = DiskMeter(lambda: clock[0]), Storage("overlay2", False, tmp_path)
-
-    def used() -> int:
-        return meter.used_bytes(storage, "abc", lambda: None) or 0
-
-    assert 2 * MIB <= used() < 2 * MIB + (64 << 10)
-    (layer / "more").write_bytes(os.urandom(MIB))
-    assert used() < 3 * MIB, "too early to walk again"
-    clock[0] += 6
-    assert used() >= 3 * MIB
 
 
 def test_enforcing_drivers_get_a_size_and_others_none() -> None:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from gpulease_host.docker_engine import pull_errors
+from gpulease_host.docker_engine import DockerEngine, pull_errors
 from gpulease_host.docker_engine.docker_api import DockerApi
 from gpulease_host.docker_engine.image_memory import ImageMemory
 from gpulease_host.docker_engine.images import SPARE_BYTES, Images, ImageTerms
-from gpulease_host.engine import ImageMissingError, Order, OvertakenError, Progress, PullWatch
+from gpulease_host.engine import ImageMissingError, Order, OvertakenError, Progress, PullWatch, Secrets
 from local import images
 from local.images import BUSYBOX
 from tests.host.docker_engine.bench import MIB, Bench, wait_until
@@ -61,8 +61,7 @@ def faulty(bench: Bench) -> Iterator[Callable[[Fault], FaultyRegistry]]:
 def images_of(
     bench: Bench, memory: ImageMemory | None = None, room: Callable[[], int] = lambda: ROOMY, **terms: float
 ) -> Images:
-    api = DockerApi(bench.client.base_url.replace("http+docker://localhost", "unix:///var/run/docker.sock"))
-    return Images(api, memory or forgetful(), room, ImageTerms(**terms))
+    return Images(DockerApi(bench.docker_host), memory or forgetful(), room, ImageTerms(**terms))
 
 
 def forgetful() -> ImageMemory:
@@ -318,3 +317,29 @@ def test_an_image_that_somebody_else_brought_is_never_removed(bench: Bench, priv
     refused = images_of(bench, room=lambda: 0, keep_s=-1)
     assert pull_errors.NO_SPACE in why_not(refused, bench.order(image=wanted), private.login)
     assert is_here(bench, theirs)
+
+
+def test_images_leave_alone_what_was_promised_to_tenants(bench: Bench, private: PrivateImages, tmp_path: Path) -> None:
+    order, file = bench.order(image=private.push()), tmp_path / "images"
+    file.write_text(json.dumps({"promised": {"77": 1 << 60}}))
+    engine = DockerEngine(bench.docker_host, 77, bench.gpus, images_path=file)
+    secrets = Secrets(login=private.login)
+    with pytest.raises(ImageMissingError, match=pull_errors.NO_SPACE):
+        engine.pull(order, secrets, Heard().watch())
+    file.unlink()
+    reserve_bytes = 1 << 30
+    engine = DockerEngine(bench.docker_host, 77, bench.gpus, images_path=file, image_reserve_bytes=reserve_bytes)
+    engine.pull(order, secrets, Heard().watch())
+    kept = json.loads(file.read_text())
+    assert kept["promised"] == {"77": engine.inventory()["disk_bytes"]}
+    assert kept["with_login"] == [order.image.rpartition(":")[0]]
+    assert list(kept["pulled"]) == [order.image]
+    assert LOGIN["password"] not in file.read_text()
+
+
+def test_a_stopped_instance_starts_again_without_its_registry(bench: Bench, private: PrivateImages) -> None:
+    order = bench.order(image=private.push())
+    bench.start(order, "sleep", "60", login=private.login)
+    bench.engine.stop(order.instance_id, grace_s=0)
+    bench.start(order, "sleep", "60", login=WRONG)
+    assert bench.seen(order).status == "running"

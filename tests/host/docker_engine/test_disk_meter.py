@@ -1,0 +1,110 @@
+"""Counting what a container wrote: file by file, in short steps, and never so that it can be hidden."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gpulease_host.docker_engine.disk_meter import STEP_S, UNCOUNTABLE_BYTES, DiskMeter
+from gpulease_host.docker_engine.storage import Storage
+
+MIB = 1 << 20
+ZFS = Storage("zfs", True, Path("/nowhere"))
+
+
+class Ticking:
+    """Each look at the clock takes a moment."""
+
+    def __init__(self, tick_s: float = 0.0) -> None:
+        self.now = 100.0
+        self.tick_s = tick_s
+
+    def __call__(self) -> float:
+        self.now += self.tick_s
+        return self.now
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    for each in range(40):
+        (tmp_path / f"{each % 4}").mkdir(exist_ok=True)
+        (tmp_path / f"{each % 4}" / f"file-{each}").write_bytes(os.urandom(MIB // 4))
+    return tmp_path
+
+
+def test_a_soft_disk_is_measured_file_by_file_and_not_on_every_question(tmp_path: Path) -> None:
+    (tmp_path / "image/overlay2/layerdb/mounts/abc").mkdir(parents=True)
+    (tmp_path / "image/overlay2/layerdb/mounts/abc/mount-id").write_text("m1")
+    layer = tmp_path / "overlay2/m1/diff/dir"
+    layer.mkdir(parents=True)
+    (layer / "file").write_bytes(os.urandom(MIB))
+    logs = tmp_path / "containers/abc"
+    logs.mkdir(parents=True)
+    (logs / "abc-json.log").write_bytes(os.urandom(MIB))
+    clock = Ticking()
+    meter, storage = DiskMeter(clock), Storage("overlay2", False, tmp_path)
+
+    def used() -> int:
+        return meter.used_bytes(storage, "abc", [], lambda: None) or 0
+
+    assert 2 * MIB <= used() < 2 * MIB + (64 << 10)
+    (layer / "more").write_bytes(os.urandom(MIB))
+    assert used() < 3 * MIB, "too early to walk again"
+    clock.now += 6
+    assert used() >= 3 * MIB
+
+
+def test_volumes_count_beside_what_docker_says_of_the_layer(volume: Path) -> None:
+    meter = DiskMeter(Ticking())
+    used = meter.used_bytes(ZFS, "abc", [str(volume)], lambda: 5 * MIB)
+    assert 15 * MIB <= (used or 0) < 16 * MIB
+    assert meter.used_bytes(ZFS, "other", [str(volume)], lambda: None) is None
+
+
+def test_a_long_count_goes_in_steps_and_is_a_lower_bound_until_it_is_done(volume: Path) -> None:
+    meter = DiskMeter(Ticking(STEP_S / 4))
+
+    def used() -> int:
+        return meter.used_bytes(ZFS, "abc", [str(volume)], lambda: 0) or 0
+
+    seen = [used() for _ in range(40)]
+    assert seen == sorted(seen)
+    assert seen[0] <= 2 * MIB
+    assert 10 * MIB <= seen[-1] < 11 * MIB
+
+
+def test_while_it_is_counted_again_the_count_before_stands(volume: Path) -> None:
+    clock = Ticking()
+    meter = DiskMeter(clock)
+
+    def used() -> int:
+        return meter.used_bytes(ZFS, "abc", [str(volume)], lambda: 0) or 0
+
+    before = used()
+    (volume / "0" / "file-0").unlink()
+    clock.now, clock.tick_s = clock.now + 6, STEP_S / 4
+    assert used() == before
+    for _ in range(40):
+        after = used()
+    assert after == before - MIB // 4
+
+
+def test_what_vanishes_or_is_no_directory_counts_nothing(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/usr")
+    meter = DiskMeter(Ticking())
+    used = meter.used_bytes(ZFS, "abc", [str(tmp_path), str(tmp_path / "gone")], lambda: 0)
+    assert (used or 0) < MIB
+
+
+def test_what_is_nested_too_deep_to_be_counted_is_too_much(tmp_path: Path) -> None:
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(40):
+        os.mkdir("d" * 200, dir_fd=here)
+        deeper = os.open("d" * 200, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = deeper
+    os.close(here)
+    used = DiskMeter(Ticking()).used_bytes(ZFS, "abc", [str(tmp_path)], lambda: 0)
+    assert (used or 0) >= UNCOUNTABLE_BYTES
