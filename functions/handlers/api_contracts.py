@@ -38,10 +38,11 @@ def contracts() -> Contracts:
 
 @app.post("/v1/contracts")
 def open_contract() -> Response[str]:
-    from rental.api.schemas import OpenContract
+    from rental.api.schemas import OpenContract, check_login
 
     principal = caller(app, "client")
     body = parse_body(app, OpenContract)
+    check_login(body)
     request = RentalRequest(
         account=principal.account,
         offer_id=OfferId(body.offer_id),

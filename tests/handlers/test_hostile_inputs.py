@@ -166,7 +166,7 @@ def test_a_login_for_the_images_registry_is_taken(site: Site, image: str, server
 def test_a_password_is_not_taken_for_another_registry_than_its_own(site: Site, image: str, server: str) -> None:
     login = {"server": server, "username": "u", "password": "pa55-planted"}
     answer = site.rent(body=site.wish(image=image, login=login))
-    assert (answer.status, answer.code) == (400, "invalid_request")
+    assert (answer.status, answer.code) == (409, "conflict")
     assert "another registry" in answer.body["error"]["message"]
     assert "planted" not in answer.text
 

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, fi
 
 from rental.api.limits import MAX_ID
 from rental.api.numbers import WHOLE
+from rental.domain.errors import ConflictError
 
 ENV_NAME = r"^(?![Nn][Vv][Ii][Dd][Ii][Aa]_|[Ll][Dd]_)[A-Za-z_][A-Za-z0-9_]*$"
 IMAGE = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$"
