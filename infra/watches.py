@@ -83,6 +83,18 @@ BRAKE = Watch(
     do="Too many hosts fell silent at once, so none is marked offline. Look for what keeps their reports from arriving;"
     ' if they are really gone, invoke the sweep with {"brake": false}.',
 )
+MACHINES_REFUSED = Watch(
+    what="machines send what is not believed",
+    do="The lines `refused` in the logs of api_machine and on_* name the host and say why; docs/deploy.md says what to do"
+    " about each.",
+    at_least=25,  # a host with a wrong clock is refused some five times, and falls silent, which shows elsewhere
+)
+REPORTS_REPEATED = Watch(
+    what="more reports come twice or late than queues account for",
+    do="Look whether somebody replays them: the lines `refused` with why `repeated` in the logs of on_* name the host."
+    " They change nothing.",
+    at_least=500,
+)
 
 WATCHES = (
     DEAD_LETTERS,
@@ -97,4 +109,6 @@ WATCHES = (
     MACHINE_THROTTLED,
     SWEEP_MISSING,
     BRAKE,
+    MACHINES_REFUSED,
+    REPORTS_REPEATED,
 )

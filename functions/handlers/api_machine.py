@@ -7,6 +7,7 @@ from http import HTTPStatus
 from aws_lambda_powertools.event_handler import Response
 
 from handlers.gateway import answer, entry_point, make_app, parse_body, parse_record, raw_body
+from handlers.refusals import log_refusal
 from rental.adapters import wiring
 from rental.adapters.machine_tokens import claimed_host_id, make_machine_key, verify_new_key, verify_request
 from rental.adapters.records import from_record
@@ -15,13 +16,20 @@ from rental.adapters.ssm import SsmNodes
 from rental.adapters.system import SystemClock
 from rental.api.machine_requests import CallRequest, FetchRequest, ManifestRequest, ReplyRequest
 from rental.domain.calls import CallId
-from rental.domain.errors import InvalidRequestError, UnauthenticatedError
+from rental.domain.errors import InvalidRequestError, RentalError, UnauthenticatedError
 from rental.domain.host import Host, Inventory, MachineKey
 from rental.domain.ids import ContractId, HostId, InstanceId
+from rental.domain.refusal import Why
 from rental.service.calls import Answering
 from rental.service.machines import Machines
 
-app = make_app()
+
+def count_refusal(error: RentalError) -> None:
+    """With the host that the request claims to be from, and the path it was for."""
+    log_refusal(error, path=app.current_event.path, host_id=_claimed_host_id())
+
+
+app = make_app(count_refusal)
 handler = entry_point(app)
 
 
@@ -105,11 +113,23 @@ def _machine_key(signing_key: str, sealing_key: str) -> MachineKey:
 
 def _signer() -> Host:
     """The host that signed this request; raises UnauthenticatedError."""
-    scheme, _, token = app.current_event.headers.get("authorization", "").partition(" ")
-    if scheme != "Machine":
-        raise UnauthenticatedError("Send a machine token: Authorization: Machine <token>.")
+    token = _machine_token()
     host_id = HostId(claimed_host_id(token))
     host = wiring.store().read_host(host_id)
     verify_request(token, host, app.current_event.path, raw_body(app), SystemClock().now())
     assert host is not None  # else nothing verifies
     return host
+
+
+def _machine_token() -> str:
+    scheme, _, token = app.current_event.headers.get("authorization", "").partition(" ")
+    if scheme != "Machine":
+        raise UnauthenticatedError("Send a machine token: Authorization: Machine <token>.", why=Why.NO_TOKEN)
+    return str(token)
+
+
+def _claimed_host_id() -> int | None:
+    try:
+        return claimed_host_id(_machine_token())
+    except UnauthenticatedError:
+        return None

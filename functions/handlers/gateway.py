@@ -23,6 +23,7 @@ from rental.domain.errors import (
     RentalError,
     UnauthenticatedError,
 )
+from rental.domain.refusal import Why
 from rental.ports import Principal
 from rental.service.repeating import Repeatable
 
@@ -36,11 +37,13 @@ Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 MAX_ID_DIGITS = 16
 
 
-def make_app() -> APIGatewayHttpResolver:
-    """A resolver that answers every refusal in our shape."""
+def make_app(on_refusal: Callable[[RentalError], None] | None = None) -> APIGatewayHttpResolver:
+    """A resolver that answers every refusal in our shape, and tells `on_refusal` of it."""
     app = APIGatewayHttpResolver()
 
     def refuse(error: RentalError) -> Response[str]:
+        if on_refusal is not None:
+            on_refusal(error)
         return answer(status_of(error), error_body(error.code, str(error), request_id(app)))
 
     def refuse_route(_error: ServiceError) -> Response[str]:
@@ -107,7 +110,7 @@ def raw_body(app: APIGatewayHttpResolver) -> bytes:
     text = app.current_event.raw_event.get("body") or ""
     body = base64.b64decode(text) if app.current_event.raw_event.get("isBase64Encoded") else text.encode()
     if len(body) > MAX_BODY_BYTES:
-        raise InvalidRequestError(f"The body has more than {MAX_BODY_BYTES} bytes.")
+        raise InvalidRequestError(f"The body has more than {MAX_BODY_BYTES} bytes.", why=Why.OVERSIZED)
     return body
 
 

@@ -7,14 +7,16 @@ from functools import cache
 from typing import Any
 
 from handlers.logs import logger
+from handlers.refusals import log_refusal, log_repeat
 from rental.adapters import wiring
 from rental.adapters.machine_tokens import verify_report
 from rental.adapters.records import from_record
 from rental.adapters.system import SystemClock
-from rental.domain.errors import HostRetiredError, UnauthenticatedError
+from rental.domain.errors import InvalidRequestError, RentalError
 from rental.domain.ids import HostId, InstanceId
 from rental.domain.liveness import Sighting
 from rental.domain.observation import Report, ReportedGpu, ReportedInstance
+from rental.domain.refusal import Why
 from rental.service.observing import Observing
 
 MAX_REPORT_BYTES = 256 * 1024
@@ -32,17 +34,19 @@ def take_report(detail: Mapping[str, Any]) -> None:
     now = SystemClock().now()
     try:
         report, sighting = _read(detail, now)
-    except (UnauthenticatedError, HostRetiredError, KeyError, TypeError, ValueError, OverflowError) as error:
-        logger.warning("report refused", extra={"host_id": str(detail.get("host_id"))[:20], "why": str(error)})
+    except (RentalError, KeyError, TypeError, ValueError, OverflowError) as error:
+        log_refusal(error, host_id=str(detail.get("host_id"))[:20])
         return
-    news = observing().observe(report, sighting)
-    logger.info("report", extra={"host_id": report.host_id, "seq": sighting.seq, "news": news})
+    if observing().observe(report, sighting):
+        logger.info("report", extra={"host_id": report.host_id, "seq": sighting.seq})
+    else:
+        log_repeat(host_id=report.host_id, seq=sighting.seq)
 
 
 def _read(detail: Mapping[str, Any], now: int) -> tuple[Report, Sighting]:
     jws = detail["jws"]
     if len(json.dumps(detail)) > MAX_REPORT_BYTES:
-        raise ValueError("the report is too large")
+        raise InvalidRequestError("The report is too large.", why=Why.OVERSIZED)
     host_id = HostId(int(detail["host_id"]))
     _check_bounds(host_id)
     claims = verify_report(jws, wiring.store().read_host(host_id), now)

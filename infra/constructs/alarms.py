@@ -26,6 +26,8 @@ from infra.watches import Watch
 PERIOD = Duration.minutes(5)
 # What `rental/service/silence.py` logs.
 BRAKE_LINE = "brake"
+# What `handlers/refusals.py` logs.
+REFUSAL_LINE, REPEATED = "refused", "repeated"
 
 
 class Alarms(Construct):
@@ -73,10 +75,19 @@ class Alarms(Construct):
         braked = logs.FilterPattern.string_value("$.message", "=", BRAKE_LINE)
         self._alarm("Brake", watches.BRAKE, self._count_lines("Brake", log_group, braked))
 
-    def _count_lines(self, name: str, log_group: logs.ILogGroup, pattern: logs.IFilterPattern) -> cloudwatch.Metric:
+    def watch_refusals(self, log_groups: Mapping[str, logs.ILogGroup]) -> None:
+        """Functions that machines talk to log a line for each request or report that they do not believe."""
+        line = logs.FilterPattern.string_value("$.message", "=", REFUSAL_LINE)
+        kinds = (("MachinesRefused", watches.MACHINES_REFUSED, "!="), ("ReportsRepeated", watches.REPORTS_REPEATED, "="))
+        for name, watch, sign in kinds:
+            pattern = logs.FilterPattern.all(line, logs.FilterPattern.string_value("$.why", sign, REPEATED))
+            counted = [self._count_lines(name, group, pattern, of=of) for of, group in log_groups.items()]
+            self._alarm(name, watch, counted[0])  # one metric, to which every log adds
+
+    def _count_lines(self, name: str, log_group: logs.ILogGroup, pattern: logs.IFilterPattern, of: str = "") -> cloudwatch.Metric:
         found = logs.MetricFilter(
             self,
-            f"{name}Lines",
+            f"{name}Lines{of}",
             log_group=log_group,
             filter_pattern=pattern,
             metric_namespace=self._namespace,

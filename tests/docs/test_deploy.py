@@ -10,6 +10,7 @@ from infra.config import FIXED, OVERRIDABLE, STAGES
 from infra.entrypoints import ENTRY_POINTS, EVERYWHERE
 from infra.watches import WATCHES
 from rental.domain.access import Role
+from rental.domain.refusal import Why
 from tests.docs.pages import DOCUMENTS, ROOT, page, table
 
 DEPLOY = "docs/deploy.md"
@@ -57,6 +58,10 @@ def test_every_alarm_stands_there_with_what_to_do_and_no_other() -> None:
     rows = table(DEPLOY, "alarm")
     assert list(rows) == [watch.what for watch in WATCHES]
     assert all(len(what_to_do) > 20 for (what_to_do,) in rows.values())
+
+
+def test_every_reason_of_a_refusal_stands_there_and_no_other() -> None:
+    assert set(table(DEPLOY, "why")) == set(Why)
 
 
 @pytest.mark.parametrize("role", Role)

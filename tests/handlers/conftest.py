@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -40,6 +41,7 @@ from tests.fakes.http import Answer, call
 from tests.fakes.machine import Machine
 
 API_URL = "https://api.example.com"
+FINE = SimpleNamespace(status_code=200)
 ROLE_ARN = "arn:aws:iam::123456789012:role/machine"
 CACHES = (
     wiring.session,
@@ -241,3 +243,22 @@ def lines() -> Iterator[list[logging.LogRecord]]:
     yield catcher.found
     catcher.found.clear()
     logger.handlers.remove(catcher)
+
+
+@pytest.fixture
+def agents(site: Site) -> Iterator[list[str]]:
+    """Systems Manager makes every activation. Whichever it was, these are the machines whose agent has reported."""
+    found: list[str] = []
+    events = wiring.client("ssm").meta.events
+
+    def create_activation(**_: Any) -> Any:
+        return FINE, {"ActivationId": "a" * 36, "ActivationCode": "c" * 20}
+
+    def describe_instance_information(**_: Any) -> Any:
+        return FINE, {"InstanceInformationList": [{"InstanceId": each} for each in found]}
+
+    events.register("before-call.ssm.CreateActivation", create_activation)
+    events.register("before-call.ssm.DescribeInstanceInformation", describe_instance_information)
+    yield found
+    events.unregister("before-call.ssm.CreateActivation", create_activation)
+    events.unregister("before-call.ssm.DescribeInstanceInformation", describe_instance_information)

@@ -17,7 +17,6 @@ from tests.fakes.documented import check_documented
 from tests.handlers.conftest import Site
 from tests.handlers.ordinary import call_of, called, let_host_reply, to_install, to_lose
 from tests.handlers.scene import REGISTRATION_SECRET, Caller, Scene, everything_kept
-from tests.handlers.test_fuzz import answer_for_ssm
 from tests.handlers.test_machine_api import INVENTORY, rotation
 
 DOCUMENT = build_document()
@@ -131,8 +130,8 @@ def ask(scene: Scene, operation: str, caller: Caller) -> tuple[int, str]:
 
 
 @pytest.fixture(autouse=True)
-def surroundings(site: Site) -> None:
-    answer_for_ssm()
+def surroundings(site: Site, agents: list[str]) -> None:
+    agents.append("mi-1")
     to_install(site)
     let_host_reply()
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,24 +20,14 @@ from tests.handlers.conftest import Site, reported
 from tests.handlers.ordinary import let_host_reply, to_install, to_lose
 
 FUZZER = Principal("fuzzer", "admin")
-SELDOM_MET = {
-    "POST /v1/host/register",
-    "POST /v1/host/fetch",
-    "POST /v1/host/key",
-    "POST /v1/host/call",
-    "POST /v1/host/reply",
-    "POST /v1/contracts/{contract_id}/extend",
-}
-"""These ask for a token, a proof, a name or an end that fits what is now: a fuzzer finds one now and then."""
-
-UNLUCKY = 2
-"""Operations that may miss their success by chance in so few examples: ids in their paths are drawn, too."""
+SELDOM_MET = {"register", "fetch", "rotate_key", "show_call", "reply"}
+"""These ask for a token, a proof or a name that fits what is now: a fuzzer finds one now and then."""
 
 
 @pytest.fixture
-def url(site: Site) -> Iterator[str]:
+def url(site: Site, agents: list[str]) -> Iterator[str]:
     """A market with contracts of the fuzzer's, on hosts of its own and on others; one of its own is silent."""
-    answer_for_ssm()
+    agents.append("mi-1")
     let_host_reply()
     to_install(site)
     for owner in (site.owner, site.owner, FUZZER, FUZZER):
@@ -62,10 +51,13 @@ def caller(site: Site) -> Caller:
 def test_whatever_is_sent_is_answered_as_described(url: str, caller: Caller) -> None:
     outcome = fuzz(url, caller)
     assert_nothing_found(outcome)
-    everything = {f"{each.method} {each.path}" for each in OPERATIONS}
-    assert {operation for operation, _ in outcome.answered} == everything
-    assert len(everything - outcome.succeeded() - SELDOM_MET) <= UNLUCKY
+    routes = {each.name: f"{each.method} {each.path}" for each in OPERATIONS}
+    assert {operation for operation, _ in outcome.answered} == set(routes.values())
     assert set(outcome.checked) == every_check()
+    missed = {name for name, route in routes.items() if route not in outcome.succeeded()} - SELDOM_MET
+    changes = {each.name for each in OPERATIONS if each.method != "GET" and "{" in each.path}
+    assert missed <= changes  # of what is in the right state for just that
+    assert len(missed) < len(changes) / 2
 
 
 def test_what_one_client_may_read_another_may_not(url: str, site: Site, tmp_path: Path) -> None:
@@ -138,22 +130,6 @@ def let_in(principal: Principal) -> str:
     item = {"pk": key[0], "sk": key[1], "v": 1, "account": principal.account, "role": principal.role}
     wiring.store().table.transact([Guarded(key, item)])
     return secret
-
-
-def answer_for_ssm() -> None:
-    """Systems Manager makes every activation, and knows the machine of each."""
-    answers: dict[str, dict[str, Any]] = {
-        "CreateActivation": {"ActivationId": "a" * 36, "ActivationCode": "c" * 20},
-        "DescribeInstanceInformation": {"InstanceInformationList": [{"InstanceId": "mi-1"}]},
-    }
-    for operation, answer in answers.items():
-        wiring.client("ssm").meta.events.register(
-            f"before-call.ssm.{operation}", lambda answer=answer, **_: (Fine, answer)
-        )
-
-
-class Fine:
-    status_code = 200
 
 
 def assert_nothing_found(outcome: Outcome) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from handlers import refusals
 from infra.entrypoints import ENTRY_POINTS
+from rental.domain.refusal import Why
 from tests.infra.permissions import render
 from tests.infra.synthesis import Synthesized
 
@@ -139,6 +141,16 @@ def test_whatever_can_be_traced_is(prod: Synthesized) -> None:
     traced = {"AWS::Lambda::Function", "AWS::StepFunctions::StateMachine"}
     can_be = {*traced, "AWS::ApiGateway::Stage", "AWS::AppSync::GraphQLApi", "AWS::SNS::Topic"}
     assert {each["Type"] for _, each in prod.all_resources()} & can_be == {*traced, "AWS::SNS::Topic"}
+
+
+def test_refusals_of_machines_are_counted_wherever_machines_are_heard(prod: Synthesized) -> None:
+    found: dict[str, list[str]] = {}
+    for each in _properties(prod, "AWS::Logs::MetricFilter"):
+        found.setdefault(each["FilterPattern"], []).append(each["LogGroupName"]["Ref"])
+    for sign in ("=", "!="):
+        pattern = f'{{ ($.message = "{refusals.LINE}") && ($.why {sign} "{Why.REPEATED}") }}'
+        groups = sorted(group for group in found[pattern])
+        assert [group.partition("Logs")[0] for group in groups] == ["ApiMachine", "OnHeartbeat", "OnInstanceChanged"]
 
 
 def test_the_stack_with_the_tables_refuses_to_be_deleted_in_production(prod: Synthesized, local: Synthesized) -> None:

@@ -25,11 +25,17 @@ RentalError
 └── TransitionError              internal              the lifecycle table forbids it: a fault of ours
 """
 
+from rental.domain.refusal import Why
+
 
 class RentalError(Exception):
-    """A refusal with a stable `code` and a sentence that says what to do next."""
+    """A refusal with a stable `code` and a sentence that says what to do next. `why` is finer, and for our log only."""
 
     code = "internal"
+
+    def __init__(self, message: str, *, why: Why | None = None) -> None:
+        super().__init__(message)
+        self.why = why
 
 
 class InvalidRequestError(RentalError):

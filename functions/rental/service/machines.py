@@ -12,6 +12,7 @@ from rental.domain.errors import BusyError, NotCurrentError, UnauthenticatedErro
 from rental.domain.host import Host, HostStatus, Inventory, MachineKey, check_not_retired
 from rental.domain.ids import ContractId, HostId, InstanceId
 from rental.domain.lifecycle import Desired
+from rental.domain.refusal import Why
 from rental.domain.running import check_may_run
 from rental.ports import Clock, Extras, GuardFailedError, Nodes, Store, TakenError
 from rental.service.orders import desired_now, order_of
@@ -40,10 +41,12 @@ class Machines:
         check_not_retired(host)
         if host.machine_key is not None:
             if host.machine_key != key:
-                raise UnauthenticatedError("This registration token has been used. Ask the owner for a new one.")
+                text = "This registration token has been used. Ask the owner for a new one."
+                raise UnauthenticatedError(text, why=Why.USED_TOKEN)
             return host
         if self.clock.now() >= host.registration_expires_at:
-            raise UnauthenticatedError("This registration token has expired. Ask the owner for a new one.")
+            text = "This registration token has expired. Ask the owner for a new one."
+            raise UnauthenticatedError(text, why=Why.EXPIRED_TOKEN)
         node_id = self.nodes.node_of(host.activation_id)
         if node_id is None:
             raise BusyError("The machine's agent has not reported yet. Wait a few seconds and register again.")
@@ -67,7 +70,7 @@ class Machines:
         """
         contract = self.store.read_contract(contract_id)
         if contract is None or contract.host_id != host_id:
-            raise NotCurrentError("This host has no such contract.")
+            raise NotCurrentError("This host has no such contract.", why=Why.FOREIGN)
         check_may_run(contract, self.clock.now())
         for instance in contract.instances:
             is_current = (instance.generation, instance.token) == order and desired_now(instance) is Desired.RUNNING
@@ -113,5 +116,5 @@ class Machines:
         host = self.store.read_host(HostId(int(host_id))) if host_id.isdecimal() and len(host_id) <= 16 else None
         expected = host.registration_sha256 if host is not None else ""
         if host is None or not hmac.compare_digest(hashlib.sha256(secret.encode()).hexdigest(), expected):
-            raise UnauthenticatedError("This registration token is not known.")
+            raise UnauthenticatedError("This registration token is not known.", why=Why.UNKNOWN_TOKEN)
         return host
