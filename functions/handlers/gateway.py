@@ -1,7 +1,6 @@
 """What every HTTP entry point shares: who calls, the body, the error shape, one log line per request."""
 
 import base64
-import hashlib
 import json
 from collections.abc import Callable
 from http import HTTPStatus
@@ -144,7 +143,7 @@ def _number(text: str) -> int | float:
 
 
 def repeatable(app: APIGatewayHttpResolver) -> Repeatable | None:
-    """The Idempotency-Key of this request, with the hash of all that it asks; raises InvalidRequestError."""
+    """The Idempotency-Key of this request, with all that it asks; raises InvalidRequestError."""
     headers: dict[str, Any] = app.current_event.headers
     key = headers.get("idempotency-key")
     if key is None:
@@ -152,7 +151,7 @@ def repeatable(app: APIGatewayHttpResolver) -> Repeatable | None:
     if not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY or not key.isascii() or not key.isprintable():
         raise InvalidRequestError(f"Idempotency-Key must have 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters.")
     asked = f"{app.current_event.http_method} {app.current_event.path}\n".encode() + raw_body(app)
-    return Repeatable(key, hashlib.sha256(asked).hexdigest())
+    return Repeatable(key, asked)
 
 
 def path_id(app: APIGatewayHttpResolver, name: str) -> int:

@@ -34,7 +34,7 @@ class Principal:
 
 @dataclass(frozen=True)
 class Memo:
-    """What an idempotency key led to: the request's hash and the id of what it made or changed, kept for 24 h."""
+    """What an idempotency key led to: digests of key and request, the id of what it made or changed, kept for 24 h."""
 
     account: str
     key: str

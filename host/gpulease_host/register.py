@@ -9,10 +9,12 @@ that this is no host any more, everything of it is removed: containers, networks
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from requests.auth import AuthBase
 
@@ -48,6 +50,7 @@ def register(
     machine: Machine,
 ) -> HostConfig:
     """Raises SettingsError, MachineKeyError, ApiError, EngineError."""
+    _check_private(api_url)
     settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _leave_former_host(settings, token, machine)
     key = _own_key(settings)
@@ -67,6 +70,22 @@ def register(
     config.save(settings.config_path)
     machine.open_engine(config.host_id, simulate_gpus).inventory()  # settles what images must leave to tenants
     return config
+
+
+def _check_private(api_url: str) -> None:
+    """What is sent now and later is readable to whoever is on the way, unless TLS is; or nobody is on the way."""
+    url = urlsplit(api_url)
+    name = url.hostname or ""
+    is_this_machine = name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
+    if not name or url.scheme not in ("http", "https") or (url.scheme == "http" and not is_this_machine):
+        raise SettingsError(f"{api_url} is no URL of https. Give the API's own, as its deployment told it.")
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _leave_former_host(settings: Settings, token: str, machine: Machine) -> None:

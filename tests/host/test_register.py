@@ -135,3 +135,44 @@ def test_a_machine_whose_key_was_changing_asks_with_either(http: HttpApi, tmp_pa
     http.replies[MANIFEST] = [(409, error("host_retired"))]
     assert register_here(http, tmp_path, engine, OTHER).host_id == OTHER
     assert [each.name for each in tmp_path.glob("machine.key*")] == ["machine.key"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://gpulease.example",
+        "http://10.0.0.7:8080",
+        "http://127.0.0.1.example",
+        "http://localhost.example",
+        "http://127.0.0.1@gpulease.example",
+        "ftp://127.0.0.1",
+        "gpulease.example",
+        "",
+    ],
+)
+def test_a_url_that_others_could_read_along_is_refused_before_anything_is_sent_or_kept(
+    tmp_path: Path, engine: FakeEngine, url: str
+) -> None:
+    asked: list[str] = []
+
+    def open_api(api_url: str, auth: object) -> Api:
+        asked.append(api_url)
+        return Api(api_url, None)
+
+    with pytest.raises(SettingsError, match="no URL of https"):
+        register(make_settings(tmp_path / "host"), url, "1.secret", 4, Machine(open_api, lambda *_: engine))
+    assert (asked, (tmp_path / "host").exists()) == ([], False)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://gpulease.example", "http://127.0.0.1:8080", "http://[::1]:8080", "http://api.localhost:1"]
+)
+def test_https_and_this_machine_itself_are_asked(tmp_path: Path, engine: FakeEngine, url: str) -> None:
+    class Reached(Exception):
+        """Registration has come so far."""
+
+    def open_api(api_url: str, auth: object) -> Api:
+        raise Reached
+
+    with pytest.raises(Reached):
+        register(make_settings(tmp_path / "host"), url, "1.secret", 4, Machine(open_api, lambda *_: engine))

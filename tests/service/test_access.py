@@ -16,8 +16,8 @@ from rental.service.access import IssuedKey
 from rental.service.repeating import Repeatable
 from tests.fakes.world import World, admin, client, owner, stranger
 
-ONCE = Repeatable("key", "a" * 64)
-OTHER = Repeatable("key", "b" * 64)
+ONCE = Repeatable("key", b"this")
+OTHER = Repeatable("key", b"that")
 
 
 def issue(world: World, who: Principal = client, repeatable: Repeatable | None = None) -> IssuedKey:

@@ -1,5 +1,6 @@
 """An Idempotency-Key on what changes a contract or adds a host: one effect, however often it is sent."""
 
+import hashlib
 from collections.abc import Callable
 
 import pytest
@@ -11,8 +12,8 @@ from rental.service.repeating import MEMO_S, Repeatable
 from tests.fakes.world import World, client, owner, stranger
 from tests.service.test_renting import at_once
 
-ONCE = Repeatable("key", "a" * 64)
-OTHER = Repeatable("key", "b" * 64)
+ONCE = Repeatable("key", b"this")
+OTHER = Repeatable("key", b"that")
 
 Deed = Callable[[World, ContractId, Repeatable], Contract]
 DEEDS: dict[str, Deed] = {
@@ -101,3 +102,19 @@ def test_a_repeated_request_for_a_host_adds_no_second_one_and_names_the_first() 
         world.hosts.add_host(owner, "another rack", OTHER)
     assert [each.id for each in world.hosts.list_hosts(owner, None, 10).items] == [admission.host.id]
     assert admission.registration_token not in str(world.table.items())
+
+
+def test_a_memo_tells_nobody_what_was_asked_who_does_not_know_the_key() -> None:
+    world = World().add_host()
+    contract = world.rent_active()
+    world.contracts.stop_contract(contract.id, client, None, Repeatable("a-random-key", b"a guess"))
+    kept = str(world.table.items())
+    assert hashlib.sha256(b"a guess").hexdigest() not in kept
+    assert "a-random-key" not in kept
+    assert Repeatable("a-random-key", b"a guess").digest(client.account) in kept
+    assert "guess" not in repr(Repeatable("a-random-key", b"a guess"))
+
+
+def test_the_same_request_of_two_accounts_leaves_two_digests() -> None:
+    assert ONCE.digest("one") != ONCE.digest("another")
+    assert ONCE.name("one") != ONCE.name("another")

@@ -218,7 +218,7 @@ def test_faults_on_the_way_leave_nothing_behind(fault: str) -> None:
 
 def test_a_repeated_request_has_no_second_effect() -> None:
     world = silent()
-    request = Repeatable("key", "hash")
+    request = Repeatable("key", b"this")
     world.retiring.retire_host(HOST, owner, LOST, request)
     before = world.manifest()
     world.clock.advance(5)

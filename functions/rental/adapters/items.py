@@ -8,7 +8,7 @@ H#<host>          CAP        the host's manifest
 O#<offer>         O          where an offer stands
 A#<account>       A          account
 K#<sha256>        K          API key
-I#<account>#<key> I          idempotency memo, removed by `ttl`
+I#<account>#<digest> I       idempotency memo, removed by `ttl`
 X#<call>          X          a client's call to an instance, removed by `ttl`
 FIRST-ADMIN       FIRST-ADMIN   that the first administrator's key was made; written at deployment
 
