@@ -13,6 +13,7 @@ from local.client import Client, wait_until
 from local.leftovers import containers_of, remove_containers
 from local.ports import free_port
 from local.site import LOCAL, Running, Site, release_docker
+from tests.e2e.watching import Watch
 
 GRACE_S = 4
 
@@ -36,10 +37,19 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture(scope="session")
-def running(site: Site) -> Iterator[Running]:
-    """The site, serving."""
+def watch() -> Iterator[Watch]:
+    """Looks for secrets that were left anywhere in this session; tells at its end."""
+    made = Watch()
+    yield made
+    assert not made.findings, "\n".join(sorted(made.findings))
+
+
+@pytest.fixture(scope="session")
+def running(site: Site, watch: Watch) -> Iterator[Running]:
+    """The site, serving. At the end nothing secret is left of all that the tests have done with it."""
     started = site.start()
     yield started
+    watch.look(started, site.state)
     site.stop()
     remove_containers(site.state, started.docker_host)
     release_docker()

@@ -7,6 +7,7 @@ from typing import Any
 from local.client import Client, wait_until
 from local.images import BUSYBOX
 from local.site import Running
+from tests.fakes.planting import MARK
 
 OBEDIENT = ["sh", "-c", "trap exit TERM; sleep 3600 & wait"]
 """A program that ends when told to: a bare sleep as first process would wait for Docker's kill."""
@@ -19,8 +20,11 @@ def offer_of(client: Client, num_gpus: int = 1) -> dict[str, Any]:
 
 
 def request_for(offer: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    body = {"offer_id": offer["id"], "image": BUSYBOX, "args": OBEDIENT, "disk_gib": 1, "duration_s": 600}
-    return body | changes
+    """What is secret in it must be planted: the session looks for it everywhere at its end."""
+    body = {"offer_id": offer["id"], "image": BUSYBOX, "args": OBEDIENT, "disk_gib": 1, "duration_s": 600} | changes
+    told = [*body.get("env", {}).values(), *[each["password"] for each in [body.get("login")] if each]]
+    assert all(MARK in each or not each for each in told), "plant what is secret: tests/fakes/planting.py"
+    return body
 
 
 def rent(running: Running, num_gpus: int = 1, **changes: Any) -> dict[str, Any]:

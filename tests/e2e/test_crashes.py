@@ -7,6 +7,7 @@ import signal
 import time
 
 import docker
+import pytest
 
 from local import supervise
 from local.client import wait_until
@@ -14,6 +15,13 @@ from local.demo.readings import is_alive, read_limits
 from local.site import Running, Site
 from tests.e2e.conftest import wait_for_empty_host
 from tests.e2e.renting import offer_of, rent, request_for, wait_for, wait_for_instance
+from tests.e2e.watching import Watch
+
+
+@pytest.fixture(autouse=True)
+def _looks_before(site: Site, running: Running, watch: Watch) -> None:
+    """The cloud's logs are lost with it. What is rented here has no secrets."""
+    watch.look(running, site.state)
 
 
 def kill_cloud(site: Site) -> None:

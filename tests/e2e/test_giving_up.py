@@ -23,6 +23,7 @@ from local.site import LOCAL, Running, Site, release_docker, simulated_gpus
 from rental.domain.liveness import OFFLINE_AFTER_S
 from tests.e2e.conftest import GRACE_S, end_all
 from tests.e2e.renting import rent, show, sweep, wait_for, wait_for_instance
+from tests.e2e.watching import Watch
 
 SECRET_ENV = ["sh", "-c", "echo the secret is $SECRET; trap exit TERM; sleep 3600 & wait"]
 
@@ -38,9 +39,10 @@ def own_site() -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def started(own_site: Site) -> Iterator[Running]:
+def started(own_site: Site, watch: Watch) -> Iterator[Running]:
     started = own_site.start()
     yield started
+    watch.look(started, own_site.state)
     own_site.stop()
     remove_containers(own_site.state, started.docker_host)
     release_docker()
