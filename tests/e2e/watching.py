@@ -33,7 +33,7 @@ Place = tuple[str, bytes]
 class Watch:
     """`known` are secrets that the service has made, by what they are; tests add theirs."""
 
-    known: dict[str, bytes] = field(default_factory=dict)
+    known: dict[str, bytes] = field(default_factory=dict, repr=False)
     findings: set[str] = field(default_factory=set)
     looked: int = 0
 

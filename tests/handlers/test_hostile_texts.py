@@ -86,34 +86,32 @@ def test_a_text_is_taken_whole_or_refused_whole_wherever_it_stands(site: Site, w
             before = everything_kept()
 
 
-@pytest.mark.parametrize("what", [*HOSTILE, *REFUSED])
-def test_a_label_of_anything_else_is_kept_as_it_is_or_refused(site: Site, agents: list[str], what: str) -> None:
-    text = {**HOSTILE, **REFUSED}[what]
-    asked: list[Answer] = [
-        call(api_accounts.handler, "POST", "/v1/accounts", {"name": "acme", "label": text}, caller=ADMIN),
-        call(api_accounts.handler, "POST", "/v1/keys", {"label": text}, caller=site.client),
-        call(api_hosts.handler, "POST", "/v1/hosts", {"label": text}, caller=site.owner),
-    ]
-    for answer in asked:
-        assert answer.status == (201 if what in HOSTILE and len(text) <= LABEL_LENGTH else 400), answer.text
-        assert answer.status != 201 or answer.body["label"] == text
+def test_a_label_of_anything_else_is_kept_as_it_is_or_refused(site: Site, agents: list[str]) -> None:
+    for what, text in {**HOSTILE, **REFUSED}.items():
+        asked: list[Answer] = [
+            call(api_accounts.handler, "POST", "/v1/accounts", {"name": f"a{len(text)}", "label": text}, caller=ADMIN),
+            call(api_accounts.handler, "POST", "/v1/keys", {"label": text}, caller=site.client),
+            call(api_hosts.handler, "POST", "/v1/hosts", {"label": text}, caller=site.owner),
+        ]
+        for answer in asked:
+            assert answer.status in ((201, 409) if what in HOSTILE and len(text) <= LABEL_LENGTH else (400,)), what
+            assert answer.status != 201 or answer.body["label"] == text, what
 
 
-@pytest.mark.parametrize("what", [*HOSTILE, *REFUSED])
-def test_a_text_in_a_path_a_query_or_a_key_is_refused(site: Site, what: str) -> None:
-    text = {**HOSTILE, **REFUSED}[what]
+def test_a_text_in_a_path_a_query_or_a_key_is_refused_and_changes_nothing(site: Site) -> None:
     before = everything_kept()
-    for path in (f"/v1/contracts/{text}", f"/v1/contracts/{text}/events"):
-        event = make_event("GET", path, caller=site.client) | {"pathParameters": {"contract_id": text}}
-        assert api_contracts.handler(event, object())["statusCode"] == 404
-    for query in ({"cursor": text}, {"limit": text}):
-        assert call(api_contracts.handler, "GET", "/v1/contracts", caller=site.client, query=query).status == 400
-    listed = call(api_accounts.handler, "GET", "/v1/keys", caller=site.client, query={"account": text})
-    assert listed.status == 404
-    key = {"idempotency-key": text}
-    if not (1 <= len(text) <= 128 and text.isascii() and text.isprintable()):
-        assert site.rent(headers=key).status == 400
-        assert everything_kept() == before
+    for what, text in {**HOSTILE, **REFUSED}.items():
+        for path in (f"/v1/contracts/{text}", f"/v1/contracts/{text}/events"):
+            event = make_event("GET", path, caller=site.client) | {"pathParameters": {"contract_id": text}}
+            assert api_contracts.handler(event, object())["statusCode"] == 404, what
+        for query in ({"cursor": text}, {"limit": text}):
+            answer = call(api_contracts.handler, "GET", "/v1/contracts", caller=site.client, query=query)
+            assert answer.status == 400, what
+        listed = call(api_accounts.handler, "GET", "/v1/keys", caller=site.client, query={"account": text})
+        assert listed.status == 404, what
+        if not (1 <= len(text) <= 128 and text.isascii() and text.isprintable()):
+            assert site.rent(headers={"idempotency-key": text}).status == 400, what
+    assert everything_kept() == before
 
 
 @pytest.mark.parametrize("body", [b"\xff", b'{"label": "\xff"}', b'{"label": "\xed\xa0\x80"}', b"\x80" * 1000])
