@@ -78,13 +78,18 @@ class Alarms(Construct):
     def watch_refusals(self, log_groups: Mapping[str, logs.ILogGroup]) -> None:
         """Functions that machines talk to log a line for each request or report that they do not believe."""
         line = logs.FilterPattern.string_value("$.message", "=", REFUSAL_LINE)
-        kinds = (("MachinesRefused", watches.MACHINES_REFUSED, "!="), ("ReportsRepeated", watches.REPORTS_REPEATED, "="))
+        kinds = (
+            ("MachinesRefused", watches.MACHINES_REFUSED, "!="),
+            ("ReportsRepeated", watches.REPORTS_REPEATED, "="),
+        )
         for name, watch, sign in kinds:
             pattern = logs.FilterPattern.all(line, logs.FilterPattern.string_value("$.why", sign, REPEATED))
             counted = [self._count_lines(name, group, pattern, of=of) for of, group in log_groups.items()]
             self._alarm(name, watch, counted[0])  # one metric, to which every log adds
 
-    def _count_lines(self, name: str, log_group: logs.ILogGroup, pattern: logs.IFilterPattern, of: str = "") -> cloudwatch.Metric:
+    def _count_lines(
+        self, name: str, log_group: logs.ILogGroup, pattern: logs.IFilterPattern, of: str = ""
+    ) -> cloudwatch.Metric:
         found = logs.MetricFilter(
             self,
             f"{name}Lines{of}",
