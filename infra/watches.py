@@ -85,8 +85,8 @@ BRAKE = Watch(
 )
 MACHINES_REFUSED = Watch(
     what="machines send what is not believed",
-    do="The lines `refused` in the logs of api_machine and on_* name the host and say why; docs/deploy.md says what to do"
-    " about each.",
+    do="The lines `refused` in the logs of api_machine and on_* name the host and say why; docs/deploy.md says what to"
+    " do about each.",
     at_least=25,  # a host with a wrong clock is refused some five times, and falls silent, which shows elsewhere
 )
 REPORTS_REPEATED = Watch(

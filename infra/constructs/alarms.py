@@ -78,10 +78,8 @@ class Alarms(Construct):
     def watch_refusals(self, log_groups: Mapping[str, logs.ILogGroup]) -> None:
         """Functions that machines talk to log a line for each request or report that they do not believe."""
         line = logs.FilterPattern.string_value("$.message", "=", REFUSAL_LINE)
-        kinds = (
-            ("MachinesRefused", watches.MACHINES_REFUSED, "!="),
-            ("ReportsRepeated", watches.REPORTS_REPEATED, "="),
-        )
+        refused, repeated = watches.MACHINES_REFUSED, watches.REPORTS_REPEATED
+        kinds = (("MachinesRefused", refused, "!="), ("ReportsRepeated", repeated, "="))
         for name, watch, sign in kinds:
             pattern = logs.FilterPattern.all(line, logs.FilterPattern.string_value("$.why", sign, REPEATED))
             counted = [self._count_lines(name, group, pattern, of=of) for of, group in log_groups.items()]

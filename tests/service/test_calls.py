@@ -138,7 +138,7 @@ def test_a_silent_host_is_not_waited_for() -> None:
 def test_a_repeated_command_is_not_run_again() -> None:
     world, contract_id = running()
     world.clock.while_sleeping = host_answers(world, RAN)
-    request = Repeatable("key", "hash")
+    request = Repeatable("key", b"asked")
     world.calls.run_command(contract_id, client, None, EXEC, request)
     with pytest.raises(AlreadyDoneError):
         world.calls.run_command(contract_id, client, None, EXEC, request)
