@@ -13,6 +13,7 @@ import pytest
 
 from gpulease_host.docker_engine.images import registry_auth
 from local import registry
+from local.client import wait_until
 from local.site import Running, Site
 from tests.e2e.conftest import wait_for_empty_host
 from tests.e2e.renting import offer_of, request_for, show, wait_for
@@ -95,6 +96,24 @@ def test_another_client_cannot_start_what_a_login_brought(running: Running, priv
     stranger = running.client.post("/v1/contracts", request_for(offer_of(running.client), image=image))
     failed = wait_for(running, stranger, "failed")
     assert "is private, so its registry is asked before it starts" in failed["reason"]
+
+
+def test_a_contract_that_is_ended_while_it_loads_is_over_at_once(running: Running, private: PrivateImages) -> None:
+    name = private.push(size_bytes=IMAGE_BYTES)
+    with slow_line(private.registry.address, MIB // 4) as address:
+        image = name.replace(private.registry.address, address)
+        private.made.append(image)
+        contract = rent_private(running, image, private.login | {"server": address})
+        wait_until(
+            lambda: show(running, contract)["instances"][0],
+            lambda each: each["progress"] is not None and each["progress"]["layers"] > 0,
+            "a pull",
+            30,
+        )
+        running.client.delete(f"/v1/contracts/{contract['id']}")
+        wait_for(running, contract, "deleted", 20)  # at this pace the pull would take 96 s
+        wait_for_empty_host(running)
+        assert not private.client.images(image, quiet=True)
 
 
 def assert_no_trace(running: Running, site: Site, login: dict[str, str]) -> None:

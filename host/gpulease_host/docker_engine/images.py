@@ -114,12 +114,14 @@ class Images:
         """
         if not self._memory.needs_login(name.repository) and name.digest is None:
             return False
-        request, digest = f"GET /distribution/{quote(str(name))}/json", None
+        request, digest = f"GET /distribution/{quote(str(name))}/json", ""
         with docker_lines(self._api.docker_host, request, registry_auth(login), POLL_S) as lines:
             for line in lines:
                 errand.mind(PullState())
-                digest = digest if line is None else line["Descriptor"]["digest"]
-        return here is not None and ImageName(name.registry, name.path, None, digest).is_one_of(here.names)
+                if line is not None:
+                    digest = str((line.get("Descriptor") or {}).get("digest", ""))
+        named = ImageName(name.registry, name.path, None, digest)
+        return here is not None and bool(digest) and named.is_one_of(here.names)
 
     def _pull(self, name: ImageName, login: Login, errand: _Errand) -> None:
         if login:
