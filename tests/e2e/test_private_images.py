@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 import docker
 import pytest
 
-from gpulease_host.docker_engine.images import registry_auth
 from local import registry
 from local.client import wait_until
 from local.site import Running, Site
 from tests.e2e.conftest import wait_for_empty_host
 from tests.e2e.renting import offer_of, request_for, show, wait_for
 from tests.e2e.slow_line import slow_line
-from tests.host.docker_engine.private_images import PASSWORD_HASHES, PrivateImages
+from tests.e2e.watching import Watch, look_clean
+from tests.fakes.planting import plant
+from tests.host.docker_engine.private_images import PASSWORDS, PrivateImages
 
 MIB = 1 << 20
 IMAGE_BYTES = 24 * MIB
 LINE_BYTES_S = 3 * MIB
-WRONG = "not-the-pa55word"
 
 
 @pytest.fixture(scope="module")
 def private(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateImages]:
-    started = registry.start(tmp_path_factory.mktemp("registry"), PASSWORD_HASHES)
+    started = registry.start(tmp_path_factory.mktemp("registry"), PASSWORDS)
     made = PrivateImages(started, docker.APIClient(base_url=running.docker_host))
     yield made
     made.clear()
@@ -54,7 +52,7 @@ def watch_it_load(running: Running, contract: dict[str, Any]) -> list[dict[str, 
 
 
 def test_a_private_image_is_pulled_with_its_login_and_says_how_far_it_is(
-    running: Running, site: Site, private: PrivateImages
+    running: Running, site: Site, watch: Watch, private: PrivateImages
 ) -> None:
     name = private.push(size_bytes=IMAGE_BYTES)
     with slow_line(private.registry.address, LINE_BYTES_S) as address:
@@ -71,15 +69,15 @@ def test_a_private_image_is_pulled_with_its_login_and_says_how_far_it_is(
         assert all(each["reason"].startswith("Pulls its image: ") for each in loading)
         assert loading[-1]["progress"]["total_bytes"] >= IMAGE_BYTES
         assert show(running, contract)["instances"][0]["progress"] is None
-        assert_no_trace(running, site, login)
+        look_clean(watch, running, site)
 
 
 def test_a_refused_login_fails_the_contract_says_so_and_returns_everything(
-    running: Running, site: Site, private: PrivateImages
+    running: Running, site: Site, watch: Watch, private: PrivateImages
 ) -> None:
     image = private.push()
     held = running.owner.get(f"/v1/hosts/{running.host_id}")
-    login = private.login | {"password": WRONG}
+    login = private.login | {"password": plant("wrong")}
     contract = rent_private(running, image, login)
     failed = wait_for(running, contract, "failed")
     assert "did not let this login pull it: check the image's name, and server, username" in failed["reason"]
@@ -87,7 +85,7 @@ def test_a_refused_login_fails_the_contract_says_so_and_returns_everything(
     after = running.owner.get(f"/v1/hosts/{running.host_id}")
     assert after["disk_free_bytes"] == held["disk_free_bytes"]
     assert not private.client.images(image, quiet=True)
-    assert_no_trace(running, site, login)
+    look_clean(watch, running, site)
 
 
 def test_another_client_cannot_start_what_a_login_brought(running: Running, private: PrivateImages) -> None:
@@ -114,22 +112,3 @@ def test_a_contract_that_is_ended_while_it_loads_is_over_at_once(running: Runnin
         wait_for(running, contract, "deleted", 20)  # at this pace the pull would take 96 s
         wait_for_empty_host(running)
         assert not private.client.images(image, quiet=True)
-
-
-def assert_no_trace(running: Running, site: Site, login: dict[str, str]) -> None:
-    """Not in the table, not in the history of commands, in no file or log of cloud, agent and host."""
-    secrets = [login["password"], *registry_auth(login).values()]
-    table = running.cloud.client("dynamodb").scan(TableName=running.cloud.outputs["TableName"])
-    ssm = running.cloud.client("ssm")
-    history = [ssm.list_commands(), ssm.list_command_invocations(Details=True)]
-    assert history[0]["Commands"]
-    assert_holds_none("table and history", json.dumps([table, *history], default=str).encode(), secrets)
-    files = [path for path in site.state.rglob("*") if path.is_file() and not path.is_symlink()]
-    assert {"daemon.log", "journal", "images"} <= {path.name for path in files}
-    for path in files:
-        with suppress(FileNotFoundError):  # replaced meanwhile
-            assert_holds_none(str(path), path.read_bytes(), secrets)
-
-
-def assert_holds_none(where: str, content: bytes, secrets: list[str]) -> None:
-    assert not [each for each in secrets if each.encode() in content], where

@@ -16,7 +16,7 @@ from local.demo.readings import read_limits
 from local.site import Running, Site
 from tests.e2e.conftest import end_all
 from tests.e2e.renting import OBEDIENT, offer_of, request_for, wait_for, wait_for_instance
-from tests.e2e.watching import Watch
+from tests.e2e.watching import Watch, look_clean
 from tests.fakes.planting import plant
 
 ODD = "\"'\\\n\t$(id) ü&=/ %41"
@@ -28,7 +28,7 @@ def everything_secret() -> dict[str, Any]:
         "env": {"TOKEN": plant("env", ODD), "EMPTY": ""},
         "entrypoint": [*OBEDIENT, plant("entrypoint", ODD)],
         "args": [plant("args", ODD)],
-        "login": {"server": "registry.invalid", "username": plant("user"), "password": plant("password", ODD)},
+        "login": {"username": plant("user"), "password": plant("password", ODD)},
     }
 
 
@@ -120,9 +120,3 @@ def plant_is_kept(engine: docker.DockerClient, instance_id: int, secret: str) ->
     """While the contract lasts, Docker keeps its container's command: docs/security.md says so."""
     found: str = engine.containers.get(f"gpulease-{instance_id}").attrs["Args"][-1]
     return found == secret
-
-
-def look_clean(watch: Watch, running: Running, site: Site) -> None:
-    watch.look(running, site.state)
-    assert watch.looked
-    assert not watch.findings, "\n".join(sorted(watch.findings))

@@ -18,7 +18,7 @@ import docker
 
 from gpulease_host.machine_key import from_b64
 from local.client import Client
-from local.site import LOCAL, Running
+from local.site import LOCAL, Running, Site
 from tests.fakes.planting import Search
 
 HOMES = ("keys.json", "settings.json", "cloud.json", "host/machine.key*", "agent/*")
@@ -54,6 +54,12 @@ class Watch:
             halves = json.loads(path.read_text())
             for half in ("signing", "sealing"):
                 self.known[f"{half} half of {halves[half][-6:]}"] = from_b64(halves[half])
+
+
+def look_clean(watch: Watch, running: Running, site: Site) -> None:
+    watch.look(running, site.state)
+    assert watch.looked
+    assert not watch.findings, "\n".join(sorted(watch.findings))
 
 
 def _files(state: Path) -> Iterator[Place]:

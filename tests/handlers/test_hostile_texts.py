@@ -62,7 +62,7 @@ FIELDS = (
 def test_a_text_that_may_be_sent_reaches_the_host_as_it_is(site: Site, what: str) -> None:
     text = HOSTILE[what]
     sent = {"env": {"A": text}, "entrypoint": ["sh", text], "args": [text, text]}
-    login = {"server": text[:LABEL_LENGTH], "username": "u" + text[: LABEL_LENGTH - 1], "password": "p" + text[:4095]}
+    login = {"server": "", "username": "u" + text[: LABEL_LENGTH - 1], "password": "p" + text[:4095]}
     label = text[:LABEL_LENGTH]
     contract_id = site.rented(label=label, login=login, **sent)
     assert sealed(site, contract_id) == {"onstart": None, "login": login, **sent}

@@ -18,7 +18,7 @@ from local import dockerd, images
 from local.registry import Registry
 from local.registry import start as start_registry
 from tests.host.docker_engine.bench import GROUP_ROOT, MIB, Bench, client_of
-from tests.host.docker_engine.private_images import PASSWORD_HASHES, PrivateImages
+from tests.host.docker_engine.private_images import PASSWORDS, PrivateImages
 
 TENANTS_MEMORY_BYTES = 400 * MIB
 
@@ -48,7 +48,7 @@ def own_docker_host(docker_host: str, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """A real one, with a login."""
-    started = start_registry(tmp_path_factory.mktemp("registry"), PASSWORD_HASHES)
+    started = start_registry(tmp_path_factory.mktemp("registry"), PASSWORDS)
     yield started
     started.stop()
 

@@ -11,10 +11,10 @@ from typing import Any
 from gpulease_host.docker_engine.images import registry_auth
 from local import images
 from local.registry import Registry
+from tests.fakes.planting import plant
 
-LOGIN = {"username": "tenant", "password": "right-pa55word"}
-# bcrypt of that password, at the lowest cost.
-PASSWORD_HASHES = {"tenant": "$2b$04$VVHPE1vOMAqL7wZQ65HezuzD1nyafJtAdsBm0Ny8wUbVMBSd7W7WK"}
+LOGIN = {"username": plant("user"), "password": plant("password")}
+PASSWORDS = {LOGIN["username"]: LOGIN["password"]}
 _NUMBERS = itertools.count()
 
 

@@ -20,13 +20,14 @@ from gpulease_host.docker_engine.images import SPARE_BYTES, Images, ImageTerms
 from gpulease_host.engine import ImageMissingError, Order, OvertakenError, Progress, PullWatch, Secrets
 from local import images
 from local.images import BUSYBOX
+from tests.fakes.planting import plant
 from tests.host.docker_engine.bench import MIB, Bench, wait_until
 from tests.host.docker_engine.faulty_registry import Fault, FaultyRegistry, serve
 from tests.host.docker_engine.private_images import LOGIN, PrivateImages
 
 pytestmark = pytest.mark.docker
 ROOMY = 1 << 40
-WRONG = {"username": "tenant", "password": "wr0ng-passw0rd", "server": ""}
+WRONG = {"username": LOGIN["username"], "password": plant("wrong"), "server": ""}
 
 
 @dataclass
@@ -105,7 +106,7 @@ def test_a_wrong_login_is_refused_and_says_so_without_it(
     order = bench.order(image=private.push())
     reason = why_not(images_of(bench), order, login)
     assert pull_errors.NOT_LET_IN in reason
-    assert "wr0ng" not in reason
+    assert WRONG["password"] not in reason
     assert not is_here(bench, order.image)
 
 
