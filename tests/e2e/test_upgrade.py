@@ -59,6 +59,7 @@ class Contracts:
     pending: dict[str, Any]
 
 
+@pytest.mark.slow
 def test_an_upgrade_happens_under_contracts_of_every_kind_and_loses_nothing(
     own_site: Site, before: Running, tmp_path: Path
 ) -> None:
