@@ -19,6 +19,7 @@ import docker
 from local.client import wait_until
 from tests.e2e.faults.site import FaultSite
 from tests.e2e.renting import offer_of, request_for
+from tests.fakes.planting import plant
 
 KEEPS_A_FILE = "test -e /kept || cat /proc/sys/kernel/random/uuid > /kept"
 SLOW_TO_STOP = ["sh", "-c", f"{KEEPS_A_FILE}; trap 'sleep 0.5; exit' TERM; sleep 3600 & wait"]
@@ -91,7 +92,7 @@ def early_end(faulty: FaultSite) -> Iterator[Window]:
 
 def wish(faulty: FaultSite, **changes: Any) -> dict[str, Any]:
     """A request for one GPU, with a secret of its own and a label that nothing else has."""
-    faulty.planted.append(f"planted-{secrets.token_hex(12)}")
+    faulty.planted.append(plant("env"))
     unique = {"label": secrets.token_hex(6), "args": SLOW_TO_STOP, "env": {"SECRET": faulty.planted[-1]}}
     return request_for(offer_of(faulty.running.client), **unique, **changes)
 
