@@ -38,7 +38,7 @@ class Memo:
 
     account: str
     key: str
-    body_sha256: str
+    request_digest: str
     made: str
     made_at: int
     expires_at: int

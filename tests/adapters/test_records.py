@@ -38,7 +38,7 @@ def test_every_value_comes_back_through_json_as_it_was(value: Any) -> None:
 
 
 def test_a_missing_field_takes_its_default_and_a_required_one_is_missed() -> None:
-    memo = {"account": "a", "key": "k", "body_sha256": "h", "contract_id": 1, "made_at": 1}
+    memo = {"account": "a", "key": "k", "request_digest": "h", "contract_id": 1, "made_at": 1}
     with pytest.raises(TypeError):
         from_record(Memo, memo)
     record = to_record(from_record(ReportedInstance, REPORTED))

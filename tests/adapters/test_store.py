@@ -127,7 +127,7 @@ def test_a_memo_is_written_once_until_it_expires(store: ItemStore) -> None:
     assert store.read_memo("another", "key", NOW) is None
     assert store.read_memo(CLIENT, "key", NOW + 100) is None
     with pytest.raises(GuardFailedError):
-        store.commit(book, book, Extras(memo=replace(first, body_sha256="other", made_at=NOW + 99)))
+        store.commit(book, book, Extras(memo=replace(first, request_digest="other", made_at=NOW + 99)))
     later = replace(first, made_at=NOW + 100, expires_at=NOW + 200)
     store.commit(book, book, Extras(memo=later))
     assert store.read_memo(CLIENT, "key", NOW + 100) == later

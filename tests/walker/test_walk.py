@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
@@ -32,7 +33,7 @@ from tests.walker.healthy import (
     with_tables,
 )
 from tests.walker.history import gaps_in_timelines, ways_that_are_not_drawn, what_has_fallen, what_has_vanished
-from tests.walker.secrecy import secrets_in_plain_text
+from tests.walker.secrecy import secrets_in_the_open
 from tests.walker.snapshot import Snapshot
 from tests.walker.walk import ALWAYS, AT_REST, Check, walk
 
@@ -240,10 +241,15 @@ def test_what_falls_or_vanishes_between_two_snapshots_is_named() -> None:
 
 def test_a_planted_secret_is_found_in_the_table_and_in_a_file_and_not_repeated() -> None:
     seen = with_items(healthy(), f"C#{first(healthy()).id}", label="hunter2")
-    assert list(secrets_in_plain_text(healthy(), ["hunter2"])) == []
-    (found,) = secrets_in_plain_text(seen, ["hunter2"])
+    assert list(secrets_in_the_open(healthy(), ["hunter2"])) == []
+    (found,) = secrets_in_the_open(seen, ["hunter2"])
     assert "hunter2" not in found
-    assert list(secrets_in_plain_text(with_machine(seen, texts={"journal": "hunter2"}), ["nothing", "hunter2"])) == [
+    assert list(secrets_in_the_open(with_machine(seen, texts={"journal": "hunter2"}), ["nothing", "hunter2"])) == [
         found.replace("secret 1", "secret 2"),
         "planted secret 2 stands in journal",
     ]
+
+
+def test_a_planted_secret_is_found_in_base64_too() -> None:
+    seen = with_machine(healthy(), texts={"journal": base64.b64encode(b"a login of hunter2-and-more").decode()})
+    assert list(secrets_in_the_open(seen, ["hunter2-and-more"])) == ["planted secret 1 stands in journal"]

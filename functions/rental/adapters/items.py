@@ -157,8 +157,11 @@ def load_api_key(item: Mapping[str, Any]) -> ApiKey:
 
 
 def load_memo(item: Mapping[str, Any]) -> Memo:
-    # written before memos were of more than contracts
-    earlier = {"made": str(item["contract_id"])} if "contract_id" in item else {}
+    earlier = {}
+    if "contract_id" in item:  # written before memos were of more than contracts
+        earlier["made"] = str(item["contract_id"])
+    if "body_sha256" in item:  # written before the digest was keyed
+        earlier["request_digest"] = item["body_sha256"]
     return from_record(Memo, {**earlier, **_without_keys(item)})
 
 

@@ -38,7 +38,7 @@ def read_earlier(memos: Memos, account: str, repeatable: Repeatable | None, now:
     if repeatable is None:
         return None
     memo = memos.read_memo(account, repeatable.name(account), now)
-    if memo is not None and not hmac.compare_digest(memo.body_sha256, repeatable.digest(account)):
+    if memo is not None and not hmac.compare_digest(memo.request_digest, repeatable.digest(account)):
         raise IdempotencyMismatchError("This Idempotency-Key was used with another request or body. Use a new key.")
     return memo
 

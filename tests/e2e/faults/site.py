@@ -25,7 +25,7 @@ from rental.domain.liveness import Phase
 from tests.walker.acknowledged import Acknowledged, lost_requests
 from tests.walker.history import what_has_fallen, what_has_vanished
 from tests.walker.reading import Lookout
-from tests.walker.secrecy import secrets_in_plain_text
+from tests.walker.secrecy import secrets_in_the_open
 from tests.walker.snapshot import Snapshot
 from tests.walker.walk import walk
 
@@ -92,7 +92,7 @@ class FaultSite:
             self.history += [*what_has_fallen(self._last, seen), *what_has_vanished(self._last, seen)]
         self._last = seen
         lost = lost_requests(seen, self.acknowledged)
-        plain = secrets_in_plain_text(seen, self.planted)
+        plain = secrets_in_the_open(seen, self.planted)
         return [*walk(seen), *(f"I8: {each}" for each in lost), *(f"I10: {each}" for each in plain), *self.history]
 
     def come_to_rest(self, since: float) -> None:
