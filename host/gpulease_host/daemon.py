@@ -228,6 +228,7 @@ class Daemon:
             attend=self.queue.add,
             ring=self.sender.ring,
             log=parts.log,
+            stop_grace_s=parts.settings.stop_grace_s,
         )
 
     def _build_intake(self) -> Intake:

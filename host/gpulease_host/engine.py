@@ -200,6 +200,10 @@ class Engine(CallEngine, Protocol):
 
     def stop(self, instance_id: int, grace_s: int = 10) -> None: ...
 
+    def kill(self, instance_id: int) -> None:
+        """End it at once, and without Docker, which may be away or stuck. What never ran here is no error."""
+        ...
+
     def remove(self, contract_id: int, instance_id: int) -> None: ...
 
     def remove_networks(self) -> None:

@@ -19,6 +19,8 @@ from gpulease_host.world import World
 
 RECONCILE_S = 10
 REFRESH_S = 30
+STOP_TAKES_S = 20
+"""Beyond its grace. What holds on for longer than both after its end is killed."""
 
 
 @dataclass
@@ -36,16 +38,19 @@ class Watch:
     ring: Callable[[], None]
     """Something that is reported may have changed."""
     log: Log
+    stop_grace_s: int
     _reconciled_at: float = field(default=float("-inf"), init=False)
     _refreshed_at: float = field(default=float("-inf"), init=False)
     _reconciled_run: str | None = field(default=None, init=False)
     _last_fault: str | None = field(default=None, init=False)
+    _killed: set[int] = field(default_factory=set, init=False)
 
     def tick(self) -> None:
         """Once a second. A machine that does not answer is tried again with the next tick."""
         now = self.elapsed()
         self._end_what_is_over(self.clock())
         try:
+            self._kill_what_is_overdue(self.clock())
             self._mind_shares()
             if now - self._reconciled_at >= RECONCILE_S or self._reconciled_run != self.world.run_id:
                 self.reconcile()
@@ -79,6 +84,15 @@ class Watch:
         for instance_id, record in self.ledger.view().records.items():
             if now >= record.order.end_at and record.status in HOLDING:
                 self.attend(instance_id)
+
+    def _kill_what_is_overdue(self, now: float) -> None:
+        """Docker may be away, or stuck, for longer than an end may be late."""
+        for instance_id, record in self.ledger.view().records.items():
+            if record.status in HOLDING and now >= record.order.end_at + self.stop_grace_s + STOP_TAKES_S:
+                if instance_id not in self._killed:
+                    self._killed.add(instance_id)
+                    self.log.say("killed past its end", instance_id=instance_id, reason="Docker has not stopped it.")
+                self.engine.kill(instance_id)
 
     def _mind_shares(self) -> None:
         records = self.ledger.view().records

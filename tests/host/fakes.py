@@ -117,6 +117,12 @@ class FakeEngine:
             if instance_id in self.held and self.held[instance_id].status == "running":
                 self.exit(instance_id, 137)
 
+    def kill(self, instance_id: int) -> None:
+        with self._lock:
+            self.calls.append(f"kill {instance_id}")
+            if self.is_running(instance_id):
+                self.exit(instance_id, 137)
+
     def remove(self, contract_id: int, instance_id: int) -> None:
         self._check_up()
         with self._lock:

@@ -49,6 +49,9 @@ class FileEngine(FakeEngine):
     def stop(self, instance_id: int, grace_s: int = 10) -> None:
         self._do(lambda: super(FileEngine, self).stop(instance_id, grace_s))
 
+    def kill(self, instance_id: int) -> None:
+        self._do(lambda: super(FileEngine, self).kill(instance_id))
+
     def remove(self, contract_id: int, instance_id: int) -> None:
         self._do(lambda: super(FileEngine, self).remove(contract_id, instance_id))
 

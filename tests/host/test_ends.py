@@ -37,6 +37,18 @@ def test_a_daemon_that_comes_back_after_the_end_stops_at_once(cut_off: Rig) -> N
     assert not cut_off.engine.is_running(11)
 
 
+def test_what_docker_does_not_stop_within_half_a_minute_of_its_end_is_killed_without_it(cut_off: Rig) -> None:
+    cut_off.engine.is_down = True
+    cut_off.pass_time(100 + 29)
+    assert cut_off.engine.is_running(11)
+    cut_off.pass_time(2)
+    assert not cut_off.engine.is_running(11)
+    cut_off.engine.is_down = False
+    cut_off.pass_time(15)
+    assert (cut_off.instance()["status"], cut_off.instance()["reason"]) == ("stopped", PAST_END)
+    assert 11 in cut_off.engine.held
+
+
 def test_nothing_starts_at_its_end(rig: Rig) -> None:
     rig.give(order(end_at=NOW))
     assert rig.engine.starts() == []

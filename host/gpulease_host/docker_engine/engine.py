@@ -115,6 +115,11 @@ class DockerEngine:
         with _absence_is_fine():
             self._api.stop_container(container_name(instance_id), grace_s)
 
+    def kill(self, instance_id: int) -> None:
+        listed = self._running.get(instance_id)
+        if listed is not None:
+            self._ghosts.kill(str(listed["Id"]))
+
     def remove(self, contract_id: int, instance_id: int) -> None:
         name = container_name(instance_id)
         found = self._api.inspect_container(name)

@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
@@ -66,14 +66,17 @@ class Ghosts:
         if not self._cgroups.exists(group) and not any(self._shims(container_id)):
             return False
         for _ in range(int(END_TIMEOUT_S / LOOK_EVERY_S)):
-            for pid in (*self._shims(container_id), *self._cgroups.pids(group)):
-                with suppress(ProcessLookupError):
-                    self._kill(pid, signal.SIGKILL)
+            self._kill_all(self._shims(container_id))
+            self.kill(container_id)
             self._cgroups.remove(group)
             if not self._cgroups.exists(group) and not any(self._shims(container_id)):
                 return True
             self._sleep(LOOK_EVERY_S)
         raise EngineError(f"container {container_id[:12]} runs without Docker's knowledge and cannot be ended")
+
+    def kill(self, container_id: str) -> None:
+        """Every process of the container, as the kernel knows them; its shim tells Docker, now or later."""
+        self._kill_all(self._cgroups.pids(self._tenants.of_container(container_id)))
 
     def clear_folder(self, container_id: str, refusal: str) -> bool:
         """Where a folder that a dead shim left is in the way of a start, empty it; False when that was not it.
@@ -90,6 +93,11 @@ class Ghosts:
         with suppress(OSError):
             folder.rmdir()
         return not folder.exists()
+
+    def _kill_all(self, pids: Iterable[int]) -> None:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                self._kill(pid, signal.SIGKILL)
 
     def _is_alive(self, container_id: str) -> bool:
         """Whether the kernel has processes of it."""

@@ -110,6 +110,19 @@ def test_a_start_that_was_cut_off_half_way_can_be_repeated(private: Private) -> 
     assert bench.leftovers(order) == []
 
 
+@pytest.mark.docker
+def test_while_docker_is_away_a_container_can_be_killed(private: Private) -> None:
+    bench = private.bench
+    order = bench.run("sleep", "600")
+    bench.engine.watch({order.instance_id: order.limits})
+    process = Path(f"/proc/{bench.pids(order)[0]}")
+    private.kill()
+    bench.engine.kill(order.instance_id)
+    wait_until(lambda: not process.exists(), 10)
+    private.start()
+    assert bench.seen(order).status == "exited"
+
+
 @pytest.mark.parametrize("layout", TREES)
 def test_shims_of_others_are_left_alone(tmp_path: Path, layout: str) -> None:
     proc, killed = tmp_path / "proc", list[int]()
