@@ -24,7 +24,7 @@ import docker
 import docker.errors
 import requests
 
-from local import dockerd_disk, dockerd_packages
+from local import dockerd_disk, dockerd_packages, dockerd_shims
 from local.dockerd_files import DEFAULT_SOCKET, Dockerd, living_pid
 
 DEFAULT_STATE = Path(".local/docker")
@@ -74,6 +74,10 @@ def stop(state_dir: Path = DEFAULT_STATE, *, force: bool = False) -> bool:
     pid = living_pid(daemon.pid_file, "dockerd")
     if pid is not None and not _end_containers(daemon.own_socket, force=force):
         return False
+    if pid is None and any(dockerd_shims.shims_of(daemon.run_dir)):
+        if not force:
+            return False
+        dockerd_shims.end(daemon.run_dir)
     for file, program in ((daemon.pid_file, "dockerd"), (daemon.containerd_pid_file, "containerd")):
         _terminate(file, program)
     dockerd_disk.unmount(daemon.data_root)

@@ -60,6 +60,22 @@ def test_it_starts_over_what_a_killed_one_left_and_containers_live_on(state: Pat
     assert str(state) not in Path("/proc/mounts").read_text()
 
 
+def test_containers_of_a_killed_one_keep_it_from_being_stopped_unless_it_is_forced(state: Path) -> None:
+    host = start_private(state)
+    daemon = Dockerd(state)
+    images.ensure(host)
+    client = client_of(host)
+    container = client.create_container(images.BUSYBOX, ["sleep", "600"], host_config={"NetworkMode": "none"})
+    client.start(container)
+    process = Path(f"/proc/{client.inspect_container(container)['State']['Pid']}")
+    os.kill(int(daemon.pid_file.read_text()), signal.SIGKILL)
+    wait_until(lambda: living_pid(daemon.pid_file, "dockerd") is None, 10)
+    assert not dockerd.stop(state)
+    assert process.exists()
+    assert dockerd.stop(state, force=True)
+    wait_until(lambda: not process.exists(), 10)
+
+
 def test_stopping_what_does_not_run_is_no_error(tmp_path: Path) -> None:
     assert dockerd.stop(tmp_path)
 
