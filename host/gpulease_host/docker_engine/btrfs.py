@@ -7,6 +7,7 @@ the container adds, which btrfs calls exclusive: so that is limited and read her
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import struct
@@ -23,26 +24,46 @@ _QGROUP_LIMIT = _READ | 48 << 16 | _MAGIC | 43
 _INO_LOOKUP = _READ | _WRITE | 4096 << 16 | _MAGIC | 18
 _TREE_SEARCH = _READ | _WRITE | 4096 << 16 | _MAGIC | 17
 
+_QUOTA_CTL = _READ | _WRITE | 16 << 16 | _MAGIC | 40
 _QUOTA_RESCAN = _WRITE | 64 << 16 | _MAGIC | 44
 _FS_INFO = _READ | 1024 << 16 | _MAGIC | 31
 
+_ENABLE = 1
 _LIMIT_EXCLUSIVE = 1 << 1
 _FSID_AT = 16
 _FIRST_OBJECT_ID = 256
 _QUOTA_TREE_ID = 8
-_QGROUP_INFO_KEY = 242
+_QGROUP_INFO_KEY, _QGROUP_LIMIT_KEY = 242, 244
 _SEARCH_KEY = struct.Struct("=7Q4I4Q")
 _SEARCH_HEADER = struct.Struct("=3Q2I")
-_QGROUP_INFO = struct.Struct("=5Q")
+_QGROUP_ITEM = struct.Struct("=5Q")
 _U64_MAX = 2**64 - 1
 
 
 def limit_exclusive(subvolume: Path, max_bytes: int) -> None:
-    """Refuse writes once the subvolume holds that much of its own; quotas must be enabled."""
+    """Refuse writes once the subvolume holds that much of its own.
+
+    Docker switches quotas off when it stops, and with them every limit is forgotten: so they are switched on here.
+    """
+    own_group = 0  # means: the subvolume's own
+    request = struct.pack("=6Q", own_group, _LIMIT_EXCLUSIVE, 0, max_bytes, 0, 0)
     with _opened(subvolume) as descriptor:
-        own_group = 0  # means: the subvolume's own
-        request = struct.pack("=6Q", own_group, _LIMIT_EXCLUSIVE, 0, max_bytes, 0, 0)
-        fcntl.ioctl(descriptor, _QGROUP_LIMIT, request)
+        try:
+            fcntl.ioctl(descriptor, _QGROUP_LIMIT, request)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:
+                raise
+            fcntl.ioctl(descriptor, _QUOTA_CTL, struct.pack("=2Q", _ENABLE, 0))
+            fcntl.ioctl(descriptor, _QGROUP_LIMIT, request)
+
+
+def exclusive_limit_bytes(subvolume: Path) -> int | None:
+    """What the subvolume may hold of its own; None without a limit, or without quotas."""
+    limit = _read_group(subvolume, _QGROUP_LIMIT_KEY)
+    if limit is None:
+        return None
+    flags, _referred, max_exclusive, _, _ = limit
+    return max_exclusive if flags & _LIMIT_EXCLUSIVE else None
 
 
 def recount(subvolume: Path) -> bool:
@@ -69,17 +90,23 @@ def qgroups_of(directory: Path) -> Path:
 
 def exclusive_bytes(subvolume: Path) -> int | None:
     """What the subvolume holds of its own, as of the last commit (every 30 s); None without quotas."""
+    info = _read_group(subvolume, _QGROUP_INFO_KEY)
+    return None if info is None else info[3]
+
+
+def _read_group(subvolume: Path, item_key: int) -> tuple[int, ...] | None:
+    """An item of the subvolume's own group in the quota tree."""
     with _opened(subvolume) as descriptor:
         lookup = bytearray(struct.pack("=2Q", 0, _FIRST_OBJECT_ID).ljust(4096, b"\0"))
         fcntl.ioctl(descriptor, _INO_LOOKUP, lookup)
         (subvolume_id,) = struct.unpack_from("=Q", lookup)
-        return _qgroup_exclusive_bytes(descriptor, subvolume_id)
+        return _search(descriptor, item_key, subvolume_id)
 
 
-def _qgroup_exclusive_bytes(descriptor: int, subvolume_id: int) -> int | None:
+def _search(descriptor: int, item_key: int, subvolume_id: int) -> tuple[int, ...] | None:
     key = _SEARCH_KEY.pack(
         *(_QUOTA_TREE_ID, 0, 0, subvolume_id, subvolume_id, 0, _U64_MAX),
-        *(_QGROUP_INFO_KEY, _QGROUP_INFO_KEY, 1, 0),
+        *(item_key, item_key, 1, 0),
         *(0, 0, 0, 0),
     )
     search = bytearray(key.ljust(4096, b"\0"))
@@ -88,10 +115,7 @@ def _qgroup_exclusive_bytes(descriptor: int, subvolume_id: int) -> int | None:
     except FileNotFoundError:  # no quota tree
         return None
     found = _SEARCH_KEY.unpack_from(search)[9]
-    if not found:
-        return None
-    _generation, _referred, _, exclusive, _ = _QGROUP_INFO.unpack_from(search, _SEARCH_KEY.size + _SEARCH_HEADER.size)
-    return int(exclusive)
+    return _QGROUP_ITEM.unpack_from(search, _SEARCH_KEY.size + _SEARCH_HEADER.size) if found else None
 
 
 @contextmanager

@@ -55,11 +55,20 @@ class Storage:
         except OSError as error:
             raise DiskError(f"btrfs did not take the disk limit of {disk_bytes} bytes: {error}") from error
 
-    def keep_counting(self) -> None:
-        """Have a file system that has lost count begin again: until then its limits do not hold."""
-        if self.driver == "btrfs":
-            with contextlib.suppress(OSError):  # not there while Docker starts: the next second asks again
-                btrfs.recount(self.data_root)
+    def keep_limits(self, disk_bytes: Mapping[str, int]) -> None:
+        """Have limits that were forgotten hold again, and a file system that has lost count begin anew.
+
+        `disk_bytes` by container, of those that run.
+        """
+        if self.driver != "btrfs":
+            return
+        for container_id, allowed in disk_bytes.items():
+            with contextlib.suppress(OSError):  # gone meanwhile
+                subvolume = self._subvolume(container_id)
+                if btrfs.exclusive_limit_bytes(subvolume) != writable_bytes(allowed):
+                    btrfs.limit_exclusive(subvolume, writable_bytes(allowed))
+        with contextlib.suppress(OSError):  # not there while Docker starts: the next second asks again
+            btrfs.recount(self.data_root)
 
     def free_bytes(self) -> int:
         status = os.statvfs(self.data_root)

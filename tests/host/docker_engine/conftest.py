@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +15,8 @@ from gpulease_host.inventory_simulated import SimulatedGpus
 from local import dockerd, images
 from local.registry import Registry
 from local.registry import start as start_registry
-from tests.host.docker_engine.bench import GROUP_ROOT, MIB, Bench, client_of
+from tests.host.docker_engine.bench import GROUP_ROOT, MIB, Bench, client_of, start_private
+from tests.host.docker_engine.private_docker import PrivateDocker
 from tests.host.docker_engine.private_images import PASSWORDS, PrivateImages
 
 TENANTS_MEMORY_BYTES = 400 * MIB
@@ -73,12 +72,20 @@ def own_bench(own_docker_host: str) -> Iterator[Bench]:
         yield made
 
 
-def start_private(state: Path) -> str:
-    """A dockerd of our own in a network namespace: two in one would flush each other's rules."""
-    socket = state / "docker.sock"
-    command = [sys.executable, "-m", "local.dockerd", "start", "--state", str(state), "--socket", str(socket)]
-    subprocess.run(["unshare", "--net", *command], check=True, stdout=subprocess.DEVNULL)
-    return f"unix://{socket}"
+@pytest.fixture(scope="module")
+def private_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("private")
+    yield folder
+    dockerd.stop(folder, force=True)
+
+
+@pytest.fixture
+def private_docker(private_state: Path) -> Iterator[PrivateDocker]:
+    """Started again where an earlier test of the file left it stopped."""
+    host = start_private(private_state)
+    images.ensure(host)
+    with bench_on(host) as made:
+        yield PrivateDocker(private_state, made)
 
 
 @contextmanager

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,10 +14,9 @@ from gpulease_host.docker_engine import bridges
 from gpulease_host.docker_engine.ghosts import Ghosts
 from gpulease_host.docker_engine.tenants_group import TenantsGroup
 from gpulease_host.engine import EngineError
-from local import dockerd, images
-from local.dockerd_files import Dockerd, living_pid
-from tests.host.docker_engine.bench import Bench, wait_until
-from tests.host.docker_engine.conftest import bench_on, start_private
+from local import dockerd
+from tests.host.docker_engine.bench import wait_until
+from tests.host.docker_engine.private_docker import PrivateDocker
 from tests.host.docker_engine.trees import TREES
 
 SAVED = """*nat
@@ -34,50 +30,16 @@ COMMIT
 """
 
 
-@dataclass
-class Private:
-    """A Docker Engine of this file's own, and a bench on it."""
-
-    state: Path
-    bench: Bench
-
-    @property
-    def daemon(self) -> Dockerd:
-        return Dockerd(self.state)
-
-    def kill(self) -> None:
-        pid = living_pid(self.daemon.pid_file, "dockerd")
-        assert pid is not None
-        os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: living_pid(self.daemon.pid_file, "dockerd") is None, 10)
-
-    def start(self) -> None:
-        start_private(self.state)
-
-
-@pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("killed")
-    yield folder
-    dockerd.stop(folder, force=True)
-
-
-@pytest.fixture
-def private(state: Path) -> Iterator[Private]:
-    host = start_private(state)
-    images.ensure(host)
-    with bench_on(host) as bench:
-        yield Private(state, bench)
-
-
 @pytest.mark.docker
-def test_a_container_that_runs_without_dockers_knowledge_is_ended_and_then_starts(private: Private) -> None:
-    bench = private.bench
+def test_a_container_that_runs_without_dockers_knowledge_is_ended_and_then_starts(
+    private_docker: PrivateDocker,
+) -> None:
+    bench = private_docker.bench
     order = bench.run("sleep", "600")
     container_id, processes = bench.docker_id(order), bench.pids(order)
-    private.kill()
-    _make_docker_forget_that_it_started(private, container_id)
-    private.start()
+    private_docker.kill()
+    _make_docker_forget_that_it_started(private_docker, container_id)
+    private_docker.start()
     assert bench.pids(order) == processes != [], "the test made no ghost"
     assert bench.seen(order).status == "created"
     assert bench.pids(order) == []
@@ -86,9 +48,9 @@ def test_a_container_that_runs_without_dockers_knowledge_is_ended_and_then_start
 
 
 @pytest.mark.docker
-def test_a_start_that_was_cut_off_half_way_can_be_repeated(private: Private) -> None:
-    bench, hook = private.bench, private.daemon.programs / dockerd.HOOK_PROGRAM
-    started = private.state / "hook-started"
+def test_a_start_that_was_cut_off_half_way_can_be_repeated(private_docker: PrivateDocker) -> None:
+    bench, hook = private_docker.bench, private_docker.daemon.programs / dockerd.HOOK_PROGRAM
+    started = private_docker.state / "hook-started"
     before = hook.read_text()
     hook.write_text(before.replace("exec ", f"touch '{started}'; sleep 1; exec "))
     order = bench.order()
@@ -100,9 +62,9 @@ def test_a_start_that_was_cut_off_half_way_can_be_repeated(private: Private) -> 
     thread = threading.Thread(target=begin)
     thread.start()
     wait_until(started.exists, 10)
-    private.kill()
+    private_docker.kill()
     thread.join()
-    private.start()
+    private_docker.start()
     hook.write_text(before)
     bench.start(order, "sleep", "600")
     assert bench.seen(order).status == "running"
@@ -111,15 +73,15 @@ def test_a_start_that_was_cut_off_half_way_can_be_repeated(private: Private) -> 
 
 
 @pytest.mark.docker
-def test_while_docker_is_away_a_container_can_be_killed(private: Private) -> None:
-    bench = private.bench
+def test_while_docker_is_away_a_container_can_be_killed(private_docker: PrivateDocker) -> None:
+    bench = private_docker.bench
     order = bench.run("sleep", "600")
     bench.engine.watch({order.instance_id: order.limits})
     process = Path(f"/proc/{bench.pids(order)[0]}")
-    private.kill()
+    private_docker.kill()
     bench.engine.kill(order.instance_id)
     wait_until(lambda: not process.exists(), 10)
-    private.start()
+    private_docker.start()
     assert bench.seen(order).status == "exited"
 
 
@@ -191,9 +153,9 @@ def test_rules_of_a_bridge_are_deleted_where_they_stand_and_those_of_others_are_
     ]
 
 
-def _make_docker_forget_that_it_started(private: Private, container_id: str) -> None:
+def _make_docker_forget_that_it_started(private_docker: PrivateDocker, container_id: str) -> None:
     """As if it had been killed after the task was begun and before that was written down."""
-    file = private.daemon.data_root / "containers" / container_id / "config.v2.json"
+    file = private_docker.daemon.data_root / "containers" / container_id / "config.v2.json"
     config = json.loads(file.read_text())
     config["State"].update(Running=False, Pid=0, StartedAt="0001-01-01T00:00:00Z")
     file.write_text(json.dumps(config))

@@ -17,8 +17,7 @@ import pytest
 from gpulease_host.docker_engine.machine import SIMULATED_GPUS_LABEL
 from local import dockerd, dockerd_packages, images
 from local.dockerd_files import Dockerd, living_pid
-from tests.host.docker_engine.bench import client_of, wait_until
-from tests.host.docker_engine.conftest import start_private
+from tests.host.docker_engine.bench import client_of, start_private, wait_until
 
 pytestmark = pytest.mark.docker
 
