@@ -19,6 +19,7 @@ import urllib3.exceptions
 from gpulease_host.engine import EngineError, EngineUnavailableError
 
 TIMEOUT_S = 120
+LISTENING_TIMEOUT_S = 5
 Json = dict[str, Any]
 _UNREACHABLE = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
@@ -40,6 +41,18 @@ class DockerApi:
         self.docker_host = docker_host
         self._lock = threading.Lock()
         self._client: Any = None
+
+    def check_listening(self) -> None:
+        """Raises EngineUnavailableError for a Docker that is going away.
+
+        While it stops, and stops containers, it answers on connections that are open and takes no new one.
+        """
+        with self._calling() as client:
+            new = docker.APIClient(self.docker_host, version=client.api_version, timeout=LISTENING_TIMEOUT_S)
+            try:
+                new.ping()
+            finally:
+                new.close()
 
     def info(self) -> Json:
         with self._calling() as client:

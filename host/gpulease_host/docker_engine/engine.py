@@ -85,6 +85,7 @@ class DockerEngine:
         self._images = Images(self._api, self._image_memory, self._image_room_bytes, terms)
         self._networks = ContractNetworks(self._api, host_id, address_pool)
         self._running: dict[int, Json] = {}
+        self._ran: frozenset[str] = frozenset()
         self._oom_kills: dict[tuple[str, float], bool | None] = {}
         self._inventory: tuple[float, dict[str, Any]] | None = None
 
@@ -96,6 +97,7 @@ class DockerEngine:
     def containers(self) -> list[Container]:
         inspected = [self._api.inspect_container(listed["Id"]) for listed in self._list(all_states=True)]
         self._end_ghosts(inspected)
+        self._believe_ends(inspected)
         return [container_state.container_of(found, self._killed_since) for found in inspected if found is not None]
 
     def pull(self, order: Order, secrets: Secrets, watch: PullWatch) -> None:
@@ -109,7 +111,11 @@ class DockerEngine:
         if self._gpus.simulated:
             self._machine.declare_simulated(gpu.uuid for gpu in order.gpus)
         by_request = not self._gpus.simulated or self._machine.hook_directory() is not None
-        self._starts.run(order, secrets, still_wanted, gpus_by_request=by_request)
+        try:
+            self._starts.run(order, secrets, still_wanted, gpus_by_request=by_request)
+        except RefusedError:
+            self._api.check_listening()  # of one that is going away it is no answer
+            raise
 
     def stop(self, instance_id: int, grace_s: int = 10) -> None:
         with _absence_is_fine():
@@ -210,6 +216,13 @@ class DockerEngine:
 
     def _list(self, *, all_states: bool) -> list[dict[str, Any]]:
         return self._api.list_containers(f"{HOST_LABEL}={self._host_id}", all_states=all_states)
+
+    def _believe_ends(self, inspected: Iterable[dict[str, Any] | None]) -> None:
+        """What has ended by itself ended in a Docker that goes on: one that stops ends containers before it is gone."""
+        running = frozenset(found["Id"] for found in inspected if found is not None and found["State"]["Running"])
+        if self._ran - running:
+            self._api.check_listening()
+        self._ran = running
 
     def _end_ghosts(self, inspected: Iterable[dict[str, Any] | None]) -> None:
         for found in inspected:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gpulease_host.docker_engine import container_state, firewall, oom_records
+from gpulease_host.docker_engine import DockerEngine, container_state, firewall, oom_records
 from gpulease_host.docker_engine.container_config import Surroundings, container_config
 from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
 from gpulease_host.docker_engine.event_stream import instance_changes
@@ -24,6 +24,7 @@ from gpulease_host.docker_engine.networks import (
     routed_networks,
 )
 from gpulease_host.engine import EngineUnavailableError, Secrets
+from gpulease_host.inventory_simulated import SimulatedGpus
 from tests.host.orders import order, uuid_of
 
 POOL = ipaddress.IPv4Network("10.213.0.0/16")
@@ -183,6 +184,40 @@ def test_events_go_on_after_docker_was_away_and_then_name_everyone() -> None:
     pauses: list[float] = []
     assert list(islice(instance_changes(RestartingDocker(), 7, pauses.append), 4)) == [1, 50, 3, 50]
     assert len(pauses) == 2
+
+
+class StoppingDocker(DockerApi):
+    """Has one container, and says nothing of its being told to stop."""
+
+    def __init__(self) -> None:
+        self.runs, self.listens = True, True
+
+    def list_containers(self, label: str, *, all_states: bool = True) -> list[dict[str, Any]]:
+        return [{"Id": "abc"}]
+
+    def inspect_container(self, name: str) -> dict[str, Any] | None:
+        found = inspected("running" if self.runs else "exited", 0, flagged=False)
+        found["State"]["Running"] = self.runs
+        return found
+
+    def info(self) -> dict[str, Any]:
+        return {"CgroupDriver": "cgroupfs"}
+
+    def check_listening(self) -> None:
+        if not self.listens:
+            raise EngineUnavailableError("refused")
+
+
+def test_an_end_is_believed_only_from_a_docker_that_goes_on() -> None:
+    docker, engine = StoppingDocker(), DockerEngine("unix:///none", 7, SimulatedGpus(1, "seed"))
+    engine._api = engine._machine._api = docker
+    assert [each.status for each in engine.containers()] == ["running"]
+    docker.runs = docker.listens = False
+    for _ in range(2):
+        with pytest.raises(EngineUnavailableError):
+            engine.containers()
+    docker.listens = True
+    assert [each.status for each in engine.containers()] == ["exited"]
 
 
 class NetworkDocker(DockerApi):
