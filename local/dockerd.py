@@ -80,7 +80,8 @@ def stop(state_dir: Path = DEFAULT_STATE, *, force: bool = False) -> bool:
         dockerd_shims.end(daemon.run_dir)
     for file, program in ((daemon.pid_file, "dockerd"), (daemon.containerd_pid_file, "containerd")):
         _terminate(file, program)
-    dockerd_disk.unmount(daemon.data_root)
+    for folder in (daemon.data_root, daemon.run_dir):  # a killed one leaves the networks of containers mounted there
+        dockerd_disk.unmount(folder)
     shutil.rmtree(daemon.run_dir, ignore_errors=True)
     return True
 

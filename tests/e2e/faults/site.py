@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
 import threading
 import time
@@ -17,11 +18,15 @@ import docker.errors
 import requests
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local import supervise
+from gpulease_host.docker_engine.cgroups import Cgroups
+from gpulease_host.docker_engine.engine import PARENT_GROUP
+from local import dockerd, dockerd_disk, dockerd_shims, supervise
 from local.client import ApiError, wait_until
 from local.dockerd_files import Dockerd, living_pid
+from local.machine import Machine
 from local.site import Running, Site
 from rental.domain.liveness import Phase
+from tests.e2e.faults.own_network import renew_network
 from tests.walker.acknowledged import Acknowledged, lost_requests
 from tests.walker.history import what_has_fallen, what_has_vanished
 from tests.walker.reading import Lookout
@@ -78,6 +83,34 @@ class FaultSite:
     def bring_back(self) -> None:
         """As a supervisor does: whatever does not run is started again."""
         self.running = self.site.start(lambda _: None)
+
+    def stop_docker(self) -> None:
+        """As its owner does; whether containers run on is its own setting."""
+        pid = self.pid_of("dockerd")
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: _is_dead(pid), bool, "the end of dockerd")
+
+    def start_docker(self, *, live_restore: bool) -> None:
+        dockerd.ensure(self.site.docker_state, self.site.docker_socket, live_restore=live_restore)
+
+    def start_daemon(self) -> None:
+        """Alone: nobody is there whom it could ask."""
+        Machine(self.site.state, self.running.docker_host, HEARTBEAT_S).start_daemon()
+
+    def lose_power(self) -> None:
+        """Every process dies at once, and what the kernel knew is forgotten; files stay, but for those in /run."""
+        for victim in VICTIMS:
+            self.kill(victim)
+        docker = Dockerd(self.site.docker_state.resolve())
+        dockerd_shims.end(docker.run_dir)
+        wait_until(lambda: not list(dockerd_shims.shims_of(docker.run_dir)), bool, "the end of all containers")
+        for folder in (docker.data_root, docker.run_dir):
+            dockerd_disk.unmount(folder)
+        shutil.rmtree(docker.run_dir)
+        for container_id in self.lookout.ever:
+            Cgroups().remove(f"{PARENT_GROUP}/{container_id}")
+        renew_network()
+        self._threads = ThreadPoolExecutor()
 
     def request(self, method: str, path: str, body: Any = None, who: str = "client") -> Future[dict[str, Any]]:
         """Sent in the background, and sent again with the same key until it is answered."""
