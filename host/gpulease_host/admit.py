@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gpulease_host.engine import Order
@@ -38,11 +38,13 @@ def admit(
     order: Order,
     record: Record | None,
     fences: Mapping[str, Fence],
-    known_gpus: Collection[str],
     now: float,
     not_after: int | None,
 ) -> Admission:
-    """`not_after` is the command's; None when the order stands in the manifest, which is never late."""
+    """`not_after` is the command's; None when the order stands in the manifest, which is never late.
+
+    An order for a GPU that is gone is taken too, and then fails: a refusal would reach nobody.
+    """
     if not_after is not None and now > not_after:
         return Refused("The order came too late: its not_after has passed.")
     if record is not None:
@@ -53,7 +55,7 @@ def admit(
         if order.generation == record.order.generation:
             return Again(_ask_again(record, now, not_after), "This generation was seen before.")
     if order.desired == "running":
-        refusal = _why_fenced(order, fences, known_gpus)
+        refusal = _why_fenced(order, fences)
         if refusal is not None:
             return Refused(refusal)
     return Taken(_take(order, record, not_after), _raised(order, fences), "A newer generation.")
@@ -67,10 +69,8 @@ def fenced_by(order: Order, fences: Mapping[str, Fence]) -> int | None:
     return highest if highest > order.token else None
 
 
-def _why_fenced(order: Order, fences: Mapping[str, Fence], known_gpus: Collection[str]) -> str | None:
+def _why_fenced(order: Order, fences: Mapping[str, Fence]) -> str | None:
     for gpu in order.gpus:
-        if gpu.uuid not in known_gpus:
-            return f"This host has no GPU {gpu.uuid}."
         fence = fences.get(gpu.uuid)
         if fence is None or order.token is None or order.token > fence.token:
             continue

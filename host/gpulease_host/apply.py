@@ -202,9 +202,8 @@ class Applier:
         if self._others_begun_on(wanted, record.order.instance_id):
             containers = self.world.containers()
         for container in containers:
-            theirs = {self.gpus.uuids.get(index) for index in container.gpus}
             other = container.instance_id != record.order.instance_id
-            if other and container.status == "running" and theirs & wanted:
+            if other and container.status == "running" and not wanted.isdisjoint(container.gpus):
                 reason = f"Its GPU was given to a newer lease (token {record.order.token})."
                 self.log.say("evicted", instance_id=container.instance_id, reason=reason)
                 self.engine.stop(container.instance_id, self.stop_grace_s)

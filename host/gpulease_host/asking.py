@@ -97,9 +97,8 @@ class Asker:
 
     def _take(self, orders: Collection[Order], run_id: str) -> None:
         if self.ledger.view().lost:
-            uuids = {gpu["index"]: gpu["uuid"] for gpu in self.world.inventory["gpus"]}
-            self.ledger.rebuild(self.world.containers(), uuids, orders)
-        for order, verdict in self.ledger.admit(orders, self.world.gpu_uuids, None, run_id):
+            self.ledger.rebuild(self.world.containers(), orders)
+        for order, verdict in self.ledger.admit(orders, None, run_id):
             if isinstance(verdict, Refused):
                 self.log.say("order refused", instance_id=order.instance_id, reason=verdict.reason)
         self.ledger.note_asked()

@@ -94,7 +94,8 @@ class Container:
     run: str | None
     """Another for each start of the container, None before the first: seconds do not tell two quick starts apart."""
     error: str | None
-    gpus: tuple[int, ...]
+    gpus: tuple[str, ...]
+    """Their UUIDs: the driver numbers its GPUs anew when one is gone."""
 
 
 @dataclass(frozen=True)

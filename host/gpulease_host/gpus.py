@@ -62,10 +62,6 @@ class Gpus:
         self._sights: dict[str, Sight] = {gpu["uuid"]: Sight() for gpu in self._gpus}
         self._start_locks = {gpu["uuid"]: threading.Lock() for gpu in self._gpus}
 
-    @property
-    def uuids(self) -> Mapping[int, str]:
-        return {gpu["index"]: gpu["uuid"] for gpu in self._gpus}
-
     def start_locks(self, uuids: Collection[str]) -> list[threading.Lock]:
         """Held, in this order, while an instance is begun on these GPUs."""
         return [self._start_locks[uuid] for uuid in sorted(uuids)]

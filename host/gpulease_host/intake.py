@@ -73,7 +73,7 @@ class Intake:
         self.take_calls(command.calls)
         accepted: list[int] = []
         refused = [{"instance_id": each.instance_id, "reason": each.reason} for each in command.bad]
-        verdicts = self.ledger.admit(command.orders, self.world.gpu_uuids, command.not_after, self.world.run_id)
+        verdicts = self.ledger.admit(command.orders, command.not_after, self.world.run_id)
         for order, verdict in verdicts:
             if isinstance(verdict, Refused):
                 refused.append({"instance_id": order.instance_id, "reason": verdict.reason})

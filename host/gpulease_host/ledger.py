@@ -87,9 +87,7 @@ class Ledger:
         with self._lock:
             return self._confirmed.get(instance_id) == run_id
 
-    def admit(
-        self, orders: Collection[Order], known_gpus: Collection[str], not_after: int | None, run_id: str
-    ) -> list[tuple[Order, Admission]]:
+    def admit(self, orders: Collection[Order], not_after: int | None, run_id: str) -> list[tuple[Order, Admission]]:
         """Take what may be taken, in one transaction. `not_after` None: from the manifest. Raises JournalError."""
         with self._lock:
             if self._memory.lost and not_after is not None:
@@ -97,7 +95,7 @@ class Ledger:
             verdicts: list[tuple[Order, Admission]] = []
             records, fences = dict(self._memory.records), dict(self._memory.fences)
             for order in orders:
-                verdict = self._admit_one(order, records, fences, known_gpus, not_after)
+                verdict = self._admit_one(order, records, fences, not_after)
                 verdicts.append((order, verdict))
                 if not isinstance(verdict, Refused):
                     self._confirmed[order.instance_id] = run_id
@@ -144,10 +142,10 @@ class Ledger:
             if over:
                 self._write({"forget": over})
 
-    def rebuild(self, containers: Collection[Container], uuids: Mapping[int, str], orders: Collection[Order]) -> None:
+    def rebuild(self, containers: Collection[Container], orders: Collection[Order]) -> None:
         """After a lost journal: fences from the labels, and what runs under a lease of the manifest keeps it."""
         adopted = [each for each in (_adopt(order, containers) for order in orders) if each is not None]
-        seen = [(uuids[i], Fence(each.token, each.instance_id)) for each in containers for i in each.gpus if i in uuids]
+        seen = [(uuid, Fence(each.token, each.instance_id)) for each in containers for uuid in each.gpus]
         seen += [
             (gpu.uuid, Fence(each.token, each.order.instance_id))
             for each in adopted
@@ -182,10 +180,9 @@ class Ledger:
         order: Order,
         records: dict[int, Record],
         fences: dict[str, Fence],
-        known_gpus: Collection[str],
         not_after: int | None,
     ) -> Admission:
-        verdict = admit(order, records.get(order.instance_id), fences, known_gpus, self._clock(), not_after)
+        verdict = admit(order, records.get(order.instance_id), fences, self._clock(), not_after)
         if isinstance(verdict, Taken | Again):
             records[order.instance_id] = verdict.record
         if isinstance(verdict, Taken):

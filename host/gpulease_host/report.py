@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ class Reporter:
         unclaimed = view.strays.keys() - view.records.keys()
         strays = [each for each in self.world.last_seen if each.instance_id in unclaimed]
         inventory = self.world.inventory
-        held = {**_held_by_strays(strays, self.gpus.uuids), **holders(view.records)}
+        held = {**_held_by_strays(strays), **holders(view.records)}
         return {
             "inventory": inventory,
             "gpus": self.gpus.report(held, view.fences),
@@ -89,9 +89,8 @@ def _say_stray(container: Container, disk_used_bytes: int | None) -> dict[str, A
     }
 
 
-def _held_by_strays(strays: Collection[Container], uuids: Mapping[int, str]) -> dict[str, int]:
-    running = [each for each in strays if each.status == "running"]
-    return {uuids[index]: each.instance_id for each in running for index in each.gpus if index in uuids}
+def _held_by_strays(strays: Iterable[Container]) -> dict[str, int]:
+    return {uuid: each.instance_id for each in strays if each.status == "running" for uuid in each.gpus}
 
 
 def _disk_free_bytes(disk_bytes: int, records: Iterable[Record]) -> int:

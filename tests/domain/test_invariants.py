@@ -29,7 +29,7 @@ from rental.domain.observation import Report, ReportedGpu, ReportedInstance, Rep
 from rental.domain.retiring import NEVER, end_with_host, retire
 from rental.domain.running import grant_waiters, grantable, reboot_instances, start_instances, stop_instances
 from rental.domain.silence import close_silent, fall_silent
-from tests.fakes.builders import CAUSE, HOST, OWNER, make_manifest, rent
+from tests.fakes.builders import CAUSE, OWNER, make_manifest, make_report, rent
 from tests.fakes.ports import NOW
 from tests.fakes.tables import make_host
 
@@ -152,7 +152,7 @@ class HostLife(RuleBasedStateMachine):
         if runs:
             contract_id, each = data.draw(st.sampled_from(runs))
             said = ReportedInstance(contract_id, each.id, each.generation, each.token, "exited", "done", 0, None)
-            self.hear(Report(HOST, {each.id: said}, ()))
+            self.hear(make_report([said]))
 
     @precondition(lambda self: self.opened >= MANY)
     @rule(status=st.sampled_from([HostStatus.LOST, HostStatus.REVOKED]))
@@ -177,8 +177,8 @@ class HostLife(RuleBasedStateMachine):
                     status = data.draw(st.sampled_from(STATUSES))
                     said[each.id] = ReportedInstance(contract.id, each.id, generation, token, status, None, None, None)
         holder = data.draw(st.sampled_from([None, *said]))
-        report = Report(HOST, said, (ReportedGpu(0, "held", holder) if holder else ReportedGpu(0, "free", None),))
-        self.hear(report)
+        held = (ReportedGpu(0, "held", holder, "GPU-0000"),) if holder else ()
+        self.hear(make_report(list(said.values()), held))
 
     @rule()
     def the_host_falls_silent(self) -> None:
@@ -207,7 +207,7 @@ class HostLife(RuleBasedStateMachine):
             for contract in self.book.contracts.values()
             for each in contract.instances
         }
-        self.hear(Report(HOST, said, ()))
+        self.hear(make_report(list(said.values())))
 
     def hear(self, report: Report) -> None:
         touched = contracts_to_read(self.book.manifest, report, self.now)

@@ -9,9 +9,16 @@ from rental.domain.contract import Progress
 from rental.domain.ending import end_early
 from rental.domain.ids import ContractId, InstanceId
 from rental.domain.lifecycle import ContractStatus, Desired, InstanceStatus
-from rental.domain.observation import COMMAND_IN_FLIGHT_S, ReportedGpu, ReportedStatus, contracts_to_read, observe
+from rental.domain.observation import (
+    COMMAND_IN_FLIGHT_S,
+    Report,
+    ReportedGpu,
+    ReportedStatus,
+    contracts_to_read,
+    observe,
+)
 from rental.domain.running import start_instances, stop_instances
-from tests.fakes.builders import CAUSE, active, hear, instance_status, make_manifest, make_report, rent, reported
+from tests.fakes.builders import CAUSE, HOST, active, hear, instance_status, make_manifest, make_report, rent, reported
 from tests.fakes.ports import NOW
 
 A = ContractId(100)
@@ -162,9 +169,36 @@ def test_a_container_that_nobody_knows_is_left_alone() -> None:
 
 def test_a_gpu_in_quarantine_is_taken_out_of_the_market_and_brought_back() -> None:
     book = Book(make_manifest())
-    out = observe(book, make_report([], (ReportedGpu(2, "quarantined", None),)), NOW)
+    out = observe(book, make_report([], (ReportedGpu(2, "quarantined", None, "GPU-0002"),)), NOW)
     assert out.manifest.free_gpus() == {0, 1, 3}
-    assert observe(out, make_report([], (ReportedGpu(2, "free", None),)), NOW).manifest.free_gpus() == {0, 1, 2, 3}
+    assert observe(out, make_report([]), NOW).manifest.free_gpus() == {0, 1, 2, 3}
+
+
+def test_a_gpu_that_the_host_does_not_name_any_more_is_out_of_the_market() -> None:
+    """After a restart the driver lists three, and numbers them anew."""
+    left = tuple(
+        ReportedGpu(index, "free", None, uuid) for index, uuid in enumerate(("GPU-0000", "GPU-0002", "GPU-0003"))
+    )
+    book = observe(Book(make_manifest()), Report(HOST, {}, left), NOW)
+    assert book.manifest.free_gpus() == {0, 2, 3}
+    assert observe(book, make_report([]), NOW).manifest.free_gpus() == {0, 1, 2, 3}
+
+
+def test_a_quarantine_is_of_the_gpu_with_that_uuid_whatever_its_number_is_now() -> None:
+    moved = (ReportedGpu(0, "quarantined", None, "GPU-0002"), ReportedGpu(1, "free", None, "GPU-0003"))
+    book = observe(Book(make_manifest()), Report(HOST, {}, moved), NOW)
+    assert book.manifest.free_gpus() == {3}
+
+
+def test_a_host_that_tells_no_uuids_is_understood_by_its_numbers() -> None:
+    told = (ReportedGpu(0, "free", None), ReportedGpu(1, "quarantined", None), ReportedGpu(3, "free", None))
+    assert observe(Book(make_manifest()), Report(HOST, {}, told), NOW).manifest.free_gpus() == {0, 3}
+
+
+def test_a_gpu_that_is_another_than_was_registered_is_not_offered() -> None:
+    swapped = tuple(ReportedGpu(index, "free", None, f"GPU-{index:04d}") for index in (0, 1, 2))
+    report = Report(HOST, {}, (*swapped, ReportedGpu(3, "free", None, "GPU-new")))
+    assert observe(Book(make_manifest()), report, NOW).manifest.free_gpus() == {0, 1, 2}
 
 
 def test_reasons_do_not_pile_up_in_the_manifest() -> None:

@@ -20,6 +20,7 @@ CAUSE = Cause(CLIENT, "test")
 TERMS = RentalTerms(grace_s=172_800, provision_timeout_s=600)
 DISK_GIB = 100
 LISTED_FOR_S = 30 * 86_400
+MOST_GPUS = 64
 
 
 def make_inventory(gpus: int = 4, **changes: object) -> Inventory:
@@ -97,7 +98,10 @@ def reported(contract: Contract, status: ReportedStatus, **changes: object) -> l
 
 
 def make_report(said: list[ReportedInstance], gpus: tuple[ReportedGpu, ...] = ()) -> Report:
-    return Report(HOST, {each.instance_id: each for each in said}, gpus)
+    """The GPUs that `gpus` does not tell of are free."""
+    free = {index: ReportedGpu(index, "free", None, f"GPU-{index:04d}") for index in range(MOST_GPUS)}
+    told = {gpu.index: gpu for gpu in gpus}
+    return Report(HOST, {each.instance_id: each for each in said}, tuple({**free, **told}.values()))
 
 
 def hear(book: Book, contract_id: int, status: ReportedStatus, now: int = NOW, **changes: object) -> Book:

@@ -15,7 +15,7 @@ from rental.domain.contract import Contract
 from rental.domain.host import Host, HostStatus, MachineKey
 from rental.domain.ids import ContractId, OfferId
 from rental.domain.liveness import Sighting
-from rental.domain.observation import Report, ReportedGpu, ReportedInstance, ReportedStatus
+from rental.domain.observation import ReportedGpu, ReportedInstance, ReportedStatus
 from rental.domain.renting import RentalRequest
 from rental.ports import NO_EXTRAS, Extras, OfferPlace, Principal
 from rental.service.access import Access
@@ -33,7 +33,7 @@ from rental.service.repeating import Repeatable
 from rental.service.retiring import Clearing, Retiring
 from rental.service.silence import Silence
 from rental.service.sweeping import Sweeping
-from tests.fakes.builders import CLIENT, HOST, OWNER, TERMS, make_manifest, make_request, reported
+from tests.fakes.builders import CLIENT, HOST, OWNER, TERMS, make_manifest, make_report, make_request, reported
 from tests.fakes.machine import Machine
 from tests.fakes.ports import (
     FakeBells,
@@ -138,8 +138,7 @@ class World:
         return self.report(reported(self.read(contract_id), status, **changes))
 
     def report(self, said: list[ReportedInstance], gpus: tuple[ReportedGpu, ...] = ()) -> bool:
-        report = Report(HOST, {each.instance_id: each for each in said}, gpus)
-        return self.observing.observe(report, self.sighting(next(self._seq)))
+        return self.observing.observe(make_report(said, gpus), self.sighting(next(self._seq)))
 
     def sighting(self, seq: int) -> Sighting:
         return Sighting(HOST, "boot-1", seq, self.clock.now(), self.clock.now())

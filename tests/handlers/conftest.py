@@ -35,7 +35,7 @@ from rental.domain.host import Host, HostStatus
 from rental.domain.ids import HostId, OfferId
 from rental.ports import Extras, OfferPlace, Principal
 from tests.conftest import FAKE_CREDENTIALS
-from tests.fakes.builders import make_listing, make_manifest
+from tests.fakes.builders import MOST_GPUS, make_listing, make_manifest
 from tests.fakes.dynamo import create_liveness_table, create_table
 from tests.fakes.http import Answer, call
 from tests.fakes.machine import Machine
@@ -186,7 +186,8 @@ class Site:
 
     def event(self, instances: list[dict[str, Any]], seq: int | None = None, **claims: Any) -> dict[str, Any]:
         """A signed report in its envelope."""
-        state = {"instances": instances, "gpus": []}
+        gpus = [{"index": i, "uuid": f"GPU-{i:04d}", "status": "free", "instance_id": None} for i in range(MOST_GPUS)]
+        state = {"instances": instances, "gpus": gpus}
         return {"detail": self.machine.sign_report(state, seq or next(self._seq), self.now, **claims)}
 
 

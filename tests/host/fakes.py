@@ -56,6 +56,7 @@ class FakeEngine:
     def __init__(self, clock: FakeClock, gpus: int = 4) -> None:
         self.clock = clock
         self.gpus = gpus
+        self.gone: set[int] = set()
         self.held: dict[int, Container] = {}
         self.calls: list[str] = []
         self.secrets: dict[int, Secrets] = {}
@@ -74,7 +75,7 @@ class FakeEngine:
 
     def inventory(self) -> dict[str, Any]:
         self._check_up()
-        return inventory(self.gpus)
+        return inventory(self.gpus, self.gone)
 
     def containers(self) -> list[Container]:
         self._check_up()
@@ -97,7 +98,7 @@ class FakeEngine:
             self.calls.append(f"start {order.instance_id} g{order.generation}")
             if self.start_error is not None:
                 raise self.start_error
-            gpus = tuple(gpu.index for gpu in order.gpus)
+            gpus = tuple(gpu.uuid for gpu in order.gpus)
             for other in self.held.values():
                 if other.instance_id != order.instance_id and other.status == "running" and set(other.gpus) & set(gpus):
                     self.violations.append(f"{order.instance_id} and {other.instance_id} share a GPU")
@@ -152,10 +153,10 @@ class FakeEngine:
 
     def gpu_checks(self) -> list[GpuCheck]:
         self._check_up()
-        busy = {index for each in self.held.values() if each.status == "running" for index in each.gpus}
+        busy = {uuid for each in self.held.values() if each.status == "running" for uuid in each.gpus}
         return [
-            GpuCheck(index, uuid_of(index), index not in busy and index not in self.dirty, self.dirty.get(index))
-            for index in range(self.gpus)
+            GpuCheck(place, uuid_of(gpu), uuid_of(gpu) not in busy and gpu not in self.dirty, self.dirty.get(gpu))
+            for place, gpu in enumerate(index for index in range(self.gpus) if index not in self.gone)
         ]
 
     def watch(self, limits: Mapping[int, Limits]) -> list[Overrun]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from gpulease_host.engine import Desired, Limits, Order, OrderedGpu
@@ -15,11 +16,13 @@ def uuid_of(index: int) -> str:
     return f"GPU-{index:08d}"
 
 
-def inventory(gpus: int = 4) -> dict[str, Any]:
+def inventory(gpus: int = 4, gone: Collection[int] = ()) -> dict[str, Any]:
+    """The driver numbers the GPUs that are left from 0 on."""
+    left = [uuid_of(index) for index in range(gpus) if index not in gone]
     return {
         "gpus": [
-            {"index": index, "uuid": uuid_of(index), "name": "Test GPU", "memory_bytes": 24 * GIB}
-            for index in range(gpus)
+            {"index": index, "uuid": uuid, "name": "Test GPU", "memory_bytes": 24 * GIB}
+            for index, uuid in enumerate(left)
         ],
         "simulated": True,
         "cpus": 8,

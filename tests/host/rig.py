@@ -68,7 +68,7 @@ class Rig:
             sleep=self.clock.sleep,
             random=lambda: 0.5,
         )
-        self.daemon = Daemon(parts, inventory(self.gpus))
+        self.daemon = Daemon(parts, inventory(self.gpus, self.engine.gone))
         self.daemon.gpus.look(())
         for instance_id in self.daemon.ledger.view().records:
             self.daemon.queue.add(instance_id)

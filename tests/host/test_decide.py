@@ -15,7 +15,7 @@ from gpulease_host.engine import Container, Desired
 from gpulease_host.records import Fence, Record, Status
 from tests.host.orders import NOW, order, uuid_of
 
-RUNNING = Container(11, 11, 1, 1, "running", None, False, NOW - 60, "second start", None, (0,))
+RUNNING = Container(11, 11, 1, 1, "running", None, False, NOW - 60, "second start", None, ("GPU-00000000",))
 EXITED = replace(RUNNING, status="exited", exit_code=0)
 GPUS = {uuid_of(index) for index in range(4)}
 
@@ -151,30 +151,30 @@ def test_an_unclaimed_container_is_stopped_after_ten_minutes(age_s: int, status:
 
 def test_admission_takes_newer_repeats_same_and_refuses_older() -> None:
     record = begun(order=order(generation=4))
-    assert isinstance(admit(order(generation=5), record, {}, GPUS, NOW, NOW), Taken)
-    assert isinstance(admit(order(generation=4), record, {}, GPUS, NOW, NOW), Again)
-    assert isinstance(admit(order(generation=3), record, {}, GPUS, NOW, NOW), Refused)
+    assert isinstance(admit(order(generation=5), record, {}, NOW, NOW), Taken)
+    assert isinstance(admit(order(generation=4), record, {}, NOW, NOW), Again)
+    assert isinstance(admit(order(generation=3), record, {}, NOW, NOW), Refused)
 
 
 def test_admission_refuses_what_came_late_unless_the_manifest_says_it() -> None:
-    assert isinstance(admit(order(), None, {}, GPUS, NOW, NOW - 1), Refused)
-    assert isinstance(admit(order(), None, {}, GPUS, NOW, None), Taken)
+    assert isinstance(admit(order(), None, {}, NOW, NOW - 1), Refused)
+    assert isinstance(admit(order(), None, {}, NOW, None), Taken)
 
 
 def test_an_instance_does_not_change_its_contract() -> None:
-    assert isinstance(admit(order(generation=9, contract_id=5), begun(), {}, GPUS, NOW, NOW), Refused)
+    assert isinstance(admit(order(generation=9, contract_id=5), begun(), {}, NOW, NOW), Refused)
 
 
 def test_fences_only_rise() -> None:
     fences = {uuid_of(0): Fence(5, 10), uuid_of(1): Fence(3, 10)}
-    taken = admit(order(token=6, gpus=(0, 1)), None, fences, GPUS, NOW, NOW)
+    taken = admit(order(token=6, gpus=(0, 1)), None, fences, NOW, NOW)
     assert isinstance(taken, Taken)
     assert taken.fences == {uuid_of(0): Fence(6, 11), uuid_of(1): Fence(6, 11)}
-    assert isinstance(admit(order(token=4, gpus=(0, 1)), None, fences, GPUS, NOW, NOW), Refused)
+    assert isinstance(admit(order(token=4, gpus=(0, 1)), None, fences, NOW, NOW), Refused)
     assert fenced_by(order(token=4, gpus=(0, 1)), fences) == 5
     assert fenced_by(order(token=5, gpus=(0, 1)), fences) is None
 
 
 def test_a_stop_needs_no_token() -> None:
     fences = {uuid_of(0): Fence(5, 10)}
-    assert isinstance(admit(order(generation=2, desired="stopped"), begun(), fences, GPUS, NOW, NOW), Taken)
+    assert isinstance(admit(order(generation=2, desired="stopped"), begun(), fences, NOW, NOW), Taken)

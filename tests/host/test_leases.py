@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gpulease_host.engine import Secrets
 from gpulease_host.gpus import SETTLING_S
-from tests.host.orders import order
+from tests.host.orders import order, uuid_of
 from tests.host.rig import Rig
 
 
@@ -79,8 +79,12 @@ def test_a_reboot_that_comes_after_a_newer_one_does_nothing(rig: Rig) -> None:
     assert rig.engine.calls == ["start 11 g1", "stop 11", "start 11 g3"]
 
 
-def test_an_order_for_a_gpu_that_is_not_here_is_refused(rig: Rig) -> None:
-    assert "has no GPU" in rig.give(order(gpus=(7,)))["refused"][0]["reason"]
+def test_an_order_for_a_gpu_that_is_not_here_is_reported_failed(rig: Rig) -> None:
+    """It would be waited for in vain if the order were only refused."""
+    assert rig.give(order(gpus=(7,)))["accepted"] == [11]
+    assert (rig.instance()["status"], rig.instance()["generation"]) == ("failed", 1)
+    assert "gone from this machine" in rig.instance()["reason"]
+    assert not rig.engine.starts()
 
 
 def test_a_gpu_that_is_not_clean_is_held_while_it_settles_then_quarantined_then_free(rig: Rig) -> None:
@@ -136,9 +140,40 @@ def test_an_instance_whose_gpu_is_gone_after_a_restart_is_failed_and_says_so(rig
     held = order(gpus=(3,))
     rig.give(held)
     rig.engine.exit(11, 137)
-    rig.gpus = rig.engine.gpus = 3
+    rig.engine.gone = {3}
     rig.run_id = "run-2"
     rig.api.orders = [held]
     rig.boot().drain()
     assert (rig.instance()["status"], rig.instance()["generation"]) == ("failed", 1)
     assert "gone from this machine" in rig.instance()["reason"]
+
+
+def test_after_a_restart_without_a_gpu_the_others_keep_who_holds_them(rig: Rig) -> None:
+    """The driver then numbers them anew."""
+    rig.api.orders = [order(gpus=(2,))]
+    rig.give(order(gpus=(2,)))
+    rig.engine.gone = {0}
+    rig.boot().drain()
+    told = {gpu["uuid"]: (gpu["status"], gpu["instance_id"]) for gpu in rig.state()["gpus"]}
+    assert told == {uuid_of(1): ("free", None), uuid_of(2): ("held", 11), uuid_of(3): ("free", None)}
+
+
+def test_a_container_that_nobody_claims_holds_its_own_gpu_whatever_its_number_is_now(rig: Rig) -> None:
+    rig.give(order(gpus=(2,)))
+    (rig.folder / "journal").unlink()
+    rig.engine.gone = {0}
+    rig.boot()
+    rig.pass_time(1)
+    assert {gpu["uuid"]: gpu["instance_id"] for gpu in rig.state()["gpus"]}[uuid_of(2)] == 11
+
+
+def test_a_higher_token_ends_who_has_its_gpu_and_not_who_had_its_number(rig: Rig) -> None:
+    rig.give(order(12, gpus=(1,), token=1), order(13, gpus=(2,), token=2))
+    rig.api.orders = [order(12, gpus=(1,), token=1), order(13, gpus=(2,), token=2)]
+    rig.engine.gone = {0}
+    rig.boot().drain()
+    rig.give(order(14, gpus=(2,), token=3))
+    assert rig.engine.is_running(12)
+    assert not rig.engine.is_running(13)
+    assert rig.engine.is_running(14)
+    assert rig.engine.violations == []

@@ -16,8 +16,6 @@ from tests.host.fakes import FakeClock
 from tests.host.orders import HOST_ID, NOW, order, uuid_of
 from tests.host.rig import Rig
 
-GPUS = frozenset(uuid_of(index) for index in range(4))
-
 
 def open_ledger(folder: Path, now: float = NOW) -> Ledger:
     """Opening again without closing is what a kill -9 leaves."""
@@ -56,7 +54,7 @@ def test_a_lost_journal_repeats_no_sequence_number(folder: Path) -> None:
 
 def test_what_was_admitted_is_there_after_a_kill(folder: Path) -> None:
     ledger = open_ledger(folder)
-    ledger.admit([order(token=5), order(instance_id=12, token=6, gpus=(1,))], GPUS, NOW + 60, "run-1")
+    ledger.admit([order(token=5), order(instance_id=12, token=6, gpus=(1,))], NOW + 60, "run-1")
     view = open_ledger(folder).view()
     assert view == ledger.view()
     assert view.fences == {uuid_of(0): Fence(5, 11), uuid_of(1): Fence(6, 12)}
@@ -64,7 +62,7 @@ def test_what_was_admitted_is_there_after_a_kill(folder: Path) -> None:
 
 def test_two_orders_of_one_instance_in_one_command_leave_the_higher(folder: Path) -> None:
     ledger = open_ledger(folder)
-    ledger.admit([order(generation=2, desired="stopped"), order(generation=1)], GPUS, NOW + 60, "run-1")
+    ledger.admit([order(generation=2, desired="stopped"), order(generation=1)], NOW + 60, "run-1")
     record = open_ledger(folder).record(11)
     assert record is not None
     assert record.order.generation == 2
@@ -72,7 +70,7 @@ def test_two_orders_of_one_instance_in_one_command_leave_the_higher(folder: Path
 
 def test_a_swap_on_an_outdated_record_does_nothing(folder: Path) -> None:
     ledger = open_ledger(folder)
-    ledger.admit([order()], GPUS, NOW + 60, "run-1")
+    ledger.admit([order()], NOW + 60, "run-1")
     record = ledger.record(11)
     assert record is not None
     assert ledger.swap(record, replace(record, reason="first"))
@@ -84,7 +82,7 @@ def test_compaction_forgets_nothing(folder: Path) -> None:
     ledger = Ledger.open(folder / "journal", HOST_ID, FakeClock(), compact_above_bytes=4096)
     ledger.next_seq()
     for generation in range(1, 60):
-        ledger.admit([order(generation=generation, token=generation)], GPUS, NOW + 60, "run-1")
+        ledger.admit([order(generation=generation, token=generation)], NOW + 60, "run-1")
         ledger.note_strays([50])
     assert (folder / "journal").stat().st_size < 3 * 4096
     again = open_ledger(folder)

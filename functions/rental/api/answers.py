@@ -220,7 +220,7 @@ class HostView(Host):
     )
     listing: Listing | None = Field(description="null while it is not on the market.")
     gpus_held_by: dict[str, Id] = Field(description="The contract that holds each leased GPU, by GPU index.")
-    quarantined: list[int] = Field(description="Indexes of GPUs that are not rented because a check failed.")
+    quarantined: list[int] = Field(description="Indexes of GPUs that are not rented: a check failed, or they are gone.")
     disk_free_bytes: Bytes | None
     contracts: list[Id]
 

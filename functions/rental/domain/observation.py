@@ -13,6 +13,7 @@ from rental.domain.allocation import ClaimedInstance, Manifest, return_lease
 from rental.domain.book import Book, Cause
 from rental.domain.contract import Contract, Instance, Progress
 from rental.domain.ending import fail
+from rental.domain.host import Inventory
 from rental.domain.ids import ContractId, HostId, InstanceId
 from rental.domain.lifecycle import REMOVING, ContractStatus, Desired, InstanceStatus
 
@@ -43,9 +44,15 @@ class ReportedInstance:
 
 @dataclass(frozen=True)
 class ReportedGpu:
+    """`index` is the driver's number now, which changes when a GPU before it is gone; `uuid` stays.
+
+    Where a report has no `uuid`, its number has to do.
+    """
+
     index: int
     status: Literal["free", "held", "quarantined"]
     instance_id: InstanceId | None
+    uuid: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,8 +67,12 @@ class Report:
         """Whether the host still sees this instance on a GPU."""
         return any(gpu.status == "held" and gpu.instance_id == instance_id for gpu in self.gpus)
 
-    def quarantined(self) -> tuple[int, ...]:
-        return tuple(sorted(gpu.index for gpu in self.gpus if gpu.status == "quarantined"))
+    def out_of_use(self, inventory: Inventory) -> tuple[int, ...]:
+        """Registered GPUs that the host does not vouch for: those in quarantine, and those that it does not name."""
+        fit = [gpu for gpu in self.gpus if gpu.status != "quarantined"]
+        uuids = {gpu.uuid for gpu in fit}
+        unnamed = {gpu.index for gpu in fit if gpu.uuid is None}
+        return tuple(gpu.index for gpu in inventory.gpus if gpu.uuid not in uuids and gpu.index not in unnamed)
 
 
 def contracts_to_read(manifest: Manifest, report: Report, now: int) -> tuple[ContractId, ...]:
@@ -80,8 +91,9 @@ def contracts_to_read(manifest: Manifest, report: Report, now: int) -> tuple[Con
 
 def observe(book: Book, report: Report, now: int) -> Book:
     """The book after the report. The contracts named by `contracts_to_read` must stand in it."""
-    if book.manifest.quarantined != report.quarantined():
-        book = book.with_manifest(replace(book.manifest, quarantined=report.quarantined()))
+    out_of_use = report.out_of_use(book.manifest.inventory)
+    if book.manifest.quarantined != out_of_use:
+        book = book.with_manifest(replace(book.manifest, quarantined=out_of_use))
     for contract in tuple(book.contracts.values()):
         book = book.with_contract(contract.be_heard())
         for instance_id in (each.id for each in contract.instances):

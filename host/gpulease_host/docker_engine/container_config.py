@@ -30,6 +30,8 @@ INSTANCE_LABEL = "gpulease.instance"
 GENERATION_LABEL = "gpulease.generation"
 TOKEN_LABEL = "gpulease.token"
 GPUS_LABEL = "gpulease.gpus"
+"""Their indexes in the contract: for people, and for containers made before the next one was."""
+GPU_UUIDS_LABEL = "gpulease.gpu-uuids"
 
 
 @dataclass(frozen=True)
@@ -108,4 +110,5 @@ def _labels(order: Order, host_id: int) -> dict[str, str]:
         GENERATION_LABEL: str(order.generation),
         TOKEN_LABEL: str(order.token or 0),
         GPUS_LABEL: ",".join(str(gpu.index) for gpu in order.gpus),
+        GPU_UUIDS_LABEL: ",".join(gpu.uuid for gpu in order.gpus),
     }

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from gpulease_host.docker_engine.container_config import (
     CONTRACT_LABEL,
     GENERATION_LABEL,
+    GPU_UUIDS_LABEL,
     GPUS_LABEL,
     INSTANCE_LABEL,
     TOKEN_LABEL,
@@ -26,7 +27,9 @@ _STATUS: Mapping[str, Status] = {
 }
 
 
-def container_of(inspected: Mapping[str, Any], killed_since: KilledSince) -> Container:
+def container_of(
+    inspected: Mapping[str, Any], killed_since: KilledSince, uuids_by_index: Mapping[int, str]
+) -> Container:
     labels, state = inspected["Config"]["Labels"], inspected["State"]
     status = _STATUS.get(state["Status"], "exited")
     started_at = _epoch(state["StartedAt"])
@@ -41,12 +44,16 @@ def container_of(inspected: Mapping[str, Any], killed_since: KilledSince) -> Con
         started_at=None if started_at is None else int(started_at),
         run=None if started_at is None else state["StartedAt"],
         error=state["Error"] or None,
-        gpus=gpu_indexes(labels),
+        gpus=gpu_uuids(labels, uuids_by_index),
     )
 
 
-def gpu_indexes(labels: Mapping[str, str]) -> tuple[int, ...]:
-    return tuple(int(index) for index in labels.get(GPUS_LABEL, "").split(",") if index)
+def gpu_uuids(labels: Mapping[str, str], uuids_by_index: Mapping[int, str]) -> tuple[str, ...]:
+    """A container of an older host program says indexes only, which are right until a GPU is gone."""
+    if GPU_UUIDS_LABEL in labels:
+        return tuple(uuid for uuid in labels[GPU_UUIDS_LABEL].split(",") if uuid)
+    indexes = [int(index) for index in labels.get(GPUS_LABEL, "").split(",") if index]
+    return tuple(uuids_by_index[index] for index in indexes if index in uuids_by_index)
 
 
 def _was_oom(container_id: str, state: Mapping[str, Any], started_at: float | None, killed_since: KilledSince) -> bool:

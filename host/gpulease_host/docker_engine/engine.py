@@ -98,7 +98,8 @@ class DockerEngine:
         inspected = [self._api.inspect_container(listed["Id"]) for listed in self._list(all_states=True)]
         self._end_ghosts(inspected)
         self._believe_ends(inspected)
-        return [container_state.container_of(found, self._killed_since) for found in inspected if found is not None]
+        uuids = self._uuids_by_index
+        return [container_state.container_of(each, self._killed_since, uuids) for each in inspected if each is not None]
 
     def pull(self, order: Order, secrets: Secrets, watch: PullWatch) -> None:
         """A container that was made already needs no image any more."""
@@ -148,11 +149,11 @@ class DockerEngine:
     def gpu_checks(self) -> list[GpuCheck]:
         """A GPU in a running container is not clean, whatever its driver says."""
         holders = {
-            index: int(listed["Labels"][INSTANCE_LABEL])
+            uuid: int(listed["Labels"][INSTANCE_LABEL])
             for listed in self._list(all_states=False)
-            for index in container_state.gpu_indexes(listed["Labels"])
+            for uuid in container_state.gpu_uuids(listed["Labels"], self._uuids_by_index)
         }
-        return [_held_by(check, holders.get(check.index)) for check in self._gpus.checks()]
+        return [_held_by(check, holders.get(check.uuid)) for check in self._gpus.checks()]
 
     def watch(self, limits: Mapping[int, Limits]) -> list[Overrun]:
         """The marks go first and need no Docker: containers outlive it."""
@@ -187,6 +188,10 @@ class DockerEngine:
     def close(self) -> None:
         """Threads of the engine end; containers go on."""
         self._guard.close()
+
+    @cached_property
+    def _uuids_by_index(self) -> Mapping[int, str]:
+        return {gpu.index: gpu.uuid for gpu in self._gpus.gpus()}
 
     @cached_property
     def _tenants(self) -> TenantsGroup:

@@ -112,7 +112,7 @@ def test_memory_has_no_swap_and_cpu_no_cap() -> None:
 
 def inspected(status: str, code: int, *, flagged: bool) -> dict[str, Any]:
     names = ("contract", "instance", "generation", "token")
-    labels = {f"gpulease.{name}": "1" for name in names} | {"gpulease.gpus": "0,3"}
+    labels = {f"gpulease.{name}": "1" for name in names} | {"gpulease.gpus": "0,3", "gpulease.gpu-uuids": "GPU-a,GPU-b"}
     state = {
         "Status": status,
         "ExitCode": code,
@@ -136,15 +136,26 @@ def inspected(status: str, code: int, *, flagged: bool) -> dict[str, Any]:
 def test_who_ran_out_of_memory_is_the_kernels_word_before_dockers(
     code: int, flagged: bool, kernel: bool | None, oom: bool
 ) -> None:
-    container = container_state.container_of(inspected("exited", code, flagged=flagged), lambda _id, _since: kernel)
+    container = container_state.container_of(inspected("exited", code, flagged=flagged), lambda _id, _since: kernel, {})
     assert container.oom_killed is oom
-    assert (container.exit_code, container.gpus, container.started_at) == (code, (0, 3), 1795439045)
+    assert (container.exit_code, container.gpus, container.started_at) == (code, ("GPU-a", "GPU-b"), 1795439045)
+
+
+def test_a_container_of_an_older_host_program_has_the_gpus_of_its_numbers() -> None:
+    found = inspected("running", 0, flagged=False)
+    del found["Config"]["Labels"]["gpulease.gpu-uuids"]
+    container = container_state.container_of(found, lambda _id, _since: None, {0: "GPU-a", 1: "GPU-b"})
+    assert container.gpus == ("GPU-a",), "number 3 is gone"
+
+
+def test_a_container_is_labelled_with_the_uuids_of_its_gpus() -> None:
+    assert config_of()["Labels"]["gpulease.gpu-uuids"] == f"{uuid_of(0)},{uuid_of(2)}"
 
 
 def test_a_container_that_never_ran_has_neither_start_nor_exit() -> None:
     found = inspected("created", 127, flagged=False)
     found["State"] |= {"StartedAt": "0001-01-01T00:00:00Z", "Error": "no such program"}
-    container = container_state.container_of(found, lambda _id, _since: None)
+    container = container_state.container_of(found, lambda _id, _since: None, {})
     assert (container.status, container.started_at, container.exit_code) == ("created", None, None)
     assert container.error == "no such program"
 
