@@ -10,11 +10,14 @@ from gpulease_host.engine import Container
 from gpulease_host.gpus import Gpus, holders
 from gpulease_host.ledger import Ledger
 from gpulease_host.loading import Loading, Said
-from gpulease_host.records import Record
+from gpulease_host.records import HOLDING, Record
 from gpulease_host.world import World
 
 MOST_INSTANCES = 400
-"""An event may carry 256 KB; the oldest tombstones are left out first, and said again when asked for."""
+"""An event may carry 256 KB."""
+TOMBSTONES = 50
+"""Always said, the newest; the control plane lets a host carry no more than what is left beside them. An older
+tombstone that it has not heard of is asked for again, and is then the newest."""
 MOST_REASON = 500
 """What a tenant chose may stand in it, and must not make the event too large to be sent."""
 UNCLAIMED = "No order and no manifest names it. It is stopped after ten minutes, and kept."
@@ -33,24 +36,29 @@ class Reporter:
         used, said = self.world.disk_used_bytes, self.loading.said()
         unclaimed = view.strays.keys() - view.records.keys()
         strays = [each for each in self.world.last_seen if each.instance_id in unclaimed]
+        told = foremost(view.records)
         inventory = self.world.inventory
         held = {**_held_by_strays(strays), **holders(view.records)}
         return {
             "inventory": inventory,
             "gpus": self.gpus.report(held, view.fences),
             "instances": [
-                *(_say(record, used.get(each), said.get(each)) for each, record in _foremost(view.records)),
-                *(_say_stray(each, used.get(each.instance_id)) for each in strays),
+                *(_say(record, used.get(each), said.get(each)) for each, record in told),
+                *(_say_stray(each, used.get(each.instance_id)) for each in strays[: MOST_INSTANCES - len(told)]),
             ],
             "disk_free_bytes": _disk_free_bytes(inventory["disk_bytes"], view.records.values()),
             "sweeping": self.is_sweeping(),
         }
 
 
-def _foremost(records: Mapping[int, Record]) -> list[tuple[int, Record]]:
-    """The living, then the latest tombstones, as many as fit; in the order of their ids."""
-    ranked = sorted(records.items(), key=lambda pair: -(pair[1].tombstone_at or float("inf")))
-    return sorted(ranked[:MOST_INSTANCES])
+def foremost(records: Mapping[int, Record]) -> list[tuple[int, Record]]:
+    """The living, first those that hold GPUs, and the newest tombstones, as many as fit; in the order of their ids."""
+    living = [pair for pair in records.items() if pair[1].tombstone_at is None]
+    living.sort(key=lambda pair: pair[1].status not in HOLDING)
+    buried = [pair for pair in records.items() if pair[1].tombstone_at is not None]
+    buried.sort(key=lambda pair: pair[1].tombstone_at or 0, reverse=True)
+    kept = living[: MOST_INSTANCES - min(TOMBSTONES, len(buried))]
+    return sorted(kept + buried[: MOST_INSTANCES - len(kept)], key=lambda pair: pair[0])
 
 
 def _say(record: Record, disk_used_bytes: int | None, said: Said | None) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from rental.domain.lifecycle import Desired, InstanceStatus
 from rental.domain.shares import Capacity
 
 MAX_CONTRACTS_PER_HOST = 200
-MAX_INSTANCES_PER_HOST = 1000
-"""A manifest is one item, which may have 400 KB: each instance that waits takes about 225 bytes of it."""
+MAX_INSTANCES_PER_HOST = 350
+"""A host's report names 400 at most, 50 of them gone: a claim that it cannot report would be held for good."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ RentalError
 │   ├── ContractExpiredError     contract_expired      the end date has passed
 │   ├── ContractOverError        contract_over         ending, deleting, deleted or failed
 │   ├── NotCurrentError          not_current           a host asks for what is no longer wanted
-│   ├── HostFullError            host_full             200 contracts or 1000 instances on the host
+│   ├── HostFullError            host_full             200 contracts or 350 instances on the host
 │   ├── HostNotReadyError        host_not_ready        the host cannot be listed as asked
 │   ├── HostOfflineError         host_offline          the host is silent or quarantined: nothing new is rented on it
 │   ├── HostHeardError           host_heard            the host reports still: it is not lost
