@@ -97,13 +97,16 @@ class Gpus:
                     self._sights[uuid] = judge(self._sights[uuid], check)
 
     def why_not_clean(self, uuids: Collection[str]) -> str | None:
-        """Why these cannot be handed over; looks again, for as long as they may be settling."""
+        """Why these cannot be handed over; looks again for as long as a driver may need.
+
+        Also where nobody noted that they were left: their own instance may have ended a moment ago.
+        """
         deadline = self._clock() + SETTLING_S
         reason = self._first_dirt(uuids)
         while reason is not None:
             self.look(held=self._sights.keys() - set(uuids))
             reason = self._first_dirt(uuids)
-            if reason is None or self._clock() >= deadline or not self._any_settling(uuids):
+            if reason is None or self._clock() >= deadline:
                 break
             self._sleep(LOOK_EVERY_S)
         return reason
@@ -148,8 +151,3 @@ class Gpus:
                 if gpu["uuid"] in uuids and not sight.clean:
                     return f"GPU {gpu['index']} is not clean: {sight.reason}"
         return None
-
-    def _any_settling(self, uuids: Collection[str]) -> bool:
-        now = self._clock()
-        with self._lock:
-            return any(self._sights[uuid].is_settling(now) for uuid in uuids if uuid in self._sights)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gpulease_host.engine import Secrets
 from gpulease_host.gpus import SETTLING_S
-from tests.host.orders import order, uuid_of
+from tests.host.orders import NOW, order, uuid_of
 from tests.host.rig import Rig
 
 
@@ -123,6 +125,31 @@ def test_a_gpu_that_settles_in_time_is_started_on(rig: Rig) -> None:
     rig.daemon.gpus._sleep = clean_meanwhile
     rig.give(order(generation=3, token=2))
     assert rig.engine.is_running(11)
+
+
+@pytest.mark.parametrize("again", ["rebooted", "after a restart of Docker"])
+def test_who_is_started_again_at_once_waits_for_its_gpu_to_settle(rig: Rig, again: str) -> None:
+    """A driver needs a moment to let go of memory after the last process died."""
+    rig.give(order())
+    rig.engine.dirty[0] = "Memory is in use."
+    sleep = rig.clock.sleep
+
+    def clean_in_a_moment(seconds: float) -> None:
+        sleep(seconds)
+        if rig.clock() >= NOW + 2:
+            rig.engine.dirty.clear()
+
+    rig.daemon.gpus._sleep = clean_in_a_moment
+    if again == "rebooted":
+        rig.give(order(generation=2, token=2))
+    else:
+        rig.engine.exit(11, 137)
+        rig.run_id = "run-2"
+        rig.api.orders = [order()]
+        rig.daemon.asker.ask()
+        rig.drain()
+    assert rig.engine.is_running(11)
+    assert rig.clock() >= NOW + 2
 
 
 def test_stopped_and_free_are_reported_together(rig: Rig) -> None:
