@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from gpulease_host.api import ApiError
@@ -18,10 +19,12 @@ from gpulease_host.engine import CallEngine, EngineError
 from gpulease_host.key_ring import KeyRing
 from gpulease_host.log import Log
 from gpulease_host.machine_key import MachineKeyError, seal_reply
+from gpulease_host.threads import describe
 from gpulease_host.wire import AskedCall, WireError, parse_asked, parse_call
 
 WORKERS = 4
 MOST_WAITING = 16
+FAULT = "The host failed at it. Its owner finds the place in the daemon's log."
 BUSY = "The host has too many such requests at once. Send it again in a moment."
 
 
@@ -45,7 +48,7 @@ class Calls:
         """Have them answered soon; returns at once."""
         for call_id in call_ids:
             if self._waiting.acquire(blocking=False):
-                self._pool.submit(self._attend, call_id)
+                self._pool.submit(self._attend, call_id).add_done_callback(partial(self._finish, call_id))
             else:
                 self._busy.submit(self.answer, call_id, lambda _call: {"error": BUSY})
 
@@ -58,6 +61,13 @@ class Calls:
             self.answer(call_id, self.do)
         finally:
             self._waiting.release()
+
+    def _finish(self, call_id: str, done: Future[None]) -> None:
+        """Who waits is told of a fault of ours too, but not what it says."""
+        fault = None if done.cancelled() else done.exception()
+        if fault is not None:
+            self.log.say("fault in a call", fault=describe(fault))
+            self.answer(call_id, lambda _call: {"error": FAULT})
 
     def answer(self, call_id: str, do: Callable[[AskedCall], dict[str, Any]]) -> None:
         """Fetch the call, do it, send the sealed reply. Who waits is told what went wrong, if it can be told."""

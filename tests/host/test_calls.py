@@ -106,6 +106,22 @@ def test_a_host_that_is_asked_too_much_says_so_at_once(rig: Rig) -> None:
     release.set()
 
 
+def test_a_fault_of_the_host_is_told_at_once_and_logged_without_what_it_says(rig: Rig) -> None:
+    answered = threading.Event()
+
+    def break_down() -> None:
+        raise ValueError("my-secret")
+
+    rig.engine.while_running = break_down
+    rig.api.after_reply = answered.set
+    waiting = Waiting(rig, "exec", {"command": ["true"], "timeout_s": 5})
+    rig.daemon.calls.take([CALL])
+    assert answered.wait(5)
+    assert "failed at it" in waiting.opened()["error"]
+    assert "fault in a call" in rig.log.getvalue()
+    assert "my-secret" not in rig.log.getvalue()
+
+
 def test_nothing_of_it_is_logged(rig: Rig) -> None:
     Waiting(rig, "exec", {"command": ["print-my-secret"], "timeout_s": 5}).answer()
     assert "print-my-secret" not in rig.log.getvalue()

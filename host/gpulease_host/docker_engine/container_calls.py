@@ -101,11 +101,11 @@ def _kill(state: dict[str, Any]) -> None:
 
 
 def _lines(frames: Iterable[tuple[int, bytes]]) -> Iterator[dict[str, Any]]:
-    """Docker writes a frame for each piece of a line, each beginning with its time."""
+    """Docker writes a frame for each line, or 16 KiB of one, with its time in front; progress bars have \\r within."""
     for stream, frame in frames:
-        for line in frame.splitlines():
-            at, _, text = line.decode(errors="replace").partition(" ")
-            yield {"at": at, "stream": "stderr" if stream == STDERR else "stdout", "text": text}
+        line = frame.removesuffix(b"\n").removesuffix(b"\r")
+        at, _, text = line.decode(errors="replace").partition(" ")
+        yield {"at": at, "stream": "stderr" if stream == STDERR else "stdout", "text": text}
 
 
 def _bounded(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:

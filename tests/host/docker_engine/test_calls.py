@@ -68,6 +68,19 @@ def test_logs_are_read_after_the_exit_with_their_streams(bench: Bench) -> None:
     assert all(each["at"].endswith("Z") for each in read["items"])
 
 
+def test_a_progress_bar_is_read_as_one_line_and_followed(bench: Bench) -> None:
+    order = bench.run(
+        "sh", "-c", "echo begun; sleep 0.05; printf ' 0%%\\r 50%%\\r100%%\\n'; head -c 20000 /dev/zero | tr '\\0' x"
+    )
+    bench.exited(order)
+    read = bench.engine.read_logs(order.instance_id, 10, None, None)
+    assert [each["text"] for each in read["items"][:2]] == ["begun", " 0%\r 50%\r100%"]
+    assert [len(each["text"]) for each in read["items"][2:]] == [16384, 20000 - 16384]
+    cursor = bench.engine.read_logs(order.instance_id, 1, None, "0000000001.000000000")["next"]
+    followed = bench.engine.read_logs(order.instance_id, 10, None, cursor)
+    assert followed["items"] == read["items"][1:]
+
+
 def test_the_last_lines_are_the_last(bench: Bench) -> None:
     order = bench.run("sh", "-c", "seq 1 50")
     bench.exited(order)
