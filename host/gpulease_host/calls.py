@@ -6,7 +6,6 @@ passes through SSM. A few calls are worked on at a time; what comes on top is an
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +18,7 @@ from gpulease_host.engine import CallEngine, EngineError
 from gpulease_host.key_ring import KeyRing
 from gpulease_host.log import Log
 from gpulease_host.machine_key import MachineKeyError, seal_reply
+from gpulease_host.reply import encode
 from gpulease_host.threads import describe
 from gpulease_host.wire import AskedCall, WireError, parse_asked, parse_call
 
@@ -74,7 +74,7 @@ class Calls:
         try:
             call = parse_call(self.api.show_call(call_id))
             said = do(call)
-            self.api.reply(call_id, seal_reply(call.reply_key, call_id, json.dumps(said).encode()))
+            self.api.reply(call_id, seal_reply(call.reply_key, call_id, encode(said)))
         except (ApiError, WireError, MachineKeyError) as error:
             self.log.say("call not answered", reason=str(error))
             return

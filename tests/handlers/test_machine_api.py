@@ -15,8 +15,9 @@ from handlers import api_hosts, api_machine, sweep
 from handlers.on_instance_changed import handler as on_instance_changed
 from rental.adapters import wiring
 from rental.adapters.records import from_record
-from rental.api.machine_requests import FetchRequest, ManifestRequest
-from rental.api.machine_schemas import FetchBody, ManifestBody, RegisterBody
+from rental.api.limits import MAX_REPLY
+from rental.api.machine_requests import FetchRequest, ManifestRequest, ReplyRequest
+from rental.api.machine_schemas import FetchBody, ManifestBody, RegisterBody, ReplyBody
 from rental.ports import Principal
 from tests.fakes.http import Answer, call
 from tests.fakes.machine import Machine, base64url
@@ -223,6 +224,18 @@ def test_what_is_read_quickly_is_taken_and_refused_as_the_model_would(
     body = {name: value for name, value in whole.items() if name in model.model_fields} | changes
     for sent in (body, *({each: body[each] for each in body if each != left_out} for left_out in body)):
         assert is_taken(partial(from_record, quick), sent) == is_taken(model.model_validate, sent)
+
+
+@pytest.mark.parametrize("sealed", ["x" * MAX_REPLY, "x" * (MAX_REPLY + 1), "", 7])
+def test_a_reply_is_taken_up_to_its_bound(sealed: object) -> None:
+    sent = {"v": 1, "call_id": "c" * 43, "sealed": sealed}
+    assert is_taken(partial(from_record, ReplyRequest), sent) == is_taken(ReplyBody.model_validate, sent)
+
+
+def test_a_reply_that_is_too_large_to_be_stored_is_400(site: Site) -> None:
+    sent = {"v": 1, "call_id": "c" * 43, "sealed": "x" * (MAX_REPLY + 1)}
+    answer = signed(site.machine, site.now, "/v1/host/reply", sent)
+    assert (answer.status, answer.code) == (400, "invalid_request")
 
 
 def is_taken(read: Callable[[dict[str, Any]], object], sent: dict[str, Any]) -> bool:

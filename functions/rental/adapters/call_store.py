@@ -25,6 +25,7 @@ class ItemCallStore:
         return loaded(load_call, self.table.get(call_key(call_id)))
 
     def put_reply(self, call: Call, reply: str) -> None:
+        """What was asked is not needed any more, and both might not fit an item."""
         commit_id = self.new_commit_id()
-        item = call_item(replace(call, reply=reply))
+        item = call_item(replace(call, sealed=replace(call.sealed, ciphertext=""), reply=reply))
         commit_writes(self.table, replacement_of(item, call.rev, commit_id), commit_id)

@@ -130,7 +130,7 @@ class Contract(BaseModel):
 
 
 class CommandResult(BaseModel):
-    """What came of a command. Each of its outputs is cut off after 64 KiB."""
+    """What came of a command. Each of its outputs is cut off after 64 KiB, or earlier where it is not text."""
 
     exit_code: int | None = Field(description="null when it was killed for taking too long.")
     stdout: str

@@ -6,6 +6,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from rental.api.limits import MAX_REPLY
+
 
 @dataclass(frozen=True)
 class FetchRequest:
@@ -33,6 +35,10 @@ class ReplyRequest:
     v: Literal[1]
     call_id: str
     sealed: str
+
+    def __post_init__(self) -> None:
+        if len(self.sealed) > MAX_REPLY or not self.sealed.isascii():
+            raise ValueError(f"sealed has at most {MAX_REPLY} characters, all of base64url")
 
 
 @dataclass(frozen=True)

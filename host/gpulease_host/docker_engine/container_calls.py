@@ -13,10 +13,14 @@ from typing import Any
 from gpulease_host.docker_engine.container_config import container_name
 from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
 from gpulease_host.engine import EngineError
+from gpulease_host.reply import MOST_BYTES, cut, encoded_bytes
 
 OUTPUT_BYTES = 64 * 1024
 LOG_BYTES = 128 * 1024
+ROOM_BYTES = MOST_BYTES - 1000
+"""For texts, beside what is around them."""
 STDERR = 2
+SEPARATOR_BYTES = len(", ")
 LOOK_S = 0.02
 
 
@@ -39,8 +43,15 @@ class _Output:
         kept += chunk[:room]
         self.truncated = self.truncated or len(chunk) > room
 
-    def text(self, stream: int) -> str:
-        return bytes(self._kept[stream]).decode(errors="replace")
+    def say(self) -> dict[str, Any]:
+        """Of what is too large to be answered, each stream has half of the room, or what the other leaves of it."""
+        stdout, stderr = (bytes(self._kept[stream]).decode(errors="replace") for stream in (1, STDERR))
+        half = ROOM_BYTES // 2
+        said = {
+            "stdout": cut(stdout, max(half, ROOM_BYTES - encoded_bytes(stderr))),
+            "stderr": cut(stderr, max(half, ROOM_BYTES - encoded_bytes(stdout))),
+        }
+        return {**said, "truncated": self.truncated or said != {"stdout": stdout, "stderr": stderr}}
 
 
 def run_command(api: DockerApi, instance_id: int, command: Sequence[str], timeout_s: int) -> dict[str, Any]:
@@ -58,12 +69,7 @@ def run_command(api: DockerApi, instance_id: int, command: Sequence[str], timeou
             reader.join(1)
     except RefusedError as error:
         raise CallError(f"The command could not be run: {error}") from error
-    return {
-        "exit_code": _exit_code(api, exec_id) if in_time else None,
-        "stdout": output.text(1),
-        "stderr": output.text(STDERR),
-        "truncated": output.truncated,
-    }
+    return {"exit_code": _exit_code(api, exec_id) if in_time else None, **output.say()}
 
 
 def read_logs(api: DockerApi, instance_id: int, tail: int, since: int | None, cursor: str | None) -> dict[str, Any]:
@@ -110,10 +116,11 @@ def _lines(frames: Iterable[tuple[int, bytes]]) -> Iterator[dict[str, Any]]:
 
 def _bounded(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     kept: list[dict[str, Any]] = []
-    size = 0
+    size = encoded = 0
     for line in lines:
         size += len(line["text"].encode()) + len(line["at"])
-        if size > LOG_BYTES and kept:
+        encoded += encoded_bytes(line) + SEPARATOR_BYTES
+        if kept and (size > LOG_BYTES or encoded > ROOM_BYTES):
             break
         kept.append(line)
     return kept
