@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gpulease_host.decide import Nothing, decide
-from gpulease_host.engine import Engine, EngineError, Overrun
+from gpulease_host.engine import Engine, EngineError, EngineUnavailableError, Overrun
 from gpulease_host.gpus import Gpus, holders
 from gpulease_host.journal import JournalError
 from gpulease_host.ledger import Ledger
@@ -42,26 +42,23 @@ class Watch:
     _reconciled_at: float = field(default=float("-inf"), init=False)
     _refreshed_at: float = field(default=float("-inf"), init=False)
     _reconciled_run: str | None = field(default=None, init=False)
-    _last_fault: str | None = field(default=None, init=False)
+    _last_fault: str = field(default="", init=False)
     _killed: set[int] = field(default_factory=set, init=False)
 
     def tick(self) -> None:
-        """Once a second. A machine that does not answer is tried again with the next tick."""
-        now = self.elapsed()
-        self._end_what_is_over(self.clock())
-        try:
-            self._kill_what_is_overdue(self.clock())
-            self._mind_shares()
-            if now - self._reconciled_at >= RECONCILE_S or self._reconciled_run != self.world.run_id:
-                self.reconcile()
-            self._mind_gpus()
-            if now - self._refreshed_at >= REFRESH_S:
-                self._refreshed_at = now
-                self.world.refresh()
-                self.ledger.forget_old()
-            self._last_fault = None
-        except (EngineError, JournalError) as error:
-            self._say_once(str(error))
+        """Once a second. What fails is tried again with the next tick, and keeps nothing else from being done."""
+        self._end_what_is_over()
+        steps = (self._kill_what_is_overdue, self._mind_shares, self._reconcile_in_time, self._mind_gpus, self._refresh)
+        faults: list[str] = []
+        for step in steps:
+            try:
+                step()
+            except EngineUnavailableError as error:
+                faults.append(str(error))
+                break  # the others would wait for it too, and the next end would be late
+            except (EngineError, JournalError) as error:
+                faults.append(str(error))
+        self._say_once(" ".join(faults))
 
     def reconcile(self) -> None:
         """Hold every container against every record; whoever differs is worked on. Raises EngineError."""
@@ -79,14 +76,26 @@ class Watch:
         self._reconciled_run = run_id
         self.ring()
 
-    def _end_what_is_over(self, now: float) -> None:
+    def _reconcile_in_time(self) -> None:
+        if self.elapsed() - self._reconciled_at >= RECONCILE_S or self._reconciled_run != self.world.run_id:
+            self.reconcile()
+
+    def _refresh(self) -> None:
+        if self.elapsed() - self._refreshed_at >= REFRESH_S:
+            self._refreshed_at = self.elapsed()
+            self.world.refresh()
+            self.ledger.forget_old()
+
+    def _end_what_is_over(self) -> None:
         """Also when cut off: the end that this host last heard of is the end."""
+        now = self.clock()
         for instance_id, record in self.ledger.view().records.items():
             if now >= record.order.end_at and record.status in HOLDING:
                 self.attend(instance_id)
 
-    def _kill_what_is_overdue(self, now: float) -> None:
+    def _kill_what_is_overdue(self) -> None:
         """Docker may be away, or stuck, for longer than an end may be late."""
+        now = self.clock()
         for instance_id, record in self.ledger.view().records.items():
             if record.status in HOLDING and now >= record.order.end_at + self.stop_grace_s + STOP_TAKES_S:
                 if instance_id not in self._killed:
@@ -115,6 +124,6 @@ class Watch:
             self.ring()
 
     def _say_once(self, reason: str) -> None:
-        if reason != self._last_fault:
-            self.log.say("machine does not answer", reason=reason)
+        if reason and reason != self._last_fault:
+            self.log.say("watch fails", reason=reason)
         self._last_fault = reason

@@ -65,6 +65,7 @@ class FakeEngine:
         self.start_error: EngineError | None = None
         self.remove_error: EngineError | None = None
         self.pull_error: EngineError | None = None
+        self.watch_error: EngineError | None = None
         self.while_pulling: Callable[[PullWatch], object] = lambda _watch: None
         self.dirty: dict[int, str] = {}
         self.commands: list[tuple[int, tuple[str, ...]]] = []
@@ -162,6 +163,8 @@ class FakeEngine:
     def watch(self, limits: Mapping[int, Limits]) -> list[Overrun]:
         self._check_up()
         self.watched = dict(limits)
+        if self.watch_error is not None:
+            raise self.watch_error
         return self.overruns
 
     def events(self) -> Iterator[int]:

@@ -156,15 +156,25 @@ class DockerEngine:
         return [_held_by(check, holders.get(check.uuid)) for check in self._gpus.checks()]
 
     def watch(self, limits: Mapping[int, Limits]) -> list[Overrun]:
-        """The marks go first and need no Docker: containers outlive it."""
+        """The marks go first and need no Docker: containers outlive it.
+
+        What fails for one container, or for the firewall, is raised last, and only when nothing is to be answered: it
+        fails again in a second.
+        """
         running = {instance: listed for instance, listed in self._known_running().items() if instance in limits}
         groups = {self._tenants.of_container(str(each["Id"])): limits[instance] for instance, each in running.items()}
         self._guard.watch_only({group: share.memory_baseline_bytes for group, share in groups.items()})
         self._tenants.ensure()
-        for group, share in groups.items():
-            kernel_limits.apply(self._cgroups, group, share)
-        self._firewall.in_time()
-        return self._overruns(running, limits)
+        overruns: list[Overrun] = []
+        steps: list[Callable[[], object]] = [
+            *(partial(kernel_limits.apply, self._cgroups, group, share) for group, share in groups.items()),
+            lambda: overruns.extend(self._overruns(running, limits)),
+            self._firewall.in_time,
+        ]
+        faults = _faults_of(steps)
+        if faults and not overruns:
+            raise faults[0]
+        return overruns
 
     def run_command(self, instance_id: int, command: Sequence[str], timeout_s: int) -> dict[str, Any]:
         return container_calls.run_command(self._api, instance_id, command, timeout_s)
@@ -321,6 +331,17 @@ class _Paced:
     def _do(self) -> None:
         self._action()
         self._done_at = time.monotonic()
+
+
+def _faults_of(steps: Iterable[Callable[[], object]]) -> list[EngineError]:
+    """Each is done, whatever becomes of the others."""
+    faults: list[EngineError] = []
+    for step in steps:
+        try:
+            step()
+        except EngineError as error:
+            faults.append(error)
+    return faults
 
 
 @contextmanager
