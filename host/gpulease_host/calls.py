@@ -24,6 +24,8 @@ from gpulease_host.wire import AskedCall, WireError, parse_asked, parse_call
 
 WORKERS = 4
 MOST_WAITING = 16
+REMEMBERED_S = 600
+"""Longer than a call lives, and than any command that names it may still arrive: a command is good for two minutes."""
 FAULT = "The host failed at it. Its owner finds the place in the daemon's log."
 BUSY = "The host has too many such requests at once. Send it again in a moment."
 
@@ -34,27 +36,49 @@ class CallApi(Protocol):
     def reply(self, call_id: str, sealed: str) -> Any: ...
 
 
+class Taken:
+    """The calls of the last minutes. A daemon that restarts forgets them, and with them what was under way."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._at: dict[str, float] = {}
+
+    def add(self, call_id: str, now: float) -> bool:
+        """Whether it is new."""
+        with self._lock:
+            self._at = {each: at for each, at in self._at.items() if now - at < REMEMBERED_S}
+            is_new = call_id not in self._at
+            self._at.setdefault(call_id, now)
+            return is_new
+
+
 @dataclass
 class Calls:
     api: CallApi
     keys: KeyRing
     engine: CallEngine
     log: Log
+    elapsed: Callable[[], float]
+    """Monotonic seconds."""
+    _taken: Taken = field(default_factory=Taken, init=False)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WORKERS, "calls"), init=False)
     _waiting: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MOST_WAITING), init=False)
     _busy: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "busy"), init=False)
 
     def take(self, call_ids: Iterable[str]) -> None:
-        """Have them answered soon; returns at once."""
+        """Have them answered soon, each once, however often a command names it; returns at once."""
         for call_id in call_ids:
+            if not self._taken.add(call_id, self.elapsed()):
+                continue
             if self._waiting.acquire(blocking=False):
                 self._pool.submit(self._attend, call_id).add_done_callback(partial(self._finish, call_id))
             else:
                 self._busy.submit(self.answer, call_id, lambda _call: {"error": BUSY})
 
-    def stop(self) -> None:
+    def stop(self, *, wait: bool = False) -> None:
+        """What has not begun is left; `wait`: until what has begun is done."""
         for pool in (self._pool, self._busy):
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=wait, cancel_futures=not wait)
 
     def _attend(self, call_id: str) -> None:
         try:

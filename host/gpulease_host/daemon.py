@@ -90,7 +90,7 @@ class Daemon:
         self.ledger.on_change = self.sender.ring
         self.applier = self._build_applier()
         self.watch = self._build_watch()
-        self.calls = Calls(parts.api, parts.keys, parts.engine, parts.log)
+        self.calls = Calls(parts.api, parts.keys, parts.engine, parts.log, parts.elapsed)
         self.intake = self._build_intake()
         self._ask_backoff = Backoff(1.0, 60.0, parts.random)
         self._key_backoff = Backoff(1.0, 60.0, parts.random)

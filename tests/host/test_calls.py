@@ -93,6 +93,24 @@ def test_a_command_over_ssm_only_names_it(rig: Rig) -> None:
     assert waiting.opened()["exit_code"] == 0
 
 
+def test_a_command_that_comes_twice_runs_once(rig: Rig) -> None:
+    """SSM may deliver a command twice, also while the first is under way or its reply is on the way."""
+    release, running = threading.Event(), threading.Event()
+
+    def run() -> None:
+        running.set()
+        release.wait(10)
+
+    rig.engine.while_running = run
+    Waiting(rig, "exec", {"command": ["rm", "x"], "timeout_s": 5})
+    rig.command(order(), calls=[CALL])
+    assert running.wait(5)
+    rig.command(order(), calls=[CALL])
+    release.set()
+    rig.daemon.calls.stop(wait=True)
+    assert rig.engine.commands == [(11, ("rm", "x"))]
+
+
 def test_a_host_that_is_asked_too_much_says_so_at_once(rig: Rig) -> None:
     release, answered = threading.Event(), threading.Event()
     rig.engine.while_running = lambda: release.wait(10)
