@@ -24,6 +24,8 @@ from gpulease_host.wire import AskedCall, WireError, parse_asked, parse_call
 
 WORKERS = 4
 MOST_WAITING = 16
+LATE_S = 4
+"""A client waits seven seconds, beyond what a command itself may take."""
 REMEMBERED_S = 600
 """Longer than a call lives, and than any command that names it may still arrive: a command is good for two minutes."""
 FAULT = "The host failed at it. Its owner finds the place in the daemon's log."
@@ -71,18 +73,22 @@ class Calls:
             if not self._taken.add(call_id, self.elapsed()):
                 continue
             if self._waiting.acquire(blocking=False):
-                self._pool.submit(self._attend, call_id).add_done_callback(partial(self._finish, call_id))
+                self._pool.submit(self._attend, call_id, self.elapsed()).add_done_callback(
+                    partial(self._finish, call_id)
+                )
             else:
-                self._busy.submit(self.answer, call_id, lambda _call: {"error": BUSY})
+                self._busy.submit(self.answer, call_id, _say_busy)
 
     def stop(self, *, wait: bool = False) -> None:
         """What has not begun is left; `wait`: until what has begun is done."""
         for pool in (self._pool, self._busy):
             pool.shutdown(wait=wait, cancel_futures=not wait)
 
-    def _attend(self, call_id: str) -> None:
+    def _attend(self, call_id: str, taken_at: float) -> None:
+        """What has waited for so long that its client may have given it up is not begun."""
+        is_late = self.elapsed() - taken_at > LATE_S
         try:
-            self.answer(call_id, self.do)
+            self.answer(call_id, _say_busy if is_late else self.do)
         finally:
             self._waiting.release()
 
@@ -113,3 +119,7 @@ class Calls:
             return self.engine.read_logs(call.instance_id, asked["tail"], asked["since"], asked["cursor"])
         except EngineError as error:
             return {"error": str(error)}
+
+
+def _say_busy(_call: AskedCall) -> dict[str, Any]:
+    return {"error": BUSY}

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
-from gpulease_host.calls import MOST_WAITING, WORKERS
+from gpulease_host.calls import LATE_S, MOST_WAITING, WORKERS
 from gpulease_host.machine_key import REPLY_INFO, MachineKey, from_b64, to_b64
 from tests.host.fakes import seal
 from tests.host.orders import order
@@ -122,6 +122,26 @@ def test_a_host_that_is_asked_too_much_says_so_at_once(rig: Rig) -> None:
     assert "too many" in waits[-1].opened()["error"]
     assert len(rig.api.replies) == 1 < WORKERS
     release.set()
+
+
+def test_what_has_waited_too_long_is_not_begun(rig: Rig) -> None:
+    """Its client may have been told that there is no answer, and may have done it otherwise."""
+    release, running = threading.Event(), threading.Semaphore(0)
+
+    def run() -> None:
+        running.release()
+        release.wait(10)
+
+    rig.engine.while_running = run
+    names = [f"{number:043d}" for number in range(WORKERS + 1)]
+    waits = [Waiting(rig, "exec", {"command": [name], "timeout_s": 5}, name) for name in names]
+    rig.daemon.calls.take(names)
+    assert all(running.acquire(timeout=5) for _ in range(WORKERS))
+    rig.clock.now += LATE_S + 1
+    release.set()
+    rig.daemon.calls.stop(wait=True)
+    assert {command for _, command in rig.engine.commands} == {(name,) for name in names[:WORKERS]}
+    assert "too many" in waits[-1].opened()["error"]
 
 
 def test_a_fault_of_the_host_is_told_at_once_and_logged_without_what_it_says(rig: Rig) -> None:
