@@ -48,11 +48,6 @@ class KeyRing:
     def key_id(self) -> str:
         return self.current.key_id
 
-    @property
-    def is_changing(self) -> bool:
-        """Whether it is unknown which key is in force: a request may be refused for that alone."""
-        return self.next is not None
-
     def sign_request(self, host_id: int, method: str, path: str, body: bytes, now: int) -> str:
         return self.current.sign_request(host_id, method, path, body, now)
 

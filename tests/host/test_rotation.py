@@ -83,10 +83,10 @@ def test_a_service_that_does_not_say_keeps_every_key(rig: Rig) -> None:
 def test_a_lost_answer_is_made_good_with_the_new_key(rig: Rig) -> None:
     rig.api.lost_answers = 1
     assert "not replaced yet" in rotate(rig)
-    assert keys(rig).is_changing
+    assert keys(rig).next is not None
     new_id = rotate(rig)
     assert new_id == rig.api.key.key_id == keys(rig).key_id
-    assert not keys(rig).is_changing
+    assert keys(rig).next is None
 
 
 def test_a_daemon_that_died_before_the_answer_goes_on_with_the_same_key(rig: Rig) -> None:
@@ -159,13 +159,13 @@ def test_a_host_that_is_given_up_while_its_key_changes_learns_it(rig: Rig) -> No
     assert new is not None
     rig.api.is_retired = True
     assert "not replaced yet" in rotate(rig)
-    assert (keys(rig).key_id, keys(rig).is_changing) == (new.key_id, False)
+    assert (keys(rig).key_id, keys(rig).next) == (new.key_id, None)
 
 
 def test_a_host_that_was_given_up_makes_no_key(rig: Rig) -> None:
     rig.api.is_retired = True
     rotate(rig)
-    assert (keys(rig).key_id, keys(rig).is_changing) == (KEY.key_id, False)
+    assert (keys(rig).key_id, keys(rig).next) == (KEY.key_id, None)
 
 
 def test_a_late_answer_brings_no_other_key_into_force(rig: Rig) -> None:
@@ -180,7 +180,7 @@ def test_a_late_answer_brings_no_other_key_into_force(rig: Rig) -> None:
 
 def test_finishing_begins_no_rotation(rig: Rig) -> None:
     rig.daemon.rotation.finish()
-    assert (keys(rig).key_id, keys(rig).is_changing) == (KEY.key_id, False)
+    assert (keys(rig).key_id, keys(rig).next) == (KEY.key_id, None)
 
 
 def test_a_fetch_that_the_old_key_signed_is_asked_again_and_not_denied(rig: Rig) -> None:
