@@ -4,11 +4,13 @@ In the event, a negative `late_s` resumes everything that is not over, and `"bra
 the brake holds back, once a person knows that they are gone.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from handlers.logs import logger
 from rental.adapters import wiring
+from rental.service.by_itself import each_by_itself
 from rental.service.retiring import Clearing
 from rental.service.silence import Silence
 from rental.service.sweeping import LATE_S, Sweeping
@@ -30,8 +32,19 @@ def clearing() -> Clearing:
 
 
 def handler(event: dict[str, Any], _context: Any) -> dict[str, int]:
-    started = sweeping().sweep(int(event.get("late_s", LATE_S)))
-    silent = silence().sweep(brake=event.get("brake") is not False)
-    cleared = clearing().sweep()
-    logger.info("swept", extra={"started": started, "silent": silent, "cleared": cleared})
-    return {"started": started, "silent": silent, "cleared": cleared}
+    done = {"started": 0, "silent": 0, "cleared": 0}
+    sweeps: dict[str, Callable[[], int]] = {
+        "started": lambda: sweeping().sweep(int(event.get("late_s", LATE_S))),
+        "silent": lambda: silence().sweep(brake=event.get("brake") is not False),
+        "cleared": lambda: clearing().sweep(),
+    }
+
+    def sweep(name: str) -> int:
+        done[name] = sweeps[name]()
+        return done[name]
+
+    try:
+        each_by_itself(sweeps, sweep, "sweep not done")
+    finally:
+        logger.info("swept", extra=done)
+    return done

@@ -4,7 +4,6 @@ A month is 730 hours. Prices round up to the next micro-dollar once, at the end.
 """
 
 HOURS_PER_MONTH = 730
-SECONDS_PER_HOUR = 3600
 
 
 def slice_price_microusd_h(gpu_price_microusd_h: int, gpus: int) -> int:

@@ -4,6 +4,7 @@ A stopped instance holds no GPU. To start, it needs its own GPUs free; else it w
 served, and is granted them in the transaction that returns the last of them.
 """
 
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -77,9 +78,14 @@ def halt(
     return book.ring(contract_id, stopping)
 
 
-def grant_waiters(book: Book, now: int) -> Book:
-    """Give every waiter its GPUs whose turn has come, as far as the waiters' contracts stand in the book."""
-    for waiter in book.manifest.waiters:
+def grant_waiters(book: Book, now: int, at_most: int = sys.maxsize) -> Book:
+    """Give waiters their GPUs whose turn has come, as far as the waiters' contracts stand in the book.
+
+    On a retired host nobody's turn comes any more.
+    """
+    for waiter in book.manifest.waiters if book.manifest.retired is None else ():
+        if at_most <= 0:
+            break
         if waiter.contract_id in book.contracts and may_lease(book.manifest, waiter.instance_id, waiter.gpu_indexes):
             contract = book.contract(waiter.contract_id)
             instance = contract.instance(waiter.instance_id)
@@ -87,12 +93,15 @@ def grant_waiters(book: Book, now: int) -> Book:
                 book = halt(book, contract.id, instance, now, Cause("service", "expired"), "The contract has expired.")
             else:
                 book = _lease(book, contract.id, instance, now, Cause("service", "gpus free"))
+            at_most -= 1
     return book
 
 
 def grantable(book: Book) -> tuple[ContractId, ...]:
     """The contracts of the waiters whose turn has come."""
     manifest = book.manifest
+    if manifest.retired is not None:
+        return ()
     turns = (each for each in manifest.waiters if may_lease(manifest, each.instance_id, each.gpu_indexes))
     return tuple(dict.fromkeys(waiter.contract_id for waiter in turns))
 
@@ -115,8 +124,10 @@ def chosen(contract: Contract, instance_id: InstanceId | None) -> Iterable[Insta
 def _start(book: Book, contract_id: ContractId, instance: Instance, now: int, cause: Cause) -> Book:
     if may_lease(book.manifest, instance.id, instance.gpu_indexes):
         return _lease(book, contract_id, instance, now, cause)
+    out_of_use = not set(instance.gpu_indexes).isdisjoint(book.manifest.quarantined)
+    why = "one of them is out of use on the host" if out_of_use else "another contract uses them now"
     waiting = instance.want(Desired.RUNNING, now).become(
-        InstanceStatus.SCHEDULING, "Waits for its GPUs: another contract uses them now. Stop cancels."
+        InstanceStatus.SCHEDULING, f"Waits for its GPUs: {why}. Stop cancels."
     )
     waiter = Waiter(contract_id, instance.id, instance.gpu_indexes, now)
     book = book.with_manifest(replace(book.manifest, waiters=(*book.manifest.waiters, waiter)))

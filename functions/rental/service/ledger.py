@@ -14,8 +14,12 @@ from rental.ports import NO_EXTRAS, Bells, Clock, Entropy, Extras, GuardFailedEr
 
 ATTEMPTS = 8
 BACKOFF_MS = 20
+MAX_WRITES = 100
+"""Of one transaction: DynamoDB's limit."""
 WRITES_PER_COMMIT = 60
-"""A transaction holds at most 100 writes; the rest is for the manifest and for the waiters that wake."""
+"""That a decision on many contracts may need; the rest is for what goes with it and for the waiters that wake."""
+EXTRA_WRITES = 16
+"""The manifest, the memo, the host, and the offers of a listing: one for each power of two of its GPUs, twice."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,17 +53,18 @@ class Ledger:
         for tries in range(ATTEMPTS):
             now = self.clock.now()
             before, after, extras = attempt(now)
-            after = end_with_host(after, now)
+            after = self._granted(before, end_with_host(after, now), now)
             if after == before and extras == NO_EXTRAS:
                 return after
             try:
-                committed = self.store.commit(before, self._granted(after, now), extras)
+                committed = self.store.commit(before, after, extras)
             except (GuardFailedError, TakenError) as error:
                 _log.info("commit lost", extra={"tries": tries + 1, "why": str(error)})
                 self.clock.sleep(self.entropy.below(BACKOFF_MS << tries) / 1000)
                 continue
             if committed.bells:
                 self.bells.ring(committed.bells)
+            self._grant_rest(committed)
             return committed
         raise BusyError("Too many requests want this host at once. Send the same request again.")
 
@@ -71,23 +76,50 @@ class Ledger:
         contracts = self.store.read_contracts(contract_ids)
         return Book(manifest, {contract.id: contract for contract in contracts})
 
-    def _granted(self, book: Book, now: int) -> Book:
-        """Let waiters have what the decision returned, in the same transaction."""
-        book = grant_waiters(book, now)
-        while missing := [each for each in grantable(book) if each not in book.contracts]:
-            found = {contract.id: contract for contract in self.store.read_contracts(missing)}
+    def _granted(self, before: Book, book: Book, now: int) -> Book:
+        """Let waiters have what the decision returned, in the same transaction, as many as have room in it."""
+        waiting = len(book.manifest.waiters)
+        room = _room_for_waiters(before, book)
+        while True:
+            book = grant_waiters(book, now, room - waiting + len(book.manifest.waiters))
+            left = max(0, room - waiting + len(book.manifest.waiters))
+            missing = [each for each in grantable(book) if each not in book.contracts][:left]
+            found = {contract.id: contract for contract in self.store.read_contracts(missing)} if missing else {}
             if not found:
                 return book
-            book = grant_waiters(replace(book, contracts={**book.contracts, **found}), now)
-        return book
+            book = replace(book, contracts={**book.contracts, **found})
+
+    def _grant_rest(self, book: Book) -> None:
+        """For waiters that had no room. Where it breaks off, whatever touches the host next goes on with it."""
+        if not grantable(book):
+            return
+        host_id = book.manifest.host_id
+
+        def attempt(_now: int) -> tuple[Book, Book, Extras]:
+            before = self.open_book(host_id)
+            return before, before, NO_EXTRAS
+
+        try:
+            self.change(attempt)
+        except BusyError as error:
+            _log.warning("waiters not granted yet", extra={"host_id": host_id, "why": str(error)})
+
+
+def _room_for_waiters(before: Book, after: Book) -> int:
+    """How many fit the transaction: each brings its contract and a line of its timeline."""
+    changed = sum(contract != before.contracts.get(each) for each, contract in after.contracts.items())
+    return (MAX_WRITES - EXTRA_WRITES - changed - len(after.timeline)) // 2
 
 
 def portions(manifest: Manifest, contract_ids: Sequence[ContractId]) -> Iterator[Sequence[ContractId]]:
-    """The contracts in as many commits as they need, at least one: each brings its timeline, a line an instance."""
+    """The contracts in as many commits as they need, at least one.
+
+    Each brings itself, a line of its timeline for each instance, and two for the way to its end.
+    """
     portion: list[ContractId] = []
     writes = 0
     for contract_id in contract_ids:
-        more = 2 + len(manifest.claims[contract_id].instances)
+        more = 3 + len(manifest.claims[contract_id].instances)
         if portion and writes + more > WRITES_PER_COMMIT:
             yield portion
             portion, writes = [], 0

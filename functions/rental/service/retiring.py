@@ -5,25 +5,22 @@ there is one way only, which a crash anywhere does not break: what is left of a 
 minute. Until then whatever else touches one of its contracts ends it (`ledger.py`).
 """
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from rental.domain.allocation import Manifest
 from rental.domain.book import Book
-from rental.domain.errors import HostNotReadyError, NotFoundError, RentalError
+from rental.domain.errors import HostNotReadyError, NotFoundError
 from rental.domain.host import HostStatus
 from rental.domain.ids import ContractId, HostId
 from rental.domain.retiring import retire
 from rental.ports import NO_EXTRAS, Extras, Principal, Tasks
+from rental.service.by_itself import each_by_itself
 from rental.service.hosts import offers_in
 from rental.service.ledger import Ledger, portions
 from rental.service.life import answer_for
 from rental.service.repeating import Repeatable, memo_of, read_earlier
 
 HOSTS_PER_PAGE = 20
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -68,23 +65,19 @@ class Clearing:
 
     def sweep(self) -> int:
         """End the contracts of every retired host that has any left; returns how many were ended."""
-        cleared = 0
+        return each_by_itself(self._left(), lambda left: self._end(*left), "retired host not cleared")
+
+    def _left(self) -> Iterator[tuple[HostId, Sequence[ContractId]]]:
+        """What to end in one commit each."""
         cursor = None
         while True:
             page = self.ledger.store.list_retiring(cursor, HOSTS_PER_PAGE)
-            cleared += sum(self._clear(manifest) for manifest in page.items)
+            for manifest in page.items:
+                for portion in portions(manifest, tuple(manifest.claims)):
+                    yield manifest.host_id, portion
             if page.next is None:
-                return cleared
+                return
             cursor = page.next
-
-    def _clear(self, manifest: Manifest) -> int:
-        cleared = 0
-        for portion in portions(manifest, tuple(manifest.claims)):
-            try:
-                cleared += self._end(manifest.host_id, portion)
-            except RentalError as error:  # one busy host must not keep the others from being cleared
-                _log.error("retired host not cleared", extra={"host_id": manifest.host_id, "why": str(error)})
-        return cleared
 
     def _end(self, host_id: HostId, contract_ids: Sequence[ContractId]) -> int:
         waited: dict[ContractId, Mapping[str, str]] = {}
@@ -98,6 +91,6 @@ class Clearing:
         ended = self.ledger.change(attempt).contracts
         for contract in ended.values():
             answer = answer_for(contract, contract.run).to_json()
-            for token in waited[contract.id].values():
+            for token in waited.get(contract.id, {}).values():
                 self.tasks.succeed(token, answer)
         return len(ended)

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rental.domain.book import Book
-from rental.domain.errors import RentalError
 from rental.domain.ids import ContractId, HostId
 from rental.domain.liveness import Phase, Presence, fallen_silent, is_burst
 from rental.domain.silence import close_silent, fall_silent
 from rental.ports import NO_EXTRAS, Extras, Liveness
+from rental.service.by_itself import each_by_itself
 from rental.service.ledger import Ledger, portions
 
 BRAKE_LINE = "brake"
@@ -35,7 +35,8 @@ class Silence:
         if brake and is_burst(known, now):
             _log.error(BRAKE_LINE, extra={"silent": len(silent), "hosts": len(known)})
             return 0
-        return sum(self._mark(each) for each in silent)
+        marked = {each.host_id: each for each in silent}
+        return each_by_itself(marked, lambda each: self._mark(marked[each]), "host not marked")
 
     def _without_retired(self, known: Sequence[Presence], now: int) -> Sequence[Presence]:
         """Those of whom silence means something. Who was given up is looked up once, when it has fallen silent."""
@@ -52,11 +53,7 @@ class Silence:
         leaving = self.liveness.swap(presence, presence.enter(Phase.LEAVING))
         if leaving is None:
             return False  # heard meanwhile
-        try:
-            self._close(presence)
-        except RentalError as error:  # one busy host must not keep the others from being marked
-            _log.error("host not marked", extra={"host_id": presence.host_id, "why": str(error)})
-            return False
+        self._close(presence)
         return self.liveness.swap(leaving, leaving.enter(Phase.OFFLINE)) is not None
 
     def _close(self, presence: Presence) -> None:

@@ -4,22 +4,19 @@ Heals what was lost between the commit of a contract and its execution. After a 
 with it, sweeping with a negative lateness resumes every contract that is not over.
 """
 
-import logging
 from dataclasses import dataclass, replace
 
 from rental.domain.book import Book, Cause
 from rental.domain.contract import Contract
 from rental.domain.ending import fail
-from rental.domain.errors import RentalError
 from rental.domain.lifecycle import ContractStatus
 from rental.domain.observation import remind
 from rental.ports import Tasks, Workflows
+from rental.service.by_itself import each_by_itself
 from rental.service.ledger import Ledger
 from rental.service.life import answer_for
 
 LATE_S = 60
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,13 +29,8 @@ class Sweeping:
         """Look at every contract that is at least `late_s` seconds late; returns how many runs were started."""
         before = self.ledger.clock.now() - late_s
         store = self.ledger.store
-        started = 0
-        for contract in store.read_contracts(store.list_due(before)):
-            try:
-                started += self._resume(contract, before)
-            except RentalError as error:  # one busy host must not keep the others from being swept
-                _log.error("contract not resumed", extra={"contract_id": contract.id, "why": str(error)})
-        return started
+        late = {contract.id: contract for contract in store.read_contracts(store.list_due(before))}
+        return each_by_itself(late, lambda each: self._resume(late[each], before), "contract not resumed")
 
     def _resume(self, contract: Contract, before: int) -> bool:
         if contract.next_due is None or contract.next_due > before:
