@@ -13,7 +13,7 @@ from rental.adapters.machine_tokens import claimed_host_id, make_machine_key, ve
 from rental.adapters.records import from_record
 from rental.adapters.settings import EventSettings, from_env
 from rental.adapters.ssm import SsmNodes
-from rental.adapters.system import SystemClock
+from rental.adapters.system import SystemClock, SystemEntropy
 from rental.api.machine_requests import CallRequest, FetchRequest, ManifestRequest, ReplyRequest
 from rental.domain.calls import CallId
 from rental.domain.errors import InvalidRequestError, RentalError, UnauthenticatedError
@@ -40,7 +40,7 @@ def machines() -> Machines:
 
 @cache
 def answering() -> Answering:
-    return Answering(wiring.call_store(), SystemClock())
+    return Answering(wiring.call_store(), SystemClock(), SystemEntropy())
 
 
 @app.post("/v1/host/register")

@@ -38,6 +38,7 @@ BEYOND_ANY_SCHEMA = {
             r"The host has \d+ GPUs: min_gpus is too large\.",
             r"env: all variables together have at most \d+ bytes",
             r"env, entrypoint and args exceed \d+ bytes of JSON together\.",
+            r"The command exceeds \d+ bytes of JSON\. .*",
             r"inventory\.gpus: GPUs are listed by index from 0 on, each with a uuid of its own",
             r"signing_key, sealing_key: .*",
             r"body: only mode args is available yet, .*",

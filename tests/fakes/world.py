@@ -98,7 +98,7 @@ class World:
             self.entropy,
             patience_s=7.0,
         )
-        self.answering = Answering(self.call_store, self.clock)
+        self.answering = Answering(self.call_store, self.clock, self.entropy)
         access_store = ItemAccessStore(self.table, lambda: f"commit-{next(commits)}")
         self.access = Access(access_store, self.clock, self.entropy)
 

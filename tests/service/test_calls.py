@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from rental.domain.errors import (
     ContractExpiredError,
     ContractOverError,
     HostOfflineError,
+    InvalidRequestError,
     NoAnswerError,
     NotCurrentError,
     NotFoundError,
@@ -40,11 +42,12 @@ def host_answers(world: World, said: Any) -> Callable[[], None]:
     """The host replies to whatever it was rung for, once."""
 
     def answer() -> None:
-        for call_id in [CallId(bell.call_id) for bell in world.bells.rung if bell.call_id is not None]:
+        asked = [CallId(bell.call_id) for bell in world.bells.rung if bell.call_id is not None]
+        world.bells.rung.clear()
+        for call_id in asked:
             call = world.answering.show_call(HOST, call_id)
             sealed = f"to {call.reply_key} for {call_id}: {json.dumps(said)}"
             world.answering.reply(HOST, call_id, sealed)
-        world.bells.rung.clear()
 
     return answer
 
@@ -179,3 +182,44 @@ def test_nothing_that_is_asked_lies_open() -> None:
     call_id = open_call(world, contract_id)
     call = world.call_store.read_call(call_id)
     assert "command" not in repr(call)
+
+
+class Racing:
+    """A call store in which the same request, sent twice at once, gets in first."""
+
+    def __init__(self, world: World, ask: Callable[[], object]) -> None:
+        self._store, self._ask, self._asked = world.call_store, ask, False
+
+    def read_memo(self, account: str, key: str, now: int) -> Any:
+        memo = self._store.read_memo(account, key, now)
+        if not self._asked:
+            self._asked = True
+            self._ask()
+        return memo
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+def test_of_two_equal_requests_at_once_one_runs_and_the_other_is_told_so() -> None:
+    world, contract_id = running()
+    world.clock.while_sleeping = host_answers(world, RAN)
+    repeatable = Repeatable("key", b"asked")
+    racing: Any = Racing(world, lambda: world.calls.run_command(contract_id, client, None, EXEC, repeatable))
+    with pytest.raises(AlreadyDoneError):
+        replace(world.calls, calls=racing).run_command(contract_id, client, None, EXEC, repeatable)
+
+
+def test_a_busy_table_delays_a_call_and_its_reply() -> None:
+    world, contract_id = running()
+    world.clock.while_sleeping = host_answers(world, RAN)
+    world.faults.extend(["conflict", "", "conflict"])
+    assert world.calls.run_command(contract_id, client, None, EXEC) == RAN
+    assert world.faults == []
+
+
+def test_a_command_too_large_to_be_kept_is_refused() -> None:
+    world, contract_id = running()
+    with pytest.raises(InvalidRequestError, match="exceeds"):
+        world.calls.run_command(contract_id, client, None, {"command": ["\N{SNOWMAN}" * 4096] * 64, "timeout_s": 1})
+    assert not world.bells.rung

@@ -5,17 +5,13 @@ would have to hold it, and not by deriving it from the request, which would make
 Idempotency-Key. The repeated request is refused and told which key the first one made.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from rental.domain.access import Account, ApiKey, Role, check_may_manage, key_id_of, make_secret
-from rental.domain.errors import AlreadyDoneError, BusyError, ConflictError, NotFoundError
-from rental.ports import AccessStore, Clock, Entropy, GuardFailedError, Page, Principal, TakenError
-from rental.service.ledger import ATTEMPTS, BACKOFF_MS
+from rental.domain.errors import AlreadyDoneError, ConflictError, NotFoundError
+from rental.ports import AccessStore, Clock, Entropy, Page, Principal, TakenError
 from rental.service.repeating import Repeatable, memo_of, read_earlier
-
-T = TypeVar("T")
+from rental.service.retrying import retried
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,7 @@ class Access:
                 raise ConflictError("There is an account of this name already. Choose another name.") from error
             return account
 
-        return self._retried(attempt)
+        return retried(attempt, self.clock, self.entropy)
 
     def list_accounts(self, cursor: str | None, limit: int) -> Page[Account]:
         return self.store.list_accounts(cursor, limit)
@@ -72,7 +68,7 @@ class Access:
             self.store.create_key(key, memo_of(caller.account, repeatable, key.id, now))
             return IssuedKey(key, secret)
 
-        return self._retried(attempt)
+        return retried(attempt, self.clock, self.entropy)
 
     def list_keys(self, caller: Principal, account: str | None, cursor: str | None, limit: int) -> Page[ApiKey]:
         """The keys of an account, the caller's own where none is named; oldest first, without the keys themselves.
@@ -97,18 +93,10 @@ class Access:
             self.store.delete_key(key.id)
             return key
 
-        return self._retried(attempt)
+        return retried(attempt, self.clock, self.entropy)
 
     def _account(self, name: str) -> Account:
         account = self.store.read_account(name)
         if account is None:
             raise NotFoundError("There is no such account. Open it first.")
         return account
-
-    def _retried(self, attempt: Callable[[int], T]) -> T:
-        for tries in range(ATTEMPTS):
-            try:
-                return attempt(self.clock.now())
-            except (GuardFailedError, TakenError):
-                self.clock.sleep(self.entropy.below(BACKOFF_MS << tries) / 1000)
-        raise BusyError("Too many requests at once. Send the same request again.")

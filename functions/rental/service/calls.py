@@ -15,17 +15,32 @@ from rental.domain.errors import (
     AlreadyDoneError,
     CallFailedError,
     HostOfflineError,
+    InvalidRequestError,
     NoAnswerError,
     NotCurrentError,
     NotFoundError,
 )
 from rental.domain.ids import ContractId, HostId, InstanceId
-from rental.ports import Bells, CallStore, Clock, Entropy, Envelopes, GuardFailedError, Principal, Sealer, Store
+from rental.ports import (
+    Bells,
+    CallStore,
+    Clock,
+    Entropy,
+    Envelopes,
+    GuardFailedError,
+    Principal,
+    Sealer,
+    Store,
+    TakenError,
+)
 from rental.service.repeating import Repeatable, memo_of, read_earlier
+from rental.service.retrying import retried
 
 FIRST_LOOK_S = 0.05
 LAST_LOOK_S = 0.5
 MAX_REASON_LENGTH = 500
+MAX_QUESTION_BYTES = 128 * 1024
+"""Sealed and as text it has to fit an item of the table, of at most 400 KiB."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +66,12 @@ class Calls:
     ) -> dict[str, Any]:
         """Run a command in a running instance. A repeated request is refused: it is not run twice, nor kept.
 
-        Raises NotFoundError, ConflictError, AlreadyDoneError, CallFailedError, NoAnswerError.
+        Raises NotFoundError, ConflictError, AlreadyDoneError, CallFailedError, NoAnswerError,
+        InvalidRequestError, BusyError.
         """
         contract, instance = self._chosen(contract_id, caller, instance_id)
         now = self.clock.now()
-        if read_earlier(self.calls, caller.account, repeatable, now) is not None:
-            raise AlreadyDoneError("This command was run, and its output is not kept. Send it with a new key.")
+        self._check_new(caller.account, repeatable, now)
         check_may_exec(contract, instance, now)
         return self._call(CallKind.EXEC, contract, instance, asked, asked["timeout_s"], repeatable)
 
@@ -89,23 +104,41 @@ class Calls:
         host = self.store.read_host(contract.host_id)
         if host is None or host.machine_key is None:
             raise HostOfflineError("The host does not answer now.")
+        question = json.dumps(asked, ensure_ascii=False).encode()
+        if len(question) > MAX_QUESTION_BYTES:
+            raise InvalidRequestError(
+                f"The command exceeds {MAX_QUESTION_BYTES} bytes of JSON. Write it to a file first."
+            )
         envelope = self.envelopes.make()
-        now = self.clock.now()
-        call = Call(
-            id=CallId(self.entropy.token()),
-            host_id=contract.host_id,
-            contract_id=contract.id,
-            instance_id=instance.id,
-            kind=kind,
-            sealed=self.sealer.seal(host.machine_key, contract.id, json.dumps(asked).encode()),
-            reply_key=envelope.public_key,
-            expires_at=now + CALL_LIFE_S,
-        )
-        self.calls.create_call(call, memo_of(contract.account, repeatable, call.id, now))
+        sealed = self.sealer.seal(host.machine_key, contract.id, question)
+
+        def attempt(now: int) -> Call:
+            call = Call(
+                id=CallId(self.entropy.token()),
+                host_id=contract.host_id,
+                contract_id=contract.id,
+                instance_id=instance.id,
+                kind=kind,
+                sealed=sealed,
+                reply_key=envelope.public_key,
+                expires_at=now + CALL_LIFE_S,
+            )
+            try:
+                self.calls.create_call(call, memo_of(contract.account, repeatable, call.id, now))
+            except (GuardFailedError, TakenError):
+                self._check_new(contract.account, repeatable, now)  # the same request, sent twice at once, was faster
+                raise
+            return call
+
+        call = retried(attempt, self.clock, self.entropy)
         self.bells.ring(
             [Bell(contract.host_id, contract.id, instance.id, instance.generation, urgent=True, call_id=call.id)]
         )
         return _read(envelope.open(self._wait(call.id, takes_s + self.patience_s), call.id))
+
+    def _check_new(self, account: str, repeatable: Repeatable | None, now: int) -> None:
+        if read_earlier(self.calls, account, repeatable, now) is not None:
+            raise AlreadyDoneError("This command was run, and its output is not kept. Send it with a new key.")
 
     def _wait(self, call_id: CallId, patience_s: float) -> str:
         """The sealed reply; raises NoAnswerError."""
@@ -138,6 +171,7 @@ class Answering:
 
     calls: CallStore
     clock: Clock
+    entropy: Entropy
 
     def show_call(self, host_id: HostId, call_id: CallId) -> Call:
         """What a host is asked. Raises NotCurrentError when nobody waits for it any more."""
@@ -147,9 +181,9 @@ class Answering:
         return call
 
     def reply(self, host_id: HostId, call_id: CallId, sealed: str) -> None:
-        """Take in a host's reply, once. Raises NotCurrentError."""
-        call = self.show_call(host_id, call_id)
-        try:
-            self.calls.put_reply(call, sealed)
-        except GuardFailedError as error:
-            raise NotCurrentError("This was answered already.") from error
+        """Take in a host's reply, once. Raises NotCurrentError, BusyError."""
+
+        def attempt(_now: int) -> None:
+            self.calls.put_reply(self.show_call(host_id, call_id), sealed)
+
+        retried(attempt, self.clock, self.entropy)
