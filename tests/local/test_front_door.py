@@ -82,5 +82,7 @@ def test_a_busy_port_is_named_and_left_alone(cloud: CloudInfo, tmp_path: Path, t
 
 
 def test_only_the_owner_reads_how_to_get_in(cloud: CloudInfo, tmp_path_factory: pytest.TempPathFactory) -> None:
-    for path in tmp_path_factory.getbasetemp().glob("cloud*/*.json*"):
+    found = [*tmp_path_factory.getbasetemp().glob("cloud*/*.json*")]
+    assert found
+    for path in found:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path.name

@@ -111,6 +111,13 @@ def test_ids_of_hosts_are_drawn_again_on_a_clash() -> None:
             replace(world.hosts, ledger=replace(world.ledger, entropy=FakeEntropy(repeat=1 << 20))).add_host(owner, "")
 
 
+def test_two_sizes_of_a_listing_never_have_one_offer() -> None:
+    world = World(entropy=FakeEntropy(repeat=2)).add_host(4)
+    listing = world.manifest().listing
+    assert listing is not None
+    assert len(set(listing.offers.values())) == len(listing.offers) == 3
+
+
 def test_adding_a_host_survives_a_table_that_is_busy() -> None:
     world = World()
     world.faults.append("conflict")

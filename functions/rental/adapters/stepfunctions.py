@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -57,13 +58,16 @@ class MachineTasks:
         self._client = client
 
     def succeed(self, token: str, output: str) -> None:
+        self._answer(lambda: self._client.send_task_success(taskToken=token, output=output))
+
+    def fail(self, token: str, error: str, cause: str) -> None:
+        self._answer(lambda: self._client.send_task_failure(taskToken=token, error=error, cause=cause))
+
+    def _answer(self, send: Callable[[], object]) -> None:
         gone = (self._client.exceptions.TaskDoesNotExist, self._client.exceptions.TaskTimedOut)
         try:
-            self._client.send_task_success(taskToken=token, output=output)
+            send()
         except (*gone, self._client.exceptions.InvalidToken):
             return
         except (ClientError, BotoCoreError) as error:
             _log.error("task not answered", extra={"why": str(error)})
-
-    def fail(self, token: str, error: str, cause: str) -> None:
-        self._client.send_task_failure(taskToken=token, error=error, cause=cause)

@@ -89,7 +89,7 @@ class OpenContract(Body):
     label: Label = ""
     instances: Annotated[
         int,
-        Field(ge=1, le=64, description="Containers that split the GPUs evenly: a divisor of their number."),
+        Field(ge=1, le=13, description="Containers that split the GPUs evenly: a divisor of their number."),
         WHOLE,
     ] = 1
 

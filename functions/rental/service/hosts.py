@@ -1,6 +1,7 @@
 """What host owners do: add a machine, look at it, list it for rent, take it off the market."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rental.domain.allocation import Listing, Manifest, slice_sizes
@@ -131,13 +132,23 @@ class Hosts:
             before = self._owned(host_id, caller)
             self._check_terms(before.manifest, terms, now)
             sizes = slice_sizes(before.manifest.capacity.gpus, terms.min_gpus)
-            offers = {size: OfferId(self._draw(now)) for size in sizes}
+            offers = dict(zip(sizes, self._draw_offers(len(sizes), before.manifest, now), strict=True))
             listing = _listing(before.manifest, terms, offers)
             after = before.with_manifest(replace(before.manifest, listing=listing))
             places = tuple(OfferPlace(offer_id, host_id, size) for size, offer_id in offers.items())
             return before, after, Extras(new_offers=places, dropped_offers=offers_in(before.manifest))
 
         return self.ledger.change(attempt).manifest
+
+    def _draw_offers(self, count: int, manifest: Manifest, now: int) -> Sequence[OfferId]:
+        """As many different ones, and none of those that they replace: no item is written twice in a transaction."""
+        replaced = offers_in(manifest)
+        drawn: list[OfferId] = []
+        while len(drawn) < count:
+            offer_id = OfferId(self._draw(now))
+            if offer_id not in drawn and offer_id not in replaced:
+                drawn.append(offer_id)
+        return drawn
 
     def unlist(self, host_id: HostId, caller: Principal) -> Manifest:
         """Take the host off the market; contracts stay. Raises NotFoundError."""

@@ -35,6 +35,8 @@ class MemoryTable:
     def transact(self, writes: Sequence[Guarded]) -> None:
         if len(writes) > MAX_WRITES:
             raise ValueError(f"{len(writes)} writes are more than DynamoDB takes in one transaction")
+        if len({write.key for write in writes}) < len(writes):
+            raise ValueError("DynamoDB takes no two writes to one item in one transaction")
         fault = self._fault()
         if fault == "conflict":
             raise ConditionFailedError([])
