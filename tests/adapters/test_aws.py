@@ -130,7 +130,9 @@ def test_answering_a_task_that_no_longer_waits_does_nothing(code: str) -> None:
     states = boto3.client("stepfunctions")
     with Stubber(states) as stub:
         stub.add_client_error("send_task_success", code)
+        stub.add_client_error("send_task_failure", code)
         MachineTasks(states).succeed("token", "{}")
+        MachineTasks(states).fail("token", "E", "why")
 
 
 def test_a_task_is_answered_and_failed_by_its_token() -> None:
