@@ -3,10 +3,11 @@
 `machine_schemas.py` has the same requests as models, for the API's description; tests hold the two together.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
-from rental.api.limits import MAX_REPLY
+from rental.api.limits import MAX_REPLY, SEALED
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class ReplyRequest:
     sealed: str
 
     def __post_init__(self) -> None:
-        if len(self.sealed) > MAX_REPLY or not self.sealed.isascii():
+        if len(self.sealed) > MAX_REPLY or re.fullmatch(SEALED, self.sealed) is None:
             raise ValueError(f"sealed has at most {MAX_REPLY} characters, all of base64url")
 
 

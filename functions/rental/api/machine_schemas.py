@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from rental.api.limits import MAX_ID, MAX_REPLY
+from rental.api.limits import MAX_ID, MAX_REPLY, SEALED
 from rental.api.numbers import WHOLE
 
 Size = Annotated[int, Field(ge=0, lt=1 << 62), WHOLE]
@@ -76,7 +76,8 @@ class CallBody(MachineBody):
 class ReplyBody(MachineBody):
     call_id: CallId
     sealed: Annotated[
-        str, Field(max_length=MAX_REPLY, description="HPKE ciphertext to the call's reply_key, base64url.")
+        str,
+        Field(pattern=SEALED, max_length=MAX_REPLY, description="HPKE ciphertext to the call's reply_key, base64url."),
     ]
 
 
