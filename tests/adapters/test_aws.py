@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from botocore.stub import ANY, Stubber
 
 from rental.adapters.sqs import QueueBells, dump_bell, load_bell
@@ -130,8 +131,21 @@ def test_answering_a_task_that_no_longer_waits_does_nothing(code: str) -> None:
     states = boto3.client("stepfunctions")
     with Stubber(states) as stub:
         stub.add_client_error("send_task_success", code)
-        stub.add_client_error("send_task_failure", code)
         MachineTasks(states).succeed("token", "{}")
+
+
+@pytest.mark.parametrize("code", ["TaskDoesNotExist", "TaskTimedOut", "InvalidToken"])
+def test_failing_a_task_that_no_longer_waits_does_nothing(code: str) -> None:
+    states = boto3.client("stepfunctions")
+    with Stubber(states) as stub:
+        stub.add_client_error("send_task_failure", code)
+        MachineTasks(states).fail("token", "E", "why")
+
+
+def test_a_task_that_cannot_be_failed_now_fails_its_step_instead() -> None:
+    states = boto3.client("stepfunctions")
+    with Stubber(states) as stub, pytest.raises(ClientError):
+        stub.add_client_error("send_task_failure", "ThrottlingException")
         MachineTasks(states).fail("token", "E", "why")
 
 

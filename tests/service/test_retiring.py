@@ -279,61 +279,6 @@ def test_the_sweep_leaves_alone_whose_host_is_there() -> None:
     assert world.read(contract.id).status is ContractStatus.ACTIVE
 
 
-def stopped_one_a_gpu(world: World, count: int) -> list[Contract]:
-    """Contracts of one GPU that run no more, one a GPU."""
-    made = [world.rent_active(disk_gib=1) for _ in range(count)]
-    for each in made:
-        world.contracts.stop_contract(each.id, client, None)
-        world.hear(each.id, "stopped")
-    return made
-
-
-def waiting_for_one(gpus: int) -> tuple[World, Contract]:
-    """A host whose every GPU has a waiter, and the contract of all GPUs that is about to return them."""
-    world = World().add_host(gpus)
-    waiting = stopped_one_a_gpu(world, gpus)
-    whole = world.rent_active(num_gpus=gpus, disk_gib=1)
-    for each in waiting:
-        world.contracts.start_contract(each.id, client, None)
-    world.contracts.stop_contract(whole.id, client, None)
-    return world, whole
-
-
-def test_a_host_full_of_waiters_is_cleared_and_grants_nothing_any_more() -> None:
-    gpus = 16
-    world = World().add_host(gpus)
-    waiting = stopped_one_a_gpu(world, gpus)
-    running = [world.rent_active(disk_gib=1) for _ in range(gpus)]
-    for each in waiting:
-        world.contracts.start_contract(each.id, client, None)
-    lose(world, REVOKED)
-    assert world.clearing.sweep() == 2 * gpus
-    assert not world.manifest().claims
-    assert not world.manifest().leases
-    assert not world.manifest().waiters
-    for each in (*waiting, *running):
-        entries = world.store.list_timeline(each.id, None, 100).items
-        assert [entry for entry in entries if entry.cause == "gpus free"] == []
-
-
-@pytest.mark.parametrize("gpus", [8, 48, 64])
-def test_all_waiters_of_a_large_host_get_their_gpus_when_one_contract_returns_them(gpus: int) -> None:
-    world, whole = waiting_for_one(gpus)
-    world.hear(whole.id, "stopped")
-    assert len(world.manifest().leases) == gpus
-    assert not world.manifest().waiters
-
-
-def test_waiters_that_were_left_over_are_served_with_the_next_touch() -> None:
-    gpus = 64
-    world, whole = waiting_for_one(gpus)
-    world.faults.extend([*["conflict"] * 8, ""])  # from the end: one commit succeeds, and none of the next tries
-    world.hear(whole.id, "stopped")
-    assert 0 < len(world.manifest().leases) < gpus
-    world.report([])
-    assert len(world.manifest().leases) == gpus
-
-
 def test_what_cannot_be_done_keeps_nothing_else_from_being_done() -> None:
     ended: list[int] = []
 

@@ -1,8 +1,8 @@
 """Step Functions: executions by name, and answers to tasks that wait."""
 
+import contextlib
 import json
 import logging
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -58,16 +58,18 @@ class MachineTasks:
         self._client = client
 
     def succeed(self, token: str, output: str) -> None:
-        self._answer(lambda: self._client.send_task_success(taskToken=token, output=output))
-
-    def fail(self, token: str, error: str, cause: str) -> None:
-        self._answer(lambda: self._client.send_task_failure(taskToken=token, error=error, cause=cause))
-
-    def _answer(self, send: Callable[[], object]) -> None:
-        gone = (self._client.exceptions.TaskDoesNotExist, self._client.exceptions.TaskTimedOut)
         try:
-            send()
-        except (*gone, self._client.exceptions.InvalidToken):
+            self._client.send_task_success(taskToken=token, output=output)
+        except self._gone:
             return
         except (ClientError, BotoCoreError) as error:
             _log.error("task not answered", extra={"why": str(error)})
+
+    def fail(self, token: str, error: str, cause: str) -> None:
+        with contextlib.suppress(*self._gone):
+            self._client.send_task_failure(taskToken=token, error=error, cause=cause)
+
+    @property
+    def _gone(self) -> tuple[type[ClientError], ...]:
+        known = self._client.exceptions
+        return known.TaskDoesNotExist, known.TaskTimedOut, known.InvalidToken
