@@ -1,0 +1,170 @@
+"""The toolkits of this machine: built aside, proven, then `current` at one moment; old ones go when nobody uses them.
+
+toolkit/<fingerprint>/     built and whole
+toolkit/current            a link to the one that starts use
+toolkit/.build-…           under way, or broken off: removed by the next build
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gpulease_host.files import sync_folder
+from gpulease_host.toolkit import layout, manifest, packages
+from gpulease_host.toolkit.building import build
+from gpulease_host.toolkit.errors import ToolkitError
+
+SELF_TEST_TIMEOUT_S = 60
+STARTING_S = 600.0
+FINGERPRINT = re.compile(r"[0-9a-f]{16}")
+
+
+@dataclass(frozen=True)
+class ToolkitStore:
+    folder: Path
+    build: Callable[[Path], None] = build
+    fingerprint: Callable[[], str] = packages.fingerprint
+    prove: Callable[[Path], int] = field(default_factory=lambda: prove)
+    """Answers the number of files. Raises ToolkitError."""
+    mounted: Callable[[], str] = field(default_factory=lambda: mounted)
+    """All that is mounted anywhere on this machine, as text that names the toolkits among it."""
+
+    def current(self) -> Path | None:
+        """The toolkit that starts use now, by its own name."""
+        link = self.folder / "current"
+        return link.resolve() if link.is_symlink() and link.exists() else None
+
+    def is_fresh(self) -> bool:
+        """Whether it is of the packages that are installed now. Raises ToolkitError."""
+        current = self.current()
+        return current is not None and current.name == self.fingerprint()
+
+    def ensure(self) -> Path:
+        """Build unless there is one of the packages as they are now; one build at a time. Raises ToolkitError."""
+        with self._locked():
+            wanted = self.fingerprint()
+            if (self.folder / wanted).is_dir():
+                if self.current() != (self.folder / wanted).resolve():
+                    self._make_current(wanted)
+            else:
+                self._build(wanted)
+            return (self.folder / wanted).resolve()
+
+    def verify(self) -> int:
+        """Hold the current one to its manifest and try its programs. Raises ToolkitError."""
+        current = self.current()
+        if current is None:
+            raise ToolkitError("No toolkit is built here yet. Run: gpulease-host toolkit build")
+        return self.prove(current)
+
+    def remove_unused(self, now: float) -> list[str]:
+        """Every one but the current and those that a container runs on. Answers what was removed.
+
+        Not soon after a new one became current: a container that starts meanwhile may have seen the old one.
+        """
+        current = self.current()
+        if current is None or now - (self.folder / "current").lstat().st_mtime < STARTING_S:
+            return []
+        with self._locked():
+            old = [each for each in self.folder.iterdir() if FINGERPRINT.fullmatch(each.name)]
+            mounted = self.mounted()
+            gone = [each for each in old if each.name not in mounted and each.name != current.name]
+            for each in gone:
+                aside = self.folder / f".build-old-{each.name}"
+                each.rename(aside)
+                _remove(aside)
+            return [each.name for each in gone]
+
+    def _build(self, wanted: str) -> None:
+        for left in self.folder.glob(".build-*"):
+            _remove(left)
+        aside = self.folder / f".build-{wanted}"
+        aside.mkdir()
+        try:
+            self.build(aside)
+            self.prove(aside)
+            _sync(self.folder)
+            aside.rename(self.folder / wanted)
+        except OSError as error:
+            raise ToolkitError(f"The toolkit could not be written: {error}") from error
+        finally:
+            _remove(aside)
+        self._make_current(wanted)
+
+    def _make_current(self, wanted: str) -> None:
+        beside = self.folder / "current.new"
+        beside.unlink(missing_ok=True)
+        beside.symlink_to(wanted)
+        beside.replace(self.folder / "current")
+        sync_folder(self.folder)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def mounted(processes: Path = Path("/proc")) -> str:
+    """As each process sees it: containers have mounts of their own. Whoever started them, another host perhaps."""
+    texts = set()
+    for process in processes.iterdir():
+        if process.name.isdigit():
+            with suppress(OSError):
+                texts.add((process / "mountinfo").read_text(errors="replace"))
+    return "\n".join(texts)
+
+
+def prove(root: Path) -> int:
+    """Hold it to its manifest, and try its programs where they will run."""
+    files = manifest.verify(root)
+    _try_programs(root)
+    return files
+
+
+def _try_programs(root: Path) -> None:
+    """Run it where it will run: at its mount point, in a mount namespace and root of its own.
+
+    The new root has nothing but the toolkit, so a library that is missing shows here and not at a tenant's.
+    """
+    script = (
+        f'set -e; cd "$1"; mount -t tmpfs none "$2"; mkdir "$2{layout.TOOLKIT}" "$2/dev" "$2/root"; '
+        f'mount --bind "$1" "$2{layout.TOOLKIT}"; mount --bind /dev "$2/dev"; exec chroot "$2" '
+        f"{layout.BUSYBOX} sh {layout.TOOLKIT}/inside/self_test.sh"
+    )
+    stage = root.parent / ".build-stage"
+    stage.mkdir(exist_ok=True)
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", str(root), str(stage)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=SELF_TEST_TIMEOUT_S, env={"PATH": packages.SEARCH_PATH}
+        )
+    except subprocess.TimeoutExpired:
+        raise ToolkitError(f"The toolkit's programs did not answer within {SELF_TEST_TIMEOUT_S} s.") from None
+    finally:
+        stage.rmdir()
+    if done.returncode != 0:
+        raise ToolkitError(f"The toolkit's programs do not run: {(done.stderr or done.stdout).strip()[-500:]}")
+
+
+def _sync(folder: Path) -> None:
+    """All of the file system at once: a toolkit has some ten thousand files."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+        os.sync()
+    finally:
+        os.close(descriptor)
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
