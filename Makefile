@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 help:          ## What there is to run
 	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed 's/: .*## /\t/' | expand -t 14
 
-setup: $(INSTALLED)          ## Virtual environment and Docker
+setup: $(INSTALLED)          ## Virtual environment, Docker, toolkit
 	@$(RUN) -m local.setup
 
 $(INSTALLED): requirements.txt constraints.txt local/venv.sh

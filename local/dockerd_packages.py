@@ -42,11 +42,25 @@ def provide(absent: list[str], *, may_install: bool) -> None:
         return
     line = f"apt-get update && apt-get install -y --no-install-recommends {' '.join(absent)}"
     if not may_install:
-        raise MissingPackagesError(f"Docker's packages are missing. As root on Debian or Ubuntu, run:\n  {line}")
+        raise MissingPackagesError(f"Packages are missing. As root on Debian or Ubuntu, run:\n  {line}")
     print(f"installing {', '.join(absent)}: {line}", flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (["update"], ["install", "-y", "--no-install-recommends", *absent]):
         subprocess.run(["apt-get", "-q", *command], check=True, env=environment, stdout=sys.stderr)
+
+
+def provide_without_starting(absent: list[str]) -> None:
+    """As `provide`, for packages that bring a server: none of theirs starts here."""
+    policy = Path("/usr/sbin/policy-rc.d")
+    made = bool(absent) and os.geteuid() == 0 and not policy.exists()
+    if made:
+        policy.write_text("#!/bin/sh\nexit 101\n")
+        policy.chmod(0o755)
+    try:
+        provide(absent, may_install=os.geteuid() == 0 and _is_debian())
+    finally:
+        if made:
+            policy.unlink()
 
 
 def _venv_works() -> bool:

@@ -16,6 +16,7 @@ from local import supervise
 from local.client import Client, wait_until
 from local.cloud.settings import CloudInfo
 from local.sources import fingerprint
+from local.toolkits import TOOLKITS
 
 SIMULATED_GPUS = 4
 LISTED_S = 365 * 86_400
@@ -161,6 +162,8 @@ class Machine:
             "LANG": "C.UTF-8",
             "DOCKER_HOST": self.docker_host,
             "GPULEASE_HEARTBEAT_S": str(self.heartbeat_s),
+            "GPULEASE_TOOLKIT_DIR": str(TOOLKITS),
+            "GPULEASE_PUBLISH_ADDRESS": "127.0.0.1",
         }
 
 

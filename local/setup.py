@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from local import dockerd, images, registry
+from gpulease_host.toolkit.errors import ToolkitError
+from local import dockerd, dockerd_packages, images, registry, toolkits
 from local.site import LOCAL
 
 
 def main() -> int:
-    """Docker and the images; exits 2 with the line to run where only the owner of the machine can do it."""
+    """Docker, images, toolkit; exits 2 with the line to run where only the owner of the machine can do it."""
     try:
         docker = dockerd.ensure(LOCAL / "docker")
     except dockerd.DockerdError as error:
@@ -21,6 +22,13 @@ def main() -> int:
     except registry.RegistryError as error:
         print(f"{error} Tests of private images need it, nothing else does.", file=sys.stderr)
     print(docker.note)
+    try:
+        print(f"toolkit for ssh and jupyter: {toolkits.ensure()}")
+    except dockerd_packages.MissingPackagesError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except ToolkitError as error:  # the rest of the service runs without
+        print(f"modes ssh and jupyter are not to be had here: {error}", file=sys.stderr)
     return 0
 
 

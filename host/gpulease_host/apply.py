@@ -13,7 +13,7 @@ from functools import partial
 from typing import assert_never
 
 from gpulease_host.backoff import Backoff
-from gpulease_host.decide import Nothing, Remove, Settle, Start, Stop, bury, decide, decide_stray
+from gpulease_host.decide import Nothing, Remove, Settle, Start, Stop, bury, decide, decide_stray, is_being_tried
 from gpulease_host.engine import (
     Container,
     Engine,
@@ -34,6 +34,7 @@ from gpulease_host.records import HOLDING, Record
 from gpulease_host.world import World
 
 MAX_STEPS = 12
+WAY_IN_AGAIN_S = 0.25
 REMOVE_GRACE_S = 1
 
 
@@ -80,11 +81,17 @@ class Applier:
 
     def _step(self, record: Record, containers: tuple[Container, ...]) -> bool:
         """One step; whether there was none left to do."""
+        self.world.try_way_in(record, containers)
         action = decide(record, self.world.facts(record, self.ledger, containers))
         match action:
             case Nothing():
+                if is_being_tried(record):
+                    self.again(record.order.instance_id, WAY_IN_AGAIN_S)
                 return True
             case Settle():
+                if action.after.status == "absent":
+                    # There is no container, but a start that broke off, or somebody's hand, may have left the rest.
+                    self.engine.remove(record.order.contract_id, record.order.instance_id)
                 self._record(record, action)
             case Stop():
                 self._stop(record, action.reason)
@@ -130,6 +137,10 @@ class Applier:
             self._record(now, action)
 
     def _start(self, record: Record, containers: tuple[Container, ...]) -> None:
+        wait = self.engine.why_not_startable(record.order)
+        if wait is not None:
+            self.ledger.swap(record, replace(record, reason=wait))
+            raise NotYetError(wait)
         permission = self.permissions.ask(record.order)
         match permission:
             case Granted():

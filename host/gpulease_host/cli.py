@@ -1,4 +1,4 @@
-"""`gpulease-host`: register, daemon, accept, status, rotate-key.
+"""`gpulease-host`: register, daemon, accept, status, rotate-key, toolkit.
 
 `accept` is run for each command, so it and this file import next to nothing; the rest is imported when it is asked for.
 """
@@ -11,6 +11,7 @@ USAGE = """usage: gpulease-host register --api-url URL --token TOKEN [--simulate
        gpulease-host accept ORDER
        gpulease-host status
        gpulease-host rotate-key
+       gpulease-host toolkit [build | verify]
 
 State is kept in GPULEASE_HOST_DIR (/var/lib/gpulease)."""
 
@@ -22,7 +23,7 @@ def main() -> int:
         return _ask_daemon(f"accept {arguments[1]}")
     if arguments in (["status"], ["rotate-key"]):
         return _ask_daemon(arguments[0])
-    if arguments == ["daemon"] or arguments[:1] == ["register"]:
+    if arguments == ["daemon"] or arguments[:1] in (["register"], ["toolkit"]):
         from gpulease_host.commands import run_command
 
         return run_command(arguments, os.environ)

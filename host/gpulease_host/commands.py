@@ -1,4 +1,4 @@
-"""The subcommands that need the whole package: register and daemon."""
+"""The subcommands that need the whole package: register, daemon and toolkit."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from gpulease_host.engine import EngineError
 from gpulease_host.machine_key import MachineKeyError
 from gpulease_host.register import Machine, register
 from gpulease_host.run_daemon import run_daemon
-from gpulease_host.settings import Settings, SettingsError
+from gpulease_host.settings import Settings, SettingsError, toolkit_folder
+from gpulease_host.toolkit.command import run_toolkit
+from gpulease_host.toolkit.errors import ToolkitError
 
 
 def run_command(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run `register …` or `daemon`; what people must know is one line on stderr."""
+    """Run `register …`, `daemon` or `toolkit …`; what people must know is one line on stderr."""
     try:
         settings = Settings.from_environment(environment)
         if arguments[0] == "daemon":
             run_daemon(settings, open_engine)
+        if arguments[0] == "toolkit":
+            return run_toolkit(arguments[1:], toolkit_folder(environment))
         return _register(settings, arguments[1:])
-    except (SettingsError, MachineKeyError, ApiError, EngineError) as error:
+    except (SettingsError, MachineKeyError, ApiError, EngineError, ToolkitError) as error:
         print(error, file=sys.stderr)
         return 1
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gpulease_host.engine import Container
+from gpulease_host.engine import WAYS_IN, Container
 from gpulease_host.records import Record
 
 STRAY_LIFE_S = 600
@@ -37,6 +37,8 @@ class Facts:
     """Whether the control plane named this instance since this run of machine, Docker and daemon began."""
     fenced_by: int | None
     """A higher token than its own on one of its GPUs."""
+    not_reached: str | None = None
+    """Why nobody can get into the running container yet, where its mode promises that."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,11 @@ def bury(record: Record, now: float) -> Settle | Nothing:
     """Nothing is left of it on this machine; a tombstone says so."""
     buried_at = int(now) if record.tombstone_at is None else record.tombstone_at
     return _settle(record.ended(), record, "It is gone.", status="absent", reason=None, tombstone_at=buried_at)
+
+
+def is_being_tried(record: Record) -> bool:
+    """Whether it runs, and nobody could get in yet: nothing but time will change that."""
+    return record.status == "loading" and record.begun and record.order.desired == "running"
 
 
 def tombstone_is_over(record: Record, now: float) -> bool:
@@ -157,6 +164,10 @@ def _keep_running(record: Record, facts: Facts) -> Action:
     if record.status == "exited":
         return Stop("It ended before, and it was not this host that started it again.")
     assert facts.container is not None
+    if facts.not_reached is not None and record.status != "running":
+        began = {"begun": True, "run_id": facts.run_id, "started_at": facts.container.started_at}
+        waits = {"status": "loading", "reason": facts.not_reached, "applied": record.applied}
+        return _settle(record, record, facts.not_reached, **waits, **began)
     changes = {"status": "running", "reason": None, "exit_code": None, "begun": True, "run_id": facts.run_id}
     return _settle(record, record, "It runs.", started_at=facts.container.started_at, **changes)
 
@@ -185,14 +196,16 @@ def _exit(record: Record, facts: Facts) -> Action:
     if facts.container is None:
         gone = "Its container is gone from Docker; somebody removed it."
         return _settle(record, record, gone, status="exited", reason=gone, exit_code=None)
-    reason = _exit_reason(facts.container)
+    reason = _exit_reason(record, facts.container)
     code = facts.container.exit_code
     return _settle(record, record, f"It ended by itself: {reason}.", status="exited", reason=reason, exit_code=code)
 
 
-def _exit_reason(container: Container) -> str:
+def _exit_reason(record: Record, container: Container) -> str:
     if container.oom_killed:
         return "oom"
+    if is_being_tried(record) and record.order.mode in WAYS_IN:
+        return f"It ended with exit code {container.exit_code} before anyone could get in. {record.reason}"
     return "done" if container.exit_code == 0 else "error"
 
 

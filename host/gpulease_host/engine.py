@@ -15,6 +15,10 @@ HIDDEN = "…"
 TELLING_LENGTH = 6
 
 Desired = Literal["running", "stopped", "absent"]
+Transport = Literal["tcp", "udp"]
+
+WAYS_IN = frozenset({"ssh", "jupyter"})
+"""The modes in which the host lets people in; in any other the image looks after itself."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,15 @@ class OrderedGpu:
 
 
 @dataclass(frozen=True)
+class Port:
+    """A port of the container, and where the host publishes it; None: not yet, or not at all."""
+
+    container: int
+    protocol: Transport
+    host: int | None
+
+
+@dataclass(frozen=True)
 class Order:
     """The whole wanted state of one instance, as the control plane sent it (schemas/command.v1.json)."""
 
@@ -50,7 +63,7 @@ class Order:
     delete_after: int
     image: str
     mode: str
-    ports: tuple[Any, ...]
+    ports: tuple[Port, ...]
     gpus: tuple[OrderedGpu, ...]
     limits: Limits
     start_by: int | None = None
@@ -66,10 +79,13 @@ class Secrets:
     args: list[str] | None = field(default=None, repr=False)
     onstart: str | None = field(default=None, repr=False)
     login: Mapping[str, str] | None = field(default=None, repr=False)
+    ssh_keys: tuple[str, ...] = field(default=(), repr=False)
+    jupyter_token: str | None = field(default=None, repr=False)
 
     def hide(self, text: str) -> str:
         """The text without them: Docker's refusals quote commands. Short ones are common words unless quoted."""
         values = [*self.env.values(), *(self.entrypoint or ()), *(self.args or ()), self.onstart or ""]
+        values += [*self.ssh_keys, self.jupyter_token or ""]
         login = [value for name, value in (self.login or {}).items() if name != "server"]  # the image names it too
         for value in sorted({*values, *login} - {""}, key=len, reverse=True):
             escaped = json.dumps(value, ensure_ascii=False)
@@ -197,6 +213,18 @@ class Engine(CallEngine, Protocol):
 
     def start(self, order: Order, secrets: Secrets, still_wanted: StillWanted) -> None:
         """Raises OvertakenError when it is no longer wanted once everything is prepared."""
+        ...
+
+    def why_not_startable(self, order: Order) -> str | None:
+        """A sentence while a start would have to wait for something of this host, as the toolkit being built."""
+        ...
+
+    def why_not_reached(self, order: Order) -> str | None:
+        """A sentence while nobody can get into the running container in the way that its mode promises."""
+        ...
+
+    def set_ssh_keys(self, instance_id: int, keys: Sequence[str]) -> None:
+        """From now on these let people in, and sessions of others end; while it runs, too."""
         ...
 
     def stop(self, instance_id: int, grace_s: int = 10) -> None: ...

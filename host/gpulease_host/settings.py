@@ -98,6 +98,12 @@ def lock_folder(path: Path) -> TextIO:
     return file
 
 
+def toolkit_folder(environment: Mapping[str, str]) -> Path:
+    """Absolute, because Docker mounts from it."""
+    folder = Path(environment.get("GPULEASE_HOST_DIR") or DEFAULT_FOLDER)
+    return Path(environment.get("GPULEASE_TOOLKIT_DIR") or folder / "toolkit").absolute()
+
+
 def credentials_path(environment: Mapping[str, str]) -> Path:
     """Where the SSM agent writes the host role's credentials."""
     given = environment.get("AWS_SHARED_CREDENTIALS_FILE")

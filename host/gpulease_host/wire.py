@@ -7,15 +7,19 @@ else that is not exactly as written is refused with a sentence: a command is roo
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from gpulease_host.engine import Desired, Limits, Order, OrderedGpu, Secrets
+from gpulease_host.engine import Desired, Limits, Order, OrderedGpu, Port, Secrets, Transport
+from gpulease_host.launch import ssh_keys
 
 WIRE_VERSION = 1
 _DESIRED = ("running", "stopped", "absent")
 _MAX_ID = 2**53 - 1
+_MAX_PORT = 65535
+_JUPYTER_TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
 _LIMIT_INTEGERS = (
     "cpu_weight_permille",
     "memory_baseline_bytes",
@@ -139,7 +143,7 @@ def parse_order(value: Any) -> Order:
         delete_after=_integer(body, "delete_after", 0),
         image=_text(body, "image"),
         mode=_text(body, "mode"),
-        ports=tuple(_list(body, "ports")),
+        ports=tuple(_parse_port(each) for each in _list(body, "ports")),
         gpus=tuple(_parse_gpu(each) for each in _list(body, "gpus")),
         limits=_parse_limits(body.get("limits")),
         start_by=None if body.get("start_by") is None else _integer(body, "start_by", 0),
@@ -161,7 +165,7 @@ def order_to_wire(order: Order) -> dict[str, Any]:
         "delete_after": order.delete_after,
         "image": order.image,
         "mode": order.mode,
-        "ports": list(order.ports),
+        "ports": [{"container": port.container, "protocol": port.protocol, "host": port.host} for port in order.ports],
         "gpus": [{"index": gpu.index, "uuid": gpu.uuid} for gpu in order.gpus],
         "limits": {"gpus": limits.gpus, **{name: getattr(limits, name) for name in _LIMIT_INTEGERS}},
         "start_by": order.start_by,
@@ -180,6 +184,8 @@ def parse_secrets(plaintext: bytes) -> Secrets:
         args=_strings(body.get("args"), "args"),
         onstart=_optional_text(body.get("onstart"), "onstart"),
         login=None if body.get("login") is None else _string_map(body["login"], "login"),
+        ssh_keys=_parse_ssh_keys(body.get("ssh_keys")),
+        jupyter_token=_parse_token(body.get("jupyter_token")),
     )
 
 
@@ -222,6 +228,33 @@ def _token(body: Mapping[str, Any], wanted_running: bool) -> int | None:
 def _parse_gpu(value: Any) -> OrderedGpu:
     body = _object(value, "gpus[]")
     return OrderedGpu(_integer(body, "index", 0), _text(body, "uuid"))
+
+
+def _parse_port(value: Any) -> Port:
+    """An older service names the port only, as in `8080/tcp`."""
+    if isinstance(value, str):
+        number, _, kind = value.partition("/")
+        value = {"container": int(number) if number.isdecimal() else None, "protocol": kind}
+    body = _object(value, "ports[]")
+    protocol = body.get("protocol")
+    if protocol not in ("tcp", "udp"):
+        raise WireError("protocol of ports[] is neither tcp nor udp")
+    host = None if body.get("host") is None else _integer(body, "host", 1, _MAX_PORT)
+    return Port(_integer(body, "container", 1, _MAX_PORT), cast(Transport, protocol), host)
+
+
+def _parse_ssh_keys(value: Any) -> tuple[str, ...]:
+    try:
+        return ssh_keys.checked(_strings(value, "ssh_keys") or ())
+    except ssh_keys.SshKeyError as error:
+        raise WireError(f"ssh_keys: {error}") from None
+
+
+def _parse_token(value: Any) -> str | None:
+    """It travels in a header and in links."""
+    if value is not None and not (isinstance(value, str) and _JUPYTER_TOKEN.fullmatch(value)):
+        raise WireError("jupyter_token is not of 16 to 128 letters, digits, - and _")
+    return value
 
 
 def _parse_limits(value: Any) -> Limits:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from gpulease_host.decide import Facts
-from gpulease_host.engine import Container, Engine, EngineError
+from gpulease_host.engine import WAYS_IN, Container, Engine, EngineError
 from gpulease_host.ledger import Ledger
 from gpulease_host.records import Record
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+NOT_TRIED = "It has started; whether it lets people in is about to be tried."
 DOCKER_PIDS = (Path("/run/docker.pid"), Path("/var/run/docker.pid"))
 
 
@@ -44,6 +45,7 @@ class World:
         self._lock = threading.Lock()
         self._containers: tuple[Container, ...] = ()
         self._disk_used_bytes: dict[int, int | None] = {}
+        self._tried: dict[int, tuple[str | None, str | None]] = {}
         self._uuids = frozenset(gpu["uuid"] for gpu in inventory["gpus"])
 
     @property
@@ -75,13 +77,31 @@ class World:
         """What `decide` needs to know of one instance."""
         instance_id = record.order.instance_id
         run_id = self.run_id
+        container = next((each for each in containers if each.instance_id == instance_id), None)
         return Facts(
-            container=next((each for each in containers if each.instance_id == instance_id), None),
+            container=container,
             now=self._clock(),
             run_id=run_id,
             confirmed=ledger.is_confirmed(instance_id, run_id),
             fenced_by=ledger.fenced_by(record),
+            not_reached=self._why_not_reached(record, container),
         )
+
+    def try_way_in(self, record: Record, containers: tuple[Container, ...]) -> None:
+        """Once a run of the container it is reached, it stays so. Takes seconds, so only workers do it."""
+        instance_id = record.order.instance_id
+        container = next((each for each in containers if each.instance_id == instance_id), None)
+        if self._why_not_reached(record, container) is not None and container is not None:
+            self._tried[instance_id] = (container.run, self._engine.why_not_reached(record.order))
+
+    def _why_not_reached(self, record: Record, container: Container | None) -> str | None:
+        order = record.order
+        if container is None or container.status != "running" or order.desired != "running":
+            return None
+        if order.mode not in WAYS_IN or record.status == "running":
+            return None
+        run, reason = self._tried.get(order.instance_id, (None, None))
+        return reason if run == container.run else NOT_TRIED
 
     def refresh(self) -> None:
         """Read again what changes slowly: inventory and disk use. What cannot be read stays as it was."""

@@ -72,6 +72,9 @@ class FakeEngine:
         self.while_running: Callable[[], object] = lambda: None
         self.overruns: list[Overrun] = []
         self.watched: Mapping[int, Limits] = {}
+        self.not_startable: str | None = None
+        self.not_reached: str | None = None
+        self.ssh_keys: dict[int, tuple[str, ...]] = {}
         self._lock = threading.RLock()
 
     def inventory(self) -> dict[str, Any]:
@@ -111,6 +114,17 @@ class FakeEngine:
                 order.contract_id, order.instance_id, generation, token,
                 "running", None, False, int(self.clock()), f"start {next(_starts)} of {os.getpid()}", None, gpus,
             )  # fmt: skip
+
+    def why_not_startable(self, order: Order) -> str | None:
+        return self.not_startable
+
+    def why_not_reached(self, order: Order) -> str | None:
+        self._check_up()
+        self.calls.append(f"try {order.instance_id}")
+        return self.not_reached
+
+    def set_ssh_keys(self, instance_id: int, keys: Sequence[str]) -> None:
+        self.ssh_keys[instance_id] = tuple(keys)
 
     def stop(self, instance_id: int, grace_s: int = 10) -> None:
         self._check_up()

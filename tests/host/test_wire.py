@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from gpulease_host.engine import Desired, Secrets
+from gpulease_host.engine import Desired, Port, Secrets
 from gpulease_host.machine_key import MachineKey
 from gpulease_host.wire import (
     WireError,
@@ -45,7 +45,7 @@ def test_every_schema_is_one(path: Path) -> None:
 
 
 def test_definitions_that_stand_in_two_schemas_are_equal() -> None:
-    for name in ("order", "limits"):
+    for name in ("order", "limits", "port"):
         assert schema("command")["$defs"][name] == schema("manifest")["$defs"][name]
     assert schema("event")["$defs"]["inventory"] == schema("register")["$defs"]["inventory"]
 
@@ -97,6 +97,11 @@ BAD_FIELDS = [
     ("image", ""),
     ("image", None),
     ("ports", None),
+    ("ports", [8080]),
+    ("ports", ["8080"]),
+    ("ports", [{"container": 0, "protocol": "tcp"}]),
+    ("ports", [{"container": 8080, "protocol": "sctp"}]),
+    ("ports", [{"container": 8080, "protocol": "tcp", "host": 65536}]),
     ("gpus", []),
     ("gpus", [{"index": 0}]),
     ("limits", None),
@@ -111,6 +116,15 @@ def test_a_bad_order_is_refused_alone(name: str, value: Any) -> None:
     parsed = parse_command(command(orders=[bad, order_to_wire(order(instance_id=12))]))
     assert [each.instance_id for each in parsed.orders] == [12]
     assert parsed.bad[0].instance_id == (None if name == "instance_id" else 11)
+
+
+def test_a_port_of_an_older_service_is_read_and_published_nowhere() -> None:
+    older = order_to_wire(order()) | {"ports": ["8080/tcp", {"container": 53, "protocol": "udp", "host": 40001}]}
+    check("command", command(orders=[older]))
+    read = parse_order(older)
+    assert read.ports == (Port(8080, "tcp", None), Port(53, "udp", 40001))
+    check("command", command(orders=[order_to_wire(read)]))
+    assert parse_order(order_to_wire(read)) == read
 
 
 def test_what_a_schema_cannot_say_is_refused_too() -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpulease_host.docker_engine.storage import LOG_FILES, log_file_bytes
-from gpulease_host.engine import Limits, Order, OrderedGpu, Secrets
+from gpulease_host.docker_engine.ways_in import Launch, launch_config, launch_host_config
+from gpulease_host.engine import Limits, Order, OrderedGpu, Port, Secrets
 
 # What sshd and package managers need; never NET_RAW, never an administrator's.
 CAPABILITIES = (
@@ -44,6 +45,9 @@ class Surroundings:
     cpu_shares: int
     gpus_by_request: bool
     size_option: Mapping[str, str] | None
+    publish_address: str
+    launch: Launch | None = None
+    """For modes ssh and jupyter."""
 
 
 def container_name(instance_id: int) -> str:
@@ -56,9 +60,11 @@ def container_config(order: Order, secrets: Secrets, surroundings: Surroundings)
         "Image": order.image,
         "Entrypoint": secrets.entrypoint,
         "Cmd": secrets.args,
-        "Env": _environment(secrets.env, order.gpus),
+        "Env": _environment(secrets.env, order),
+        "ExposedPorts": {_docker_port(port): {} for port in _published(order)},
         "Labels": _labels(order, surroundings.host_id),
         "HostConfig": _host_config(order, surroundings),
+        **(launch_config() if surroundings.launch else {}),
     }
 
 
@@ -75,7 +81,12 @@ def _host_config(order: Order, surroundings: Surroundings) -> dict[str, Any]:
         "SecurityOpt": ["no-new-privileges"],
         "StorageOpt": dict(surroundings.size_option) if surroundings.size_option else None,
         "DeviceRequests": [_gpu_request(order.gpus)] if by_request else None,
+        "PortBindings": {
+            _docker_port(port): [{"HostIp": surroundings.publish_address, "HostPort": str(port.host)}]
+            for port in _published(order)
+        },
         **_limits(order.limits),
+        **(launch_host_config(surroundings.launch) if surroundings.launch else {}),
     }
 
 
@@ -95,10 +106,20 @@ def _gpu_request(gpus: Sequence[OrderedGpu]) -> dict[str, Any]:
     return {"Driver": "", "DeviceIDs": [gpu.uuid for gpu in gpus], "Capabilities": [["gpu"]]}
 
 
-def _environment(wanted: Mapping[str, str], gpus: Sequence[OrderedGpu]) -> list[str]:
-    """The exact GPUs are always named, because images come with NVIDIA_VISIBLE_DEVICES=all."""
+def _published(order: Order) -> list[Port]:
+    return [port for port in order.ports if port.host is not None]
+
+
+def _docker_port(port: Port) -> str:
+    return f"{port.container}/{port.protocol}"
+
+
+def _environment(wanted: Mapping[str, str], order: Order) -> list[str]:
+    """The exact GPUs are always named, because images come with NVIDIA_VISIBLE_DEVICES=all; and the ports outside."""
     kept = {name: value for name, value in wanted.items() if not name.upper().startswith(REFUSED_ENV_PREFIXES)}
-    kept["NVIDIA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in gpus) or "void"
+    kept["NVIDIA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in order.gpus) or "void"
+    for port in _published(order):
+        kept[f"GPULEASE_{port.protocol.upper()}_PORT_{port.container}"] = str(port.host)
     return [f"{name}={value}" for name, value in kept.items()]
 
 

@@ -15,7 +15,9 @@ from gpulease_host.docker_engine.machine import Machine
 from gpulease_host.docker_engine.networks import ContractNetworks, network_name
 from gpulease_host.docker_engine.oom_guard import OomGuard
 from gpulease_host.docker_engine.tenants_group import TenantsGroup
+from gpulease_host.docker_engine.ways_in import WaysIn
 from gpulease_host.engine import (
+    WAYS_IN,
     DiskError,
     EngineError,
     ImageMissingError,
@@ -43,8 +45,10 @@ class ContainerStart:
         cgroups: Cgroups,
         guard: OomGuard,
         ghosts: Ghosts,
+        ways_in: WaysIn,
         *,
         host_id: int,
+        publish_address: str,
     ) -> None:
         self._api = api
         self._networks = networks
@@ -53,13 +57,19 @@ class ContainerStart:
         self._cgroups = cgroups
         self._guard = guard
         self._ghosts = ghosts
+        self._ways_in = ways_in
         self._host_id = host_id
+        self._publish_address = publish_address
         self._threads = ThreadPoolExecutor(PARALLEL_NETWORKS, thread_name_prefix="network")
 
     def run(self, order: Order, secrets: Secrets, still_wanted: StillWanted, *, gpus_by_request: bool) -> None:
         network = self._threads.submit(self._networks.ensure, order.contract_id)
         try:
-            container_id = self._existing(order) or self._create(order, secrets, gpus_by_request=gpus_by_request)
+            container_id = self._existing(order)
+            if container_id is None:
+                container_id = self._create(order, secrets, gpus_by_request=gpus_by_request)
+            elif order.mode in WAYS_IN:
+                self._ways_in.prepare(order, secrets, None)
             self._machine.storage.limit(container_id, order.limits.disk_bytes)
             network.result()
         except EngineError:
@@ -77,6 +87,9 @@ class ContainerStart:
 
     def _create(self, order: Order, secrets: Secrets, *, gpus_by_request: bool) -> str:
         image = self._image(order.image)
+        launch = None
+        if order.mode in WAYS_IN:
+            launch = self._ways_in.prepare(order, secrets, str(image["Config"].get("WorkingDir") or ""))
         surroundings = Surroundings(
             host_id=self._host_id,
             network=network_name(order.contract_id),
@@ -84,6 +97,8 @@ class ContainerStart:
             cpu_shares=max(2, round(1024 * order.limits.cpu_weight_permille / 1000)),
             gpus_by_request=gpus_by_request,
             size_option=self._machine.storage.size_option(order.limits.disk_bytes, int(image["Size"])),
+            publish_address=self._publish_address,
+            launch=launch,
         )
         name = container_name(order.instance_id)
         try:
@@ -147,6 +162,8 @@ class ContainerStart:
             raise
 
     def _clear(self, order: Order, network: Future[None]) -> None:
-        """Without a container, no network stays behind."""
+        """Without a container, no network and no key stays behind."""
         wait([network])
         self._networks.remove_if_unused(order.contract_id)
+        if order.mode in WAYS_IN and self._existing(order) is None:
+            self._ways_in.remove(order.instance_id)

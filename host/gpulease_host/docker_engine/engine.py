@@ -26,11 +26,13 @@ from gpulease_host.docker_engine.ghosts import Ghosts
 from gpulease_host.docker_engine.image_memory import ImageMemory
 from gpulease_host.docker_engine.images import Images, ImageTerms
 from gpulease_host.docker_engine.machine import Machine
-from gpulease_host.docker_engine.networks import ContractNetworks
+from gpulease_host.docker_engine.networks import ContractNetworks, network_name
 from gpulease_host.docker_engine.oom_guard import OomGuard
 from gpulease_host.docker_engine.oom_marks import OomMarks
 from gpulease_host.docker_engine.tenants_group import TenantsGroup
+from gpulease_host.docker_engine.ways_in import WaysIn
 from gpulease_host.engine import (
+    WAYS_IN,
     Container,
     EngineError,
     EngineUnavailableError,
@@ -44,6 +46,7 @@ from gpulease_host.engine import (
 )
 
 ADDRESS_POOL = "10.213.0.0/16"
+PUBLISH_ADDRESS = "0.0.0.0"
 PARENT_GROUP = "gpulease"
 REMOVAL_TIMEOUT_S = 60.0
 INVENTORY_AGE_S = 30.0
@@ -61,7 +64,9 @@ class DockerEngine:
         docker_host: str,
         host_id: int,
         gpus: inventory.GpuSource,
+        ways_in: WaysIn,
         *,
+        publish_address: str = PUBLISH_ADDRESS,
         address_pool: str = ADDRESS_POOL,
         parent_group: str = PARENT_GROUP,
         memory_bytes: int | None = None,
@@ -72,6 +77,8 @@ class DockerEngine:
     ) -> None:
         self._host_id = host_id
         self._gpus = gpus
+        self._ways_in = ways_in
+        self._publish_address = publish_address
         self._parent_group = parent_group
         self._memory_bytes = memory_bytes or inventory.memory_for_tenants_bytes()
         self._api = DockerApi(docker_host)
@@ -118,6 +125,21 @@ class DockerEngine:
             self._api.check_listening()  # of one that is going away it is no answer
             raise
 
+    def why_not_startable(self, order: Order) -> str | None:
+        return self._ways_in.why_not_startable(order)
+
+    def why_not_reached(self, order: Order) -> str | None:
+        """Tried from this host, at the container's own address: ports may be published elsewhere, or not at all."""
+        if order.mode not in WAYS_IN:
+            return None
+        found = self._api.inspect_container(container_name(order.instance_id))
+        network = ((found or {}).get("NetworkSettings") or {}).get("Networks", {}).get(network_name(order.contract_id))
+        address = str((network or {}).get("IPAddress") or "")
+        return self._ways_in.why_not_reached(order, address) if address else "Its network is not there yet."
+
+    def set_ssh_keys(self, instance_id: int, keys: Sequence[str]) -> None:
+        self._ways_in.set_ssh_keys(instance_id, keys)
+
     def stop(self, instance_id: int, grace_s: int = 10) -> None:
         with _absence_is_fine():
             self._api.stop_container(container_name(instance_id), grace_s)
@@ -142,6 +164,7 @@ class DockerEngine:
                 raise
         self._await_absence(name)
         self._networks.remove_if_unused(contract_id)
+        self._ways_in.remove(instance_id)
 
     def remove_networks(self) -> None:
         self._networks.remove_all()
@@ -226,7 +249,9 @@ class DockerEngine:
             self._cgroups,
             self._guard,
             self._ghosts,
+            self._ways_in,
             host_id=self._host_id,
+            publish_address=self._publish_address,
         )
 
     def _list(self, *, all_states: bool) -> list[dict[str, Any]]:

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpulease_host.docker_engine.engine import ADDRESS_POOL, DockerEngine
+from gpulease_host.docker_engine.engine import ADDRESS_POOL, PUBLISH_ADDRESS, DockerEngine
 from gpulease_host.docker_engine.images import KEEP_S, PULL_TIMEOUT_S, ImageTerms
+from gpulease_host.docker_engine.ways_in import WaysIn
 from gpulease_host.inventory import GIB, GpuSource
 from gpulease_host.inventory_nvml import NvmlGpus
 from gpulease_host.inventory_simulated import SimulatedGpus
-from gpulease_host.settings import Settings, positive_number
+from gpulease_host.settings import Settings, positive_number, toolkit_folder
+from gpulease_host.toolkit.store import ToolkitStore
 
 DEFAULT_DOCKER_HOST = "unix:///var/run/docker.sock"
 MACHINE_ID = Path("/etc/machine-id")
@@ -30,6 +32,9 @@ class EngineSettings:
     images_path: Path
     image_terms: ImageTerms
     image_reserve_bytes: int | None
+    folder: Path
+    toolkits: Path
+    publish_address: str
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> EngineSettings:
@@ -46,6 +51,9 @@ class EngineSettings:
                 keep_s=HOUR_S * positive_number(environment, "GPULEASE_IMAGE_KEEP_H", KEEP_S / HOUR_S),
             ),
             image_reserve_bytes=int(GIB * positive_number(environment, reserve)) if environment.get(reserve) else None,
+            folder=Settings.from_environment(environment).folder.absolute(),
+            toolkits=toolkit_folder(environment),
+            publish_address=environment.get("GPULEASE_PUBLISH_ADDRESS") or PUBLISH_ADDRESS,
         )
 
 
@@ -53,11 +61,16 @@ def open_engine(host_id: int, simulate_gpus: int) -> DockerEngine:
     """Raises GpuDriverError when the machine's own GPUs are asked for and no driver answers; SettingsError."""
     settings = EngineSettings.from_environment(os.environ)
     gpus: GpuSource = SimulatedGpus(simulate_gpus, settings.seed) if simulate_gpus else NvmlGpus()
+    ways_in = WaysIn(settings.folder, ToolkitStore(settings.toolkits))
+    if host_id:
+        ways_in.keeper.attend()  # so that the first rental need not wait for it
     return DockerEngine(
         settings.docker_host,
         host_id,
         gpus,
+        ways_in,
         address_pool=settings.address_pool,
+        publish_address=settings.publish_address,
         image_terms=settings.image_terms,
         image_reserve_bytes=settings.image_reserve_bytes,
         images_path=settings.images_path,

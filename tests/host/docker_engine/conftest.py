@@ -11,10 +11,13 @@ import pytest
 
 from gpulease_host.docker_engine import DockerEngine
 from gpulease_host.docker_engine.machine import SIMULATED_GPUS_LABEL
+from gpulease_host.docker_engine.ways_in import WaysIn
 from gpulease_host.inventory_simulated import SimulatedGpus
+from gpulease_host.toolkit.store import ToolkitStore
 from local import dockerd, images
 from local.registry import Registry
 from local.registry import start as start_registry
+from local.toolkits import TOOLKITS
 from tests.host.docker_engine.bench import GROUP_ROOT, MIB, Bench, client_of, start_private
 from tests.host.docker_engine.private_docker import PrivateDocker
 from tests.host.docker_engine.private_images import PASSWORDS, PrivateImages
@@ -61,14 +64,14 @@ def private(bench: Bench, registry: Registry) -> Iterator[PrivateImages]:
 
 
 @pytest.fixture
-def bench(docker_host: str) -> Iterator[Bench]:
-    with bench_on(docker_host) as made:
+def bench(docker_host: str, tmp_path: Path) -> Iterator[Bench]:
+    with bench_on(docker_host, tmp_path) as made:
         yield made
 
 
 @pytest.fixture
-def own_bench(own_docker_host: str) -> Iterator[Bench]:
-    with bench_on(own_docker_host) as made:
+def own_bench(own_docker_host: str, tmp_path: Path) -> Iterator[Bench]:
+    with bench_on(own_docker_host, tmp_path) as made:
         yield made
 
 
@@ -84,15 +87,24 @@ def private_docker(private_state: Path) -> Iterator[PrivateDocker]:
     """Started again where an earlier test of the file left it stopped."""
     host = start_private(private_state)
     images.ensure(host)
-    with bench_on(host) as made:
+    with bench_on(host, private_state) as made:
         yield PrivateDocker(private_state, made)
 
 
 @contextmanager
-def bench_on(docker_host: str) -> Iterator[Bench]:
+def bench_on(docker_host: str, folder: Path, toolkits: ToolkitStore | None = None) -> Iterator[Bench]:
     group = f"gpulease-test-{os.getpid()}"
     gpus = SimulatedGpus(4, seed=group)
-    engine = DockerEngine(docker_host, os.getpid(), gpus, parent_group=group, memory_bytes=TENANTS_MEMORY_BYTES)
+    ways_in = WaysIn(folder, toolkits or ToolkitStore(TOOLKITS))
+    engine = DockerEngine(
+        docker_host,
+        os.getpid(),
+        gpus,
+        ways_in,
+        publish_address="127.0.0.1",
+        parent_group=group,
+        memory_bytes=TENANTS_MEMORY_BYTES,
+    )
     bench = Bench(engine, docker_host, client_of(docker_host), group, gpus)
     try:
         yield bench

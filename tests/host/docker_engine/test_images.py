@@ -17,7 +17,9 @@ from gpulease_host.docker_engine import DockerEngine, pull_errors
 from gpulease_host.docker_engine.docker_api import DockerApi
 from gpulease_host.docker_engine.image_memory import ImageMemory
 from gpulease_host.docker_engine.images import SPARE_BYTES, Images, ImageTerms
+from gpulease_host.docker_engine.ways_in import WaysIn
 from gpulease_host.engine import ImageMissingError, Order, OvertakenError, Progress, PullWatch, Secrets
+from gpulease_host.toolkit.store import ToolkitStore
 from local import images
 from local.images import BUSYBOX
 from tests.fakes.planting import plant
@@ -323,13 +325,16 @@ def test_an_image_that_somebody_else_brought_is_never_removed(bench: Bench, priv
 def test_images_leave_alone_what_was_promised_to_tenants(bench: Bench, private: PrivateImages, tmp_path: Path) -> None:
     order, file = bench.order(image=private.push()), tmp_path / "images"
     file.write_text(json.dumps({"promised": {"77": 1 << 60}}))
-    engine = DockerEngine(bench.docker_host, 77, bench.gpus, images_path=file)
+    ways_in = WaysIn(tmp_path, ToolkitStore(tmp_path))
+    engine = DockerEngine(bench.docker_host, 77, bench.gpus, ways_in, images_path=file)
     secrets = Secrets(login=private.login)
     with pytest.raises(ImageMissingError, match=pull_errors.NO_SPACE):
         engine.pull(order, secrets, Heard().watch())
     file.unlink()
     reserve_bytes = 1 << 30
-    engine = DockerEngine(bench.docker_host, 77, bench.gpus, images_path=file, image_reserve_bytes=reserve_bytes)
+    engine = DockerEngine(
+        bench.docker_host, 77, bench.gpus, ways_in, images_path=file, image_reserve_bytes=reserve_bytes
+    )
     engine.pull(order, secrets, Heard().watch())
     kept = json.loads(file.read_text())
     assert kept["promised"] == {"77": engine.inventory()["disk_bytes"]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,13 @@ from gpulease_host.docker_engine.networks import (
     network_name,
     routed_networks,
 )
-from gpulease_host.engine import EngineUnavailableError, Secrets
+from gpulease_host.docker_engine.ways_in import Launch
+from gpulease_host.engine import EngineUnavailableError, Order, Port, Secrets
 from gpulease_host.inventory_simulated import SimulatedGpus
 from tests.host.orders import order, uuid_of
 
+WITH_TWO_GPUS = order(gpus=(0, 2))
+SOME_SECRETS = Secrets(env={"A": "b", "LD_PRELOAD": "x"}, args=["sleep", "1"])
 POOL = ipaddress.IPv4Network("10.213.0.0/16")
 
 
@@ -83,7 +87,7 @@ def test_without_the_rules_nothing_goes_on(tmp_path: Path) -> None:
         firewall.Firewall(refuse, [], tmp_path / "lock").ensure()
 
 
-def config_of(**changes: Any) -> dict[str, Any]:
+def config_of(given: Order = WITH_TWO_GPUS, secrets: Secrets = SOME_SECRETS, **changes: Any) -> dict[str, Any]:
     surroundings = {
         "host_id": 7,
         "network": "gl-1",
@@ -91,9 +95,43 @@ def config_of(**changes: Any) -> dict[str, Any]:
         "cpu_shares": 256,
         "gpus_by_request": True,
         "size_option": {"size": "1"},
+        "publish_address": "127.0.0.1",
     }
-    secrets = Secrets(env={"A": "b", "LD_PRELOAD": "x"}, args=["sleep", "1"])
-    return container_config(order(gpus=(0, 2)), secrets, Surroundings(**{**surroundings, **changes}))
+    return container_config(given, secrets, Surroundings(**{**surroundings, **changes}))
+
+
+def test_the_ways_in_replace_what_the_image_says_of_its_first_process() -> None:
+    launch = Launch(Path("/host/toolkit/current"), Path("/host/instances/11/inside"))
+    config, plain = config_of(launch=launch), config_of()
+    assert config["Entrypoint"] == ["/.gl/bin/busybox", "sh", "/.gl/inside/init.sh"]
+    assert (config["Cmd"], config["User"], config["StopSignal"]) == ([], "0:0", "SIGTERM")
+    assert config["Healthcheck"] == {"Test": ["NONE"]}
+    mounts = {each["Target"]: (each["Source"], each["ReadOnly"]) for each in config["HostConfig"]["Mounts"]}
+    assert mounts == {
+        "/.gl": ("/host/toolkit/current", True),
+        "/.gl-own": ("/host/instances/11/inside", True),
+    }
+    for name in ("CapDrop", "CapAdd", "SecurityOpt"):
+        assert config["HostConfig"][name] == plain["HostConfig"][name]
+    assert "Mounts" not in plain["HostConfig"]
+    assert plain["Cmd"] == ["sleep", "1"]
+
+
+def test_ports_are_published_on_one_address_and_named_inside() -> None:
+    ports = (Port(8080, "tcp", 40001), Port(53, "udp", 40002), Port(9000, "tcp", None))
+    config = config_of(replace(order(), ports=ports))
+    assert config["ExposedPorts"] == {"8080/tcp": {}, "53/udp": {}}
+    assert config["HostConfig"]["PortBindings"] == {
+        "8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": "40001"}],
+        "53/udp": [{"HostIp": "127.0.0.1", "HostPort": "40002"}],
+    }
+    assert {"GPULEASE_TCP_PORT_8080=40001", "GPULEASE_UDP_PORT_53=40002"} < set(config["Env"])
+
+
+def test_a_client_cannot_name_a_port_that_is_another() -> None:
+    secrets = Secrets(env={"GPULEASE_TCP_PORT_8080": "1"})
+    config = config_of(replace(order(), ports=(Port(8080, "tcp", 40001),)), secrets=secrets)
+    assert [each for each in config["Env"] if each.startswith("GPULEASE_")] == ["GPULEASE_TCP_PORT_8080=40001"]
 
 
 def test_gpus_are_requested_where_the_hook_is_and_only_named_where_it_is_not() -> None:

@@ -1,0 +1,112 @@
+"""Modes ssh and jupyter on Docker: what a container is given for them, and whether they work.
+
+A container has the link `current` mounted, not the toolkit behind it: so each start runs on the newest one, and a
+running container keeps the one it has.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpulease_host.engine import WAYS_IN, EngineError, Order, Secrets
+from gpulease_host.launch import reaching
+from gpulease_host.launch.instance_files import InstanceFiles
+from gpulease_host.launch.ssh_keys import SshKeyError
+from gpulease_host.launch.tls import SelfMadeTls, TlsProvider
+from gpulease_host.toolkit import layout
+from gpulease_host.toolkit.background import ToolkitKeeper
+from gpulease_host.toolkit.store import ToolkitStore
+
+HOME = "/root"
+
+
+class WayInError(EngineError):
+    """The host could not prepare the way in."""
+
+    code = "way_in_refused"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What a container is created with, in place of the image's entrypoint."""
+
+    toolkit: Path
+    instance: Path
+
+
+class WaysIn:
+    def __init__(self, folder: Path, store: ToolkitStore, tls: TlsProvider | None = None) -> None:
+        self._folder = folder / "instances"
+        self._store = store
+        self._tls = tls or SelfMadeTls(time.time)
+        self.keeper = ToolkitKeeper(self._store)
+
+    def why_not_startable(self, order: Order) -> str | None:
+        return self.keeper.why_not_ready() if order.mode in WAYS_IN else None
+
+    def prepare(self, order: Order, secrets: Secrets, workdir: str | None) -> Launch:
+        """Before each start. `workdir` is the image's; None for a container that was made with it before."""
+        if self.keeper.ready() is None:
+            raise WayInError(self.keeper.why_not_ready() or "The toolkit is gone.")
+        files = self.files(order.instance_id)
+        try:
+            files.prepare(order.instance_id, order.mode, secrets, _notebook_folder(workdir, files), self._tls)
+        except (OSError, SshKeyError) as error:
+            raise WayInError(f"The way in could not be prepared: {error}") from error
+        return Launch(self._store.folder / "current", files.inside)
+
+    def why_not_reached(self, order: Order, address: str) -> str | None:
+        files = self.files(order.instance_id)
+        reason = reaching.why_ssh_is_not_reached(address, files)
+        if reason is None and order.mode == "jupyter":
+            reason = reaching.why_jupyter_is_not_reached(address, files)
+        return reason
+
+    def set_ssh_keys(self, instance_id: int, keys: Sequence[str]) -> None:
+        files = self.files(instance_id)
+        if not files.inside.exists():
+            raise WayInError(f"Instance {instance_id} has no ssh here.")
+        try:
+            files.set_ssh_keys(keys)
+        except (OSError, SshKeyError) as error:
+            raise WayInError(f"The keys could not be changed: {error}") from error
+
+    def files(self, instance_id: int) -> InstanceFiles:
+        return InstanceFiles(self._folder / str(instance_id))
+
+    def remove(self, instance_id: int) -> None:
+        self.files(instance_id).remove()
+
+
+def launch_config() -> dict[str, Any]:
+    """In place of what the image says about its first process."""
+    return {
+        "Entrypoint": list(layout.INIT),
+        "Cmd": [],
+        "User": "0:0",
+        "StopSignal": "SIGTERM",
+        "Healthcheck": {"Test": ["NONE"]},
+    }
+
+
+def launch_host_config(launch: Launch) -> dict[str, Any]:
+    return {
+        "Mounts": [
+            {"Type": "bind", "Source": str(launch.toolkit), "Target": layout.TOOLKIT, "ReadOnly": True},
+            {"Type": "bind", "Source": str(launch.instance), "Target": layout.INSTANCE, "ReadOnly": True},
+        ],
+        "Tmpfs": {layout.SCRATCH: f"mode=0700,size={layout.SCRATCH_BYTES}"},
+    }
+
+
+def _notebook_folder(workdir: str | None, files: InstanceFiles) -> str:
+    if workdir is None:
+        try:
+            return (files.inside / layout.FOLDER_FILE).read_text()
+        except FileNotFoundError:
+            return HOME
+    return HOME if workdir in ("", "/") else workdir

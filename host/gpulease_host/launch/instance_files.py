@@ -1,0 +1,124 @@
+"""The files of one instance: those that its container sees, read-only, and those that only the host has.
+
+    instances/<id>/inside/     mounted: host key, authorized keys, mode, onstart, token, certificate
+    instances/<id>/probe_key   with which the host tries the way in; its line in the keys allows nothing
+
+All of it is made once and kept over stops, starts and reboots, and goes with the container. A container sees a new
+file at once, because the folder is mounted and not the file.
+"""
+
+from __future__ import annotations
+
+import secrets as random_source
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from gpulease_host.engine import Secrets
+from gpulease_host.files import write_durably
+from gpulease_host.launch import ssh_keys
+from gpulease_host.launch.tls import TlsFiles, TlsProvider
+from gpulease_host.toolkit import layout
+
+# sshd needs no password, no terminal and no forwarding to say that it is there.
+PROBE_OPTIONS = f'restrict,command="{layout.BUSYBOX} true"'
+TOKEN_BYTES = 32
+
+
+@dataclass(frozen=True)
+class InstanceFiles:
+    folder: Path
+
+    @property
+    def inside(self) -> Path:
+        """What is mounted."""
+        return self.folder / "inside"
+
+    @property
+    def probe_key(self) -> Path:
+        return self.folder / "probe_key"
+
+    @property
+    def known_host(self) -> Path:
+        return self.folder / "known_host"
+
+    def prepare(self, instance_id: int, mode: str, secrets: Secrets, workdir: str, tls: TlsProvider) -> None:
+        """Make what is missing and write what may have changed. Raises OSError and SshKeyError."""
+        for folder in (self.folder.parent, self.folder, self.inside):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        self._make_keys()
+        self._write(layout.MODE_FILE, mode)
+        self._write(layout.FOLDER_FILE, workdir)
+        self.set_ssh_keys(secrets.ssh_keys)
+        if secrets.onstart is None:
+            (self.inside / layout.ONSTART_FILE).unlink(missing_ok=True)
+        else:
+            self._write(layout.ONSTART_FILE, secrets.onstart + "\n")
+        if mode == "jupyter":
+            self._write(layout.TOKEN_FILE, secrets.jupyter_token or self.token or _new_token())
+            if self.certificate is None:
+                self.set_tls(tls.tls_for(instance_id))
+
+    def set_ssh_keys(self, keys: Iterable[str]) -> None:
+        """Whoever came in by a key that is no longer among these is let out."""
+        lines = [f"{PROBE_OPTIONS} {self._probe_public()}", *ssh_keys.checked(keys)]
+        self._write(layout.KEYS_FILE, "\n".join(lines) + "\n")
+
+    def set_tls(self, files: TlsFiles) -> None:
+        """The key first: a connection between the two fails, and the next does not."""
+        write_durably(self.inside / layout.TLS_KEY_FILE, files.key, 0o600)
+        write_durably(self.inside / layout.CERTIFICATE_FILE, files.certificate, 0o600)
+
+    @property
+    def token(self) -> str | None:
+        return self._read(layout.TOKEN_FILE)
+
+    @property
+    def certificate(self) -> str | None:
+        return self._read(layout.CERTIFICATE_FILE)
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _make_keys(self) -> None:
+        """The host's key last: it says that all are there."""
+        host_key = self.inside / layout.HOST_KEY_FILE
+        if host_key.exists():
+            return
+        probe, own = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+        write_durably(self.probe_key, _openssh(probe), 0o600)
+        write_durably(self.folder / "probe_key.pub", _openssh_public(probe), 0o600)
+        write_durably(self.known_host, b"instance " + _openssh_public(own) + b"\n", 0o600)
+        write_durably(host_key, _openssh(own), 0o600)
+
+    def _probe_public(self) -> str:
+        return (self.folder / "probe_key.pub").read_text().strip()
+
+    def _write(self, name: str, text: str) -> None:
+        path = self.inside / name
+        if self._read(name) != text:
+            write_durably(path, text.encode(), 0o600)
+
+    def _read(self, name: str) -> str | None:
+        try:
+            return (self.inside / name).read_text()
+        except FileNotFoundError:
+            return None
+
+
+def _new_token() -> str:
+    return random_source.token_urlsafe(TOKEN_BYTES)
+
+
+def _openssh(key: Ed25519PrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+    )
+
+
+def _openssh_public(key: Ed25519PrivateKey) -> bytes:
+    return key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)

@@ -1,0 +1,75 @@
+"""Whether people can get into an instance, tried as they would: a real ssh session, a real HTTPS request.
+
+Each answers None or a sentence that says what is not there yet.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import subprocess
+
+from gpulease_host.launch.instance_files import InstanceFiles
+from gpulease_host.toolkit import layout
+
+CONNECT_TIMEOUT_S = 2
+SSH_TIMEOUT_S = 8
+HTTP_TIMEOUT_S = 4
+
+
+def why_ssh_is_not_reached(address: str, files: InstanceFiles) -> str | None:
+    """An authenticated session, with the key of this host, against the instance's own host key."""
+    options = {
+        "BatchMode": "yes",
+        "IdentitiesOnly": "yes",
+        "IdentityAgent": "none",
+        "StrictHostKeyChecking": "yes",
+        "UserKnownHostsFile": str(files.known_host),
+        "GlobalKnownHostsFile": "/dev/null",
+        "HostKeyAlias": "instance",
+        "ConnectTimeout": str(CONNECT_TIMEOUT_S),
+        "ControlMaster": "no",
+        "LogLevel": "ERROR",
+    }
+    command = ["ssh", "-F", "/dev/null", "-T", "-i", str(files.probe_key), "-p", str(layout.SSH_PORT)]
+    for name, value in options.items():
+        command += ["-o", f"{name}={value}"]
+    try:
+        done = subprocess.run(
+            [*command, f"root@{address}", "true"],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=SSH_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return "ssh does not answer yet."
+    except FileNotFoundError:
+        return "This host has no ssh program to try the way in. As root, run: apt-get install -y openssh-client"
+    if done.returncode == 0:
+        return None
+    last = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
+    return f"ssh does not let anyone in yet: {last.strip()}"
+
+
+def why_jupyter_is_not_reached(address: str, files: InstanceFiles) -> str | None:
+    """A request that only the token's holder gets answered, over a connection that only the certificate's can hold."""
+    certificate, token = files.certificate, files.token
+    if certificate is None or token is None:
+        return "JupyterLab has no certificate or token yet."
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(cadata=certificate)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    connection = http.client.HTTPSConnection(address, layout.JUPYTER_PORT, timeout=HTTP_TIMEOUT_S, context=context)
+    try:
+        connection.request("GET", "/api/status", headers={"Authorization": f"token {token}"})
+        status = connection.getresponse().status
+    except OSError as error:
+        return f"JupyterLab does not answer yet ({type(error).__name__})."
+    except http.client.HTTPException as error:
+        return f"JupyterLab does not speak HTTP yet ({type(error).__name__})."
+    finally:
+        connection.close()
+    return None if status == 200 else f"JupyterLab answers {status} to its own token."

@@ -1,0 +1,114 @@
+"""The files of an instance: made once, kept, changed as wholes, readable for nobody else, gone in the end."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from gpulease_host.engine import Secrets
+from gpulease_host.launch.instance_files import InstanceFiles
+from gpulease_host.launch.ssh_keys import SshKeyError
+from gpulease_host.launch.tls import SelfMadeTls, TlsFiles
+from gpulease_host.toolkit import layout
+from tests.host.launch.test_ssh_keys import ED25519, RSA
+
+NOW = 1_800_000_000
+TLS = SelfMadeTls(lambda: NOW)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> InstanceFiles:
+    return InstanceFiles(tmp_path / "instances" / "11")
+
+
+def prepare(files: InstanceFiles, mode: str = "jupyter", secrets: Secrets | None = None) -> None:
+    given = secrets or Secrets(ssh_keys=(ED25519,), jupyter_token="a" * 20, onstart="echo hi")
+    files.prepare(11, mode, given, "/root", TLS)
+
+
+def test_keys_certificate_and_token_are_made_once(files: InstanceFiles) -> None:
+    prepare(files)
+    before = {path.name: path.read_bytes() for path in files.inside.iterdir()}
+    prepare(files)
+    assert {path.name: path.read_bytes() for path in files.inside.iterdir()} == before
+    assert before.keys() >= {layout.HOST_KEY_FILE, layout.KEYS_FILE, layout.TOKEN_FILE, layout.CERTIFICATE_FILE}
+
+
+def test_a_preparation_that_broke_off_anywhere_is_done_again(files: InstanceFiles) -> None:
+    prepare(files)
+    for name in (layout.HOST_KEY_FILE, layout.CERTIFICATE_FILE, layout.MODE_FILE):
+        (files.inside / name).unlink()
+        prepare(files)
+        assert (files.inside / name).exists()
+
+
+def test_only_the_owner_reads_them(files: InstanceFiles) -> None:
+    prepare(files)
+    assert {oct(path.stat().st_mode & 0o777) for path in files.folder.rglob("*")} == {"0o600", "0o700"}
+    assert files.folder.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_hosts_own_key_may_do_nothing_and_comes_first(files: InstanceFiles) -> None:
+    prepare(files)
+    probe, client = (files.inside / layout.KEYS_FILE).read_text().splitlines()
+    assert probe.startswith('restrict,command="/.gl/bin/busybox true" ssh-ed25519 ')
+    assert client == ED25519
+
+
+def test_changed_keys_are_a_new_file_and_a_bad_one_changes_nothing(files: InstanceFiles) -> None:
+    prepare(files)
+    before = (files.inside / layout.KEYS_FILE).stat().st_ino
+    files.set_ssh_keys([RSA])
+    keys = files.inside / layout.KEYS_FILE
+    assert keys.stat().st_ino != before
+    assert keys.read_text().splitlines()[1:] == [RSA]
+    with pytest.raises(SshKeyError):
+        files.set_ssh_keys([f"no-pty {ED25519}"])
+    assert keys.read_text().splitlines()[1:] == [RSA]
+
+
+def test_what_is_no_longer_wanted_goes(files: InstanceFiles) -> None:
+    prepare(files)
+    prepare(files, secrets=Secrets())
+    assert not (files.inside / layout.ONSTART_FILE).exists()
+    assert files.token == "a" * 20
+    files.remove()
+    files.remove()
+    assert not files.folder.exists()
+
+
+def test_without_a_token_from_the_service_there_is_one_that_nobody_knows(files: InstanceFiles) -> None:
+    prepare(files, secrets=Secrets())
+    assert files.token is not None
+    assert len(files.token) > 40
+
+
+def test_mode_ssh_has_no_token_and_no_certificate(files: InstanceFiles) -> None:
+    prepare(files, "ssh")
+    assert (files.token, files.certificate) == (None, None)
+
+
+def test_the_certificate_is_one_that_a_browser_could_take() -> None:
+    made = TLS.tls_for(11)
+    certificate = x509.load_pem_x509_certificate(made.certificate)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["instance-11.gpulease.internal", "localhost"]
+    assert certificate.not_valid_before_utc.timestamp() < NOW < certificate.not_valid_after_utc.timestamp()
+    assert b"PRIVATE" not in repr(made).encode()
+
+
+def test_a_certificate_from_elsewhere_takes_the_place_of_the_hosts_own(files: InstanceFiles, tmp_path: Path) -> None:
+    class FromElsewhere:
+        def tls_for(self, instance_id: int) -> TlsFiles:
+            return SelfMadeTls(lambda: NOW + 86_400).tls_for(instance_id)
+
+    files.prepare(11, "jupyter", Secrets(), "/root", FromElsewhere())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.inside / layout.CERTIFICATE_FILE, files.inside / layout.TLS_KEY_FILE)
+    renewed = TLS.tls_for(11)
+    files.set_tls(renewed)
+    assert files.certificate == renewed.certificate.decode()
+    context.load_cert_chain(files.inside / layout.CERTIFICATE_FILE, files.inside / layout.TLS_KEY_FILE)
