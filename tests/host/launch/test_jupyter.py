@@ -58,6 +58,7 @@ def test_an_image_without_python_gets_the_toolkits(open_place: OpenPlace) -> Non
     assert place.visitor.said("echo $A") == "b c"
 
 
+@pytest.mark.slow
 def test_a_terminal_is_the_sessions_shell(open_place: OpenPlace) -> None:
     place = open_place(BUSYBOX, "jupyter", env={"A": "b c"})
     status, body = place.notebook.ask("POST", "/api/terminals")
@@ -71,6 +72,7 @@ def test_a_terminal_is_the_sessions_shell(open_place: OpenPlace) -> None:
     socket.close()
 
 
+@pytest.mark.slow
 def test_the_token_is_in_no_command_line_no_log_and_nothing_that_docker_tells(open_place: OpenPlace) -> None:
     place = open_place(BUSYBOX, "jupyter")
     with place.notebook.kernel() as kernel:
@@ -85,6 +87,7 @@ def test_the_token_is_in_no_command_line_no_log_and_nothing_that_docker_tells(op
     assert b"jupyter_main" in command_lines
 
 
+@pytest.mark.slow
 def test_a_renewed_certificate_is_used_and_kernels_live_on(open_place: OpenPlace) -> None:
     place = open_place(BUSYBOX, "jupyter")
     before = place.notebook
@@ -97,6 +100,7 @@ def test_a_renewed_certificate_is_used_and_kernels_live_on(open_place: OpenPlace
         kernel.notebook = place.notebook
 
 
+@pytest.mark.slow
 def test_jupyter_that_dies_is_started_again(open_place: OpenPlace) -> None:
     place = open_place(BUSYBOX, "jupyter")
     place.visitor.said("kill -9 $(ps | grep '[j]upyter_main' | awk '{print $1}')")

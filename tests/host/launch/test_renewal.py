@@ -16,7 +16,7 @@ from tests.host.docker_engine.bench import Bench, run_program
 from tests.host.docker_engine.conftest import bench_on
 from tests.host.launch.conftest import OpenPlace, wait_for_toolkit
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 OLD, NEW = "a" * 16, "b" * 16
 
 

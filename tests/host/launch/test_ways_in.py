@@ -17,7 +17,7 @@ from tests.host.docker_engine.bench import wait_until
 from tests.host.launch.conftest import OpenPlace, Place
 from tests.host.launch.visitor import Visitor, answers, free_port, wait_for_port
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 
 def processes(place: Place, program: str) -> list[int]:
