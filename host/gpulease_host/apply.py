@@ -13,7 +13,18 @@ from functools import partial
 from typing import assert_never
 
 from gpulease_host.backoff import Backoff
-from gpulease_host.decide import Nothing, Remove, Settle, Start, Stop, bury, decide, decide_stray, is_being_tried
+from gpulease_host.decide import (
+    Nothing,
+    Remove,
+    SetKeys,
+    Settle,
+    Start,
+    Stop,
+    bury,
+    decide,
+    decide_stray,
+    is_being_tried,
+)
 from gpulease_host.engine import (
     Container,
     Engine,
@@ -29,7 +40,7 @@ from gpulease_host.journal import JournalError
 from gpulease_host.ledger import Ledger
 from gpulease_host.loading import Loading
 from gpulease_host.log import Log
-from gpulease_host.permission import Denied, Granted, Permissions, Unreachable, Unusable
+from gpulease_host.permission import Denied, Granted, KeysUnknownError, Permissions, Unreachable, Unusable
 from gpulease_host.records import HOLDING, Record
 from gpulease_host.world import World
 
@@ -64,7 +75,7 @@ class Applier:
                 self.backoff.succeeded(instance_id)
             else:
                 self._later(instance_id, "It does not come to rest.")
-        except (EngineError, JournalError, NotYetError) as error:
+        except (EngineError, JournalError, NotYetError, KeysUnknownError) as error:
             self._later(instance_id, str(error))
 
     def _steps(self, instance_id: int) -> bool:
@@ -97,6 +108,8 @@ class Applier:
                 self._stop(record, action.reason)
             case Remove():
                 self._remove(record)
+            case SetKeys():
+                self._set_keys(record, action.reason)
             case Start():
                 self._start(record, containers)
             case _:
@@ -135,6 +148,13 @@ class Applier:
         action = bury(now, self.clock()) if now is not None and now.order == order else None
         if now is not None and isinstance(action, Settle):
             self._record(now, action)
+
+    def _set_keys(self, record: Record, reason: str) -> None:
+        """What is fetched is of exactly this generation; a newer one has its own turn."""
+        order = record.order
+        self.engine.set_ssh_keys(order.instance_id, self.permissions.ask_keys(order))
+        self.ledger.amend(order.instance_id, keys_revision=order.keys_revision)
+        self._say(record, "ssh keys set", reason)
 
     def _start(self, record: Record, containers: tuple[Container, ...]) -> None:
         wait = self.engine.why_not_startable(record.order)
@@ -175,6 +195,7 @@ class Applier:
                 return
             last_run = next((each.run for each in containers if each.instance_id == order.instance_id), None)
             begun = replace(record, token=order.token, begun_over=last_run, begun=False, status="loading", reason=None)
+            begun = replace(begun, keys_revision=order.keys_revision)
             if self._may_still_begin(record) and self.ledger.swap(record, begun):
                 self.gpus.taken(uuids, order.instance_id)
                 self._run(begun, secrets)

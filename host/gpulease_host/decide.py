@@ -2,7 +2,8 @@
 
     wanted    container     then
     running   none, ended   start, while lease, time and the control plane's word hold; else say why not
-              running       nothing; stop past the end, under an older lease, or fenced by a newer one
+              running       nothing; stop past the end, under an older lease, or fenced by a newer one;
+                            set ssh keys that changed
     stopped   running       stop
     absent    any           remove (the only way anything is ever removed)
 
@@ -57,6 +58,13 @@ class Remove:
 
 
 @dataclass(frozen=True)
+class SetKeys:
+    """It runs on: other ssh keys hold from now on."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Settle:
     """Nothing to do to the container; only the record becomes `after`."""
 
@@ -69,7 +77,7 @@ class Nothing:
     reason: str
 
 
-Action = Start | Stop | Remove | Settle | Nothing
+Action = Start | Stop | Remove | SetKeys | Settle | Nothing
 
 
 def decide(record: Record, facts: Facts) -> Action:
@@ -164,6 +172,8 @@ def _keep_running(record: Record, facts: Facts) -> Action:
     if record.status == "exited":
         return Stop("It ended before, and it was not this host that started it again.")
     assert facts.container is not None
+    if record.order.mode in WAYS_IN and record.keys_revision != record.order.keys_revision:
+        return SetKeys("Its ssh keys were changed.")
     if facts.not_reached is not None and record.status != "running":
         began = {"begun": True, "run_id": facts.run_id, "started_at": facts.container.started_at}
         waits = {"status": "loading", "reason": facts.not_reached, "applied": record.applied}

@@ -68,11 +68,13 @@ class Order:
     limits: Limits
     start_by: int | None = None
     """When the control plane gives this start up; None when it waits as long as the contract lasts."""
+    keys_revision: int = 0
+    """Rises when the contract's ssh keys change; the keys themselves are fetched."""
 
 
 @dataclass(frozen=True)
 class Secrets:
-    """What only the host may read; values never appear in a repr."""
+    """What a start needs and no order carries, most of it sealed; values never appear in a repr."""
 
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     entrypoint: list[str] | None = field(default=None, repr=False)
@@ -80,12 +82,13 @@ class Secrets:
     onstart: str | None = field(default=None, repr=False)
     login: Mapping[str, str] | None = field(default=None, repr=False)
     ssh_keys: tuple[str, ...] = field(default=(), repr=False)
+    """Public: they come beside the sealed text."""
     jupyter_token: str | None = field(default=None, repr=False)
 
     def hide(self, text: str) -> str:
         """The text without them: Docker's refusals quote commands. Short ones are common words unless quoted."""
         values = [*self.env.values(), *(self.entrypoint or ()), *(self.args or ()), self.onstart or ""]
-        values += [*self.ssh_keys, self.jupyter_token or ""]
+        values.append(self.jupyter_token or "")
         login = [value for name, value in (self.login or {}).items() if name != "server"]  # the image names it too
         for value in sorted({*values, *login} - {""}, key=len, reverse=True):
             escaped = json.dumps(value, ensure_ascii=False)

@@ -1,16 +1,16 @@
-"""Before a container starts, the API is asked whether it may, and for its secrets."""
+"""Before a container starts, the API is asked whether it may, and for its secrets; and for ssh keys that changed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from gpulease_host.api import ApiRefusedError, ApiUnreachableError
+from gpulease_host.api import ApiError, ApiRefusedError, ApiUnreachableError
 from gpulease_host.engine import Order, Secrets
 from gpulease_host.key_ring import KeyRing
 from gpulease_host.machine_key import MachineKeyError
-from gpulease_host.wire import WireError, parse_secrets
+from gpulease_host.wire import WireError, parse_secrets, parse_ssh_keys
 
 
 class FetchApi(Protocol):
@@ -46,30 +46,57 @@ class Unreachable:
 Permission = Granted | Denied | Unusable | Unreachable
 
 
+class KeysUnknownError(Exception):
+    """Nobody said which ssh keys hold now; ask again."""
+
+
 class Permissions:
     def __init__(self, api: FetchApi, keys: KeyRing) -> None:
         self._api = api
         self._keys = keys
 
     def ask(self, order: Order) -> Permission:
-        signed_with = self._keys.key_id
         try:
-            answer = self._api.fetch(order)
+            answer = self._fetch(order)
         except ApiRefusedError as error:
-            if error.status == HTTPStatus.UNAUTHORIZED and self._keys.may_have_replaced(signed_with):
-                return Unreachable("Waits for the new machine key to be in force.")
             return Denied(f"The control plane does not let it start: {error}")
         except ApiUnreachableError as error:
             return Unreachable(f"Asks the control plane whether it may start: {error}")
+        if not _is_readable(answer):
+            return Unreachable("The control plane's answer to fetch cannot be read.")
         return self._open(answer, order.contract_id)
 
-    def _open(self, answer: Any, contract_id: int) -> Permission:
-        if not isinstance(answer, dict) or answer.get("v") != 1:
-            return Unreachable("The control plane's answer to fetch cannot be read.")
-        sealed = answer.get("sealed")
-        if sealed is None:
-            return Granted(Secrets())
+    def ask_keys(self, order: Order) -> tuple[str, ...]:
+        """The ssh keys of an instance that runs, which need no machine key to be read. Raises KeysUnknownError."""
         try:
-            return Granted(parse_secrets(self._keys.unseal(str(answer.get("key_id")), str(sealed), contract_id)))
+            answer = self._fetch(order)
+            if not _is_readable(answer):
+                raise KeysUnknownError("The control plane's answer to fetch cannot be read.")
+            return parse_ssh_keys(answer)
+        except (ApiError, WireError) as error:
+            raise KeysUnknownError(f"Its ssh keys could not be fetched: {error}.") from error
+
+    def _fetch(self, order: Order) -> Any:
+        """Raises ApiError."""
+        signed_with = self._keys.key_id
+        try:
+            return self._api.fetch(order)
+        except ApiRefusedError as error:
+            if error.status == HTTPStatus.UNAUTHORIZED and self._keys.may_have_replaced(signed_with):
+                raise ApiUnreachableError("the new machine key is not in force yet") from error
+            raise
+
+    def _open(self, answer: dict[str, Any], contract_id: int) -> Permission:
+        sealed = answer.get("sealed")
+        try:
+            keys = parse_ssh_keys(answer)
+            if sealed is None:
+                return Granted(Secrets(ssh_keys=keys))
+            opened = parse_secrets(self._keys.unseal(str(answer.get("key_id")), str(sealed), contract_id))
+            return Granted(replace(opened, ssh_keys=keys))
         except (MachineKeyError, WireError) as error:
             return Unusable(f"Its secrets cannot be used: {error}.")
+
+
+def _is_readable(answer: Any) -> bool:
+    return isinstance(answer, dict) and answer.get("v") == 1

@@ -41,6 +41,8 @@ class Record:
     fault: str | None = None
     """Why this host ended the lease by itself, as a disk overrun."""
     tombstone_at: int | None = None
+    keys_revision: int = 0
+    """Of the order whose ssh keys it was begun with, or was given since."""
 
     @property
     def is_failed(self) -> bool:
@@ -73,6 +75,7 @@ _PLAIN = (
     "held",
     "fault",
     "tombstone_at",
+    "keys_revision",
 )
 
 

@@ -147,6 +147,7 @@ def parse_order(value: Any) -> Order:
         gpus=tuple(_parse_gpu(each) for each in _list(body, "gpus")),
         limits=_parse_limits(body.get("limits")),
         start_by=None if body.get("start_by") is None else _integer(body, "start_by", 0),
+        keys_revision=_integer(body, "keys_revision", 0) if "keys_revision" in body else 0,
     )
     _check_gpus(order)
     return order
@@ -169,6 +170,7 @@ def order_to_wire(order: Order) -> dict[str, Any]:
         "gpus": [{"index": gpu.index, "uuid": gpu.uuid} for gpu in order.gpus],
         "limits": {"gpus": limits.gpus, **{name: getattr(limits, name) for name in _LIMIT_INTEGERS}},
         "start_by": order.start_by,
+        "keys_revision": order.keys_revision,
     }
 
 
@@ -184,9 +186,16 @@ def parse_secrets(plaintext: bytes) -> Secrets:
         args=_strings(body.get("args"), "args"),
         onstart=_optional_text(body.get("onstart"), "onstart"),
         login=None if body.get("login") is None else _string_map(body["login"], "login"),
-        ssh_keys=_parse_ssh_keys(body.get("ssh_keys")),
         jupyter_token=_parse_token(body.get("jupyter_token")),
     )
+
+
+def parse_ssh_keys(answer: Mapping[str, Any]) -> tuple[str, ...]:
+    """Who may come in by ssh, in the answer to fetch; an older service names none. Raises WireError."""
+    try:
+        return ssh_keys.checked(_strings(answer.get("ssh_keys"), "ssh_keys") or ())
+    except ssh_keys.SshKeyError as error:
+        raise WireError(f"ssh_keys: {error}") from None
 
 
 def _parse_orders(values: list[Any]) -> tuple[tuple[Order, ...], tuple[BadOrder, ...]]:
@@ -241,13 +250,6 @@ def _parse_port(value: Any) -> Port:
         raise WireError("protocol of ports[] is neither tcp nor udp")
     host = None if body.get("host") is None else _integer(body, "host", 1, _MAX_PORT)
     return Port(_integer(body, "container", 1, _MAX_PORT), cast(Transport, protocol), host)
-
-
-def _parse_ssh_keys(value: Any) -> tuple[str, ...]:
-    try:
-        return ssh_keys.checked(_strings(value, "ssh_keys") or ())
-    except ssh_keys.SshKeyError as error:
-        raise WireError(f"ssh_keys: {error}") from None
 
 
 def _parse_token(value: Any) -> str | None:

@@ -124,6 +124,8 @@ class FakeEngine:
         return self.not_reached
 
     def set_ssh_keys(self, instance_id: int, keys: Sequence[str]) -> None:
+        self._check_up()
+        self.calls.append(f"keys {instance_id}")
         self.ssh_keys[instance_id] = tuple(keys)
 
     def stop(self, instance_id: int, grace_s: int = 10) -> None:
@@ -226,6 +228,7 @@ class FakeApi:
         self.orders: list[Order] = []
         self.fetched: list[Order] = []
         self.secrets: bytes | None = None
+        self.ssh_keys: list[str] = []
         self.fetch_error: ApiError | None = None
         self.manifest_error: ApiError | None = None
         self.sealed_key_ids: list[str] | None = None
@@ -241,7 +244,7 @@ class FakeApi:
         if self.fetch_error is not None:
             raise self.fetch_error
         sealed = None if self.secrets is None else seal(self.key, order.contract_id, self.secrets)
-        return {"v": 1, "key_id": self.key.key_id, "sealed": sealed}
+        return {"v": 1, "key_id": self.key.key_id, "sealed": sealed, "ssh_keys": self.ssh_keys}
 
     def manifest(self) -> Any:
         if self.manifest_error is not None:

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from gpulease_host.api import ApiRefusedError, ApiUnreachableError
 from gpulease_host.engine import ImageMissingError, Order
+from tests.host.launch.test_ssh_keys import ED25519, RSA
 from tests.host.orders import order
 from tests.host.rig import Rig
 
 CLOSED = "ssh does not answer yet."
 
 
-def ssh_order(generation: int = 1) -> Order:
-    return replace(order(generation=generation), mode="ssh")
+def ssh_order(generation: int = 1, **changes: Any) -> Order:
+    return replace(order(generation=generation), mode="ssh", **changes)
+
+
+@pytest.fixture
+def begun(rig: Rig) -> Rig:
+    """A daemon whose instance runs, and lets in the holder of one key."""
+    rig.api.ssh_keys = [ED25519]
+    rig.give(ssh_order())
+    assert rig.engine.secrets[11].ssh_keys == (ED25519,)
+    return rig
 
 
 @pytest.mark.parametrize("mode", ["ssh", "jupyter"])
@@ -102,3 +114,114 @@ def test_what_a_start_that_broke_off_has_left_goes_with_the_contract(rig: Rig) -
     rig.give(replace(ssh_order(2), desired="absent", token=None))
     assert rig.instance()["status"] == "absent"
     assert rig.engine.calls[-1] == "remove 11"
+
+
+def test_keys_that_changed_are_set_while_it_runs_on(begun: Rig) -> None:
+    begun.api.ssh_keys = [ED25519, RSA]
+    begun.give(ssh_order(2, keys_revision=1))
+    assert begun.engine.ssh_keys[11] == (ED25519, RSA)
+    assert begun.engine.starts() == ["start 11 g1"]
+    assert (begun.instance()["status"], begun.instance()["generation"]) == ("running", 2)
+    assert begun.api.fetched[-1].generation == 2
+
+
+def test_the_last_key_can_be_taken_away(begun: Rig) -> None:
+    begun.api.ssh_keys = []
+    begun.give(ssh_order(2, keys_revision=1))
+    assert begun.engine.ssh_keys[11] == ()
+
+
+def test_keys_are_set_once_however_often_they_are_ordered_also_by_a_new_daemon(begun: Rig) -> None:
+    begun.give(ssh_order(2, keys_revision=1))
+    fetched = len(begun.api.fetched)
+    begun.give(ssh_order(2, keys_revision=1))
+    begun.boot().drain()
+    begun.pass_time(20)
+    assert begun.engine.calls.count("keys 11") == 1
+    assert len(begun.api.fetched) == fetched
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ApiUnreachableError("no answer"), ApiRefusedError(409, "not_current", "Not now.")],
+)
+def test_a_lost_fetch_of_keys_is_tried_again_and_until_then_the_old_ones_hold(begun: Rig, error: Any) -> None:
+    begun.api.fetch_error = error
+    begun.give(ssh_order(2, keys_revision=1))
+    assert (begun.instance()["status"], begun.instance()["generation"]) == ("running", 1)
+    begun.pass_time(30)
+    assert begun.engine.starts() == ["start 11 g1"]
+    assert 11 not in begun.engine.ssh_keys
+    begun.api.fetch_error = None
+    begun.api.ssh_keys = [RSA]
+    begun.pass_time(30)
+    assert begun.engine.ssh_keys[11] == (RSA,)
+    assert (begun.instance()["status"], begun.instance()["generation"]) == ("running", 2)
+
+
+def test_keys_that_cannot_be_read_change_nothing(begun: Rig) -> None:
+    begun.api.ssh_keys = ['command="sh" ' + ED25519]
+    begun.give(ssh_order(2, keys_revision=1))
+    begun.pass_time(30)
+    assert 11 not in begun.engine.ssh_keys
+    assert begun.instance()["status"] == "running"
+
+
+def test_a_daemon_that_died_before_it_noted_the_keys_sets_them_again(begun: Rig) -> None:
+    begun.give(ssh_order(2, keys_revision=1))
+    begun.daemon.ledger.amend(11, keys_revision=0)
+    begun.boot().drain()
+    assert begun.engine.calls.count("keys 11") == 2
+    assert begun.engine.starts() == ["start 11 g1"]
+
+
+def test_a_new_lease_restarts_also_when_keys_changed(begun: Rig) -> None:
+    begun.api.ssh_keys = [RSA]
+    begun.give(ssh_order(2, token=2, keys_revision=1))
+    assert begun.engine.starts() == ["start 11 g1", "start 11 g2"]
+    assert begun.engine.secrets[11].ssh_keys == (RSA,)
+    assert "keys 11" not in begun.engine.calls
+
+
+def test_keys_that_changed_while_it_was_stopped_come_with_its_next_start(begun: Rig) -> None:
+    begun.give(ssh_order(2, desired="stopped", token=None))
+    begun.api.ssh_keys = [RSA]
+    begun.give(ssh_order(3, token=2, keys_revision=1))
+    assert begun.engine.secrets[11].ssh_keys == (RSA,)
+    assert "keys 11" not in begun.engine.calls
+
+
+def test_keys_that_change_while_it_starts_are_set_once_it_runs(rig: Rig) -> None:
+    rig.api.ssh_keys = [ED25519]
+    asked: list[int] = []
+
+    def change_keys(_watch: object) -> None:
+        if not asked:
+            asked.append(1)
+            rig.api.ssh_keys = [RSA]
+            rig.command(ssh_order(2, keys_revision=1))
+
+    rig.engine.while_pulling = change_keys
+    rig.give(ssh_order())
+    rig.pass_time(2)
+    assert rig.engine.secrets[11].ssh_keys == (ED25519,)
+    assert rig.engine.ssh_keys[11] == (RSA,)
+    assert rig.engine.starts() == ["start 11 g1"]
+    assert rig.instance()["generation"] == 2
+
+
+def test_keys_change_also_while_nobody_got_in_yet(begun: Rig) -> None:
+    begun.engine.not_reached = CLOSED
+    begun.give(ssh_order(2, token=2))
+    begun.api.ssh_keys = [RSA]
+    begun.give(ssh_order(3, token=2, keys_revision=1))
+    assert begun.engine.ssh_keys[11] == (RSA,)
+    assert (begun.instance()["status"], begun.instance()["reason"]) == ("loading", CLOSED)
+
+
+def test_what_runs_the_images_own_way_has_no_keys_to_change(rig: Rig) -> None:
+    rig.give(order())
+    rig.give(replace(order(generation=2), keys_revision=1))
+    assert len(rig.api.fetched) == 1
+    assert "keys 11" not in rig.engine.calls
+    assert rig.instance()["generation"] == 2

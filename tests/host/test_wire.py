@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,16 @@ def test_an_order_survives_the_wire(desired: Desired) -> None:
     given = order(desired=desired)
     check("command", command(orders=[order_to_wire(given)]))
     assert parse_order(order_to_wire(given)) == given
+    newer = replace(given, keys_revision=3)
+    check("command", command(orders=[order_to_wire(newer)]))
+    assert parse_order(order_to_wire(newer)) == newer
+
+
+def test_an_order_of_an_older_service_knows_no_revision_of_keys() -> None:
+    older = order_to_wire(order())
+    del older["keys_revision"]
+    check("command", command(orders=[older]))
+    assert parse_order(older) == order()
 
 
 def test_unknown_fields_are_tolerated() -> None:
@@ -102,6 +113,8 @@ BAD_FIELDS = [
     ("ports", [{"container": 0, "protocol": "tcp"}]),
     ("ports", [{"container": 8080, "protocol": "sctp"}]),
     ("ports", [{"container": 8080, "protocol": "tcp", "host": 65536}]),
+    ("keys_revision", -1),
+    ("keys_revision", None),
     ("gpus", []),
     ("gpus", [{"index": 0}]),
     ("limits", None),

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from gpulease_host.launch.ssh_keys import LONGEST_LINE, MOST_KEYS, SshKeyError, checked
-from gpulease_host.wire import WireError, parse_secrets
+from gpulease_host.wire import WireError, parse_secrets, parse_ssh_keys
 
 PUBLIC = (serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
 ED25519 = ed25519.Ed25519PrivateKey.generate().public_key().public_bytes(*PUBLIC).decode()
@@ -54,14 +54,20 @@ def test_there_are_only_so_many() -> None:
         checked([ED25519] * (MOST_KEYS + 1))
 
 
-def test_secrets_carry_keys_and_a_token_and_an_older_service_sends_neither() -> None:
-    older = parse_secrets(b'{"env": {}}')
-    assert (older.ssh_keys, older.jupyter_token) == ((), None)
-    body = f'{{"env": {{}}, "ssh_keys": ["{ED25519}"], "jupyter_token": "abcdefgh12345678"}}'
-    read = parse_secrets(body.encode())
-    assert (read.ssh_keys, read.jupyter_token) == ((ED25519,), "abcdefgh12345678")
+def test_the_keys_come_beside_the_secrets_and_an_older_service_sends_none() -> None:
+    assert parse_ssh_keys({"v": 1, "ssh_keys": [ED25519, f" {RSA}"]}) == (ED25519, RSA)
+    assert parse_ssh_keys({"v": 1}) == ()
+    for bad in (["x"], [1], ED25519):
+        with pytest.raises(WireError):
+            parse_ssh_keys({"v": 1, "ssh_keys": bad})
+
+
+def test_secrets_carry_a_token_and_an_older_service_sends_none() -> None:
+    assert parse_secrets(b'{"env": {}}').jupyter_token is None
+    read = parse_secrets(b'{"env": {}, "jupyter_token": "abcdefgh12345678"}')
+    assert read.jupyter_token == "abcdefgh12345678"
     assert "abcdefgh" not in repr(read) + read.hide("said abcdefgh12345678")
-    for bad in ('"ssh_keys": ["x"]', '"jupyter_token": "short"', '"jupyter_token": "new\\nline-0123456789"'):
+    for bad in ('"jupyter_token": "short"', '"jupyter_token": "new\\nline-0123456789"'):
         with pytest.raises(WireError):
             parse_secrets(f'{{"env": {{}}, {bad}}}'.encode())
 
