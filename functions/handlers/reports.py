@@ -1,6 +1,7 @@
 """Reports of hosts, from the wire to the service: verify, read, observe."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import astuple, replace
 from functools import cache
@@ -22,6 +23,8 @@ from rental.service.observing import Observing
 MAX_REPORT_BYTES = 256 * 1024
 MAX_REASON_LENGTH = 500
 MAX_INTEGER = (1 << 53) - 1
+MAX_HOST_KEY_LENGTH = 1000
+HOST_KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}")
 
 
 @cache
@@ -69,6 +72,8 @@ def _read_instance(record: Mapping[str, Any]) -> ReportedInstance:
         _check_bounds(*astuple(instance.progress))
         if min(astuple(instance.progress)) < 0:
             raise ValueError("a pull is less than nowhere")
+    if instance.ssh_host_key is not None:
+        _check_host_key(instance.ssh_host_key)
     if instance.reason is None:
         return instance
     return replace(instance, reason=instance.reason[:MAX_REASON_LENGTH].encode(errors="replace").decode())
@@ -77,3 +82,9 @@ def _read_instance(record: Mapping[str, Any]) -> ReportedInstance:
 def _check_bounds(*numbers: int | None) -> None:
     if any(number is not None and abs(number) > MAX_INTEGER for number in numbers):
         raise ValueError("a number is out of range")
+
+
+def _check_host_key(line: str) -> None:
+    """It is shown to clients, who write it into a file."""
+    if len(line) > MAX_HOST_KEY_LENGTH or not HOST_KEY.fullmatch(line):
+        raise ValueError("the host key is no line of OpenSSH")

@@ -226,6 +226,10 @@ class Engine(CallEngine, Protocol):
         """A sentence while nobody can get into the running container in the way that its mode promises."""
         ...
 
+    def ssh_host_key(self, instance_id: int) -> str | None:
+        """The public key by which its ssh is known, as OpenSSH writes it; None while there is none."""
+        ...
+
     def set_ssh_keys(self, instance_id: int, keys: Sequence[str]) -> None:
         """From now on these let people in, and sessions of others end; while it runs, too."""
         ...

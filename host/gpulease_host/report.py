@@ -43,11 +43,31 @@ class Reporter:
             "inventory": inventory,
             "gpus": self.gpus.report(held, view.fences),
             "instances": [
-                *(_say(record, used.get(each), said.get(each)) for each, record in told),
+                *(self._say(record, used.get(each), said.get(each)) for each, record in told),
                 *(_say_stray(each, used.get(each.instance_id)) for each in strays[: MOST_INSTANCES - len(told)]),
             ],
             "disk_free_bytes": _disk_free_bytes(inventory["disk_bytes"], view.records.values()),
             "sweeping": self.is_sweeping(),
+        }
+
+    def _say(self, record: Record, disk_used_bytes: int | None, said: Said | None) -> dict[str, Any]:
+        """What it says while it loads counts for nothing else."""
+        if record.status != "loading":
+            said = None
+        reason = record.reason if said is None else said.sentence
+        return {
+            "contract_id": record.order.contract_id,
+            "instance_id": record.order.instance_id,
+            "generation": record.applied,
+            "token": record.order.token,
+            "status": record.status,
+            "reason": None if reason is None else reason[:MOST_REASON],
+            "progress": None if said is None else asdict(said.progress),
+            "exit_code": record.exit_code,
+            "started_at": record.started_at,
+            "end_at": record.order.end_at,
+            "disk_used_bytes": disk_used_bytes,
+            "ssh_host_key": self.world.ssh_host_key(record),
         }
 
 
@@ -59,26 +79,6 @@ def foremost(records: Mapping[int, Record]) -> list[tuple[int, Record]]:
     buried.sort(key=lambda pair: pair[1].tombstone_at or 0, reverse=True)
     kept = living[: MOST_INSTANCES - min(TOMBSTONES, len(buried))]
     return sorted(kept + buried[: MOST_INSTANCES - len(kept)], key=lambda pair: pair[0])
-
-
-def _say(record: Record, disk_used_bytes: int | None, said: Said | None) -> dict[str, Any]:
-    """What it says while it loads counts for nothing else."""
-    if record.status != "loading":
-        said = None
-    reason = record.reason if said is None else said.sentence
-    return {
-        "contract_id": record.order.contract_id,
-        "instance_id": record.order.instance_id,
-        "generation": record.applied,
-        "token": record.order.token,
-        "status": record.status,
-        "reason": None if reason is None else reason[:MOST_REASON],
-        "progress": None if said is None else asdict(said.progress),
-        "exit_code": record.exit_code,
-        "started_at": record.started_at,
-        "end_at": record.order.end_at,
-        "disk_used_bytes": disk_used_bytes,
-    }
 
 
 def _say_stray(container: Container, disk_used_bytes: int | None) -> dict[str, Any]:
@@ -94,6 +94,7 @@ def _say_stray(container: Container, disk_used_bytes: int | None) -> dict[str, A
         "started_at": container.started_at,
         "end_at": 0,
         "disk_used_bytes": disk_used_bytes,
+        "ssh_host_key": None,
     }
 
 

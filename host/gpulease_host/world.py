@@ -103,6 +103,10 @@ class World:
         run, reason = self._tried.get(order.instance_id, (None, None))
         return reason if run == container.run else NOT_TRIED
 
+    def ssh_host_key(self, record: Record) -> str | None:
+        """Read each time: a start that broke off takes its files along, and the next one makes others."""
+        return self._engine.ssh_host_key(record.order.instance_id) if record.order.mode in WAYS_IN else None
+
     def refresh(self) -> None:
         """Read again what changes slowly: inventory and disk use. What cannot be read stays as it was."""
         try:

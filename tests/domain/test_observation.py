@@ -66,6 +66,20 @@ def test_how_far_a_pull_is_stands_there_as_long_as_it_lasts() -> None:
     assert hear(book, A, "running").contract(A).instances[0].progress is None
 
 
+def test_the_host_key_is_learnt_once_it_is_said_and_kept_over_reports_without_it() -> None:
+    book = hear(pending(), A, "loading", generation=0, ssh_host_key="ssh-ed25519 AAAA")
+    assert book.contract(A).instances[0].ssh_host_key == "ssh-ed25519 AAAA"
+    book = hear(book, A, "running")
+    assert book.contract(A).instances[0].ssh_host_key == "ssh-ed25519 AAAA"
+    again = hear(
+        start_instances(hear(stop_instances(book, A, None, NOW, CAUSE), A, "stopped"), A, None, NOW, CAUSE),
+        A,
+        "running",
+        ssh_host_key="ssh-ed25519 BBBB",
+    )
+    assert again.contract(A).instances[0].ssh_host_key == "ssh-ed25519 BBBB"
+
+
 def test_a_report_that_changes_nothing_touches_no_contract() -> None:
     book = running()
     report = make_report(reported(book.contract(A), "running"))

@@ -25,6 +25,7 @@ from tests.handlers.conftest import Site, reported
 
 EVENT_SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "event.v1.json").read_text())
 FAR = {"layers_done": 1, "layers": 3, "done_bytes": 90, "total_bytes": 200}
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ1dCBub2JvZHkncw=="
 
 
 def read(contract_id: int) -> Contract:
@@ -152,6 +153,14 @@ def test_how_far_a_pull_is_reaches_the_client(site: Site) -> None:
     assert (shown["status"], shown["reason"], shown["progress"]) == ("loading", "Pulls its image.", FAR)
 
 
+def test_the_host_key_of_ssh_is_kept_with_its_instance(site: Site) -> None:
+    contract_id = site.rented()
+    for said in (reported(contract_id, "loading", generation=0, ssh_host_key=HOST_KEY), reported(contract_id)):
+        jsonschema.validate(said, {"$ref": "#/$defs/state/properties/instances/items", "$defs": EVENT_SCHEMA["$defs"]})
+        on_instance_changed.handler(site.event([said]), None)
+        assert read(contract_id).instances[0].ssh_host_key == HOST_KEY
+
+
 def wrong_envelopes(site: Site, contract_id: int) -> list[dict[str, Any]]:
     said = [reported(contract_id)]
     neighbour = Site().open()
@@ -185,6 +194,10 @@ def wrong_envelopes(site: Site, contract_id: int) -> list[dict[str, Any]]:
         *(
             sign({"instances": [reported(contract_id, "loading", progress=wrong)], "gpus": []}, 1, site.now)
             for wrong in (7, {}, FAR | {"layers": "3"}, FAR | {"done_bytes": -1}, FAR | {"total_bytes": huge})
+        ),
+        *(
+            sign({"instances": [reported(contract_id, ssh_host_key=wrong)], "gpus": []}, 1, site.now)
+            for wrong in (7, "", "ssh-ed25519", f"{HOST_KEY}\nevil", f"{HOST_KEY} two words", "ssh-rsa " + "A" * 1000)
         ),
     ]
 

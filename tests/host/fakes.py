@@ -75,6 +75,7 @@ class FakeEngine:
         self.not_startable: str | None = None
         self.not_reached: str | None = None
         self.ssh_keys: dict[int, tuple[str, ...]] = {}
+        self.host_keys: dict[int, str] = {}
         self._lock = threading.RLock()
 
     def inventory(self) -> dict[str, Any]:
@@ -122,6 +123,9 @@ class FakeEngine:
         self._check_up()
         self.calls.append(f"try {order.instance_id}")
         return self.not_reached
+
+    def ssh_host_key(self, instance_id: int) -> str | None:
+        return self.host_keys.get(instance_id)
 
     def set_ssh_keys(self, instance_id: int, keys: Sequence[str]) -> None:
         self._check_up()

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from gpulease_host.api import ApiRefusedError, ApiUnreachableError
-from gpulease_host.engine import ImageMissingError, Order
+from gpulease_host.engine import ImageMissingError, Order, Secrets
 from tests.host.launch.test_ssh_keys import ED25519, RSA
 from tests.host.orders import order
 from tests.host.rig import Rig
+from tests.host.test_wire import check
 
 CLOSED = "ssh does not answer yet."
 
@@ -225,3 +226,15 @@ def test_what_runs_the_images_own_way_has_no_keys_to_change(rig: Rig) -> None:
     assert len(rig.api.fetched) == 1
     assert "keys 11" not in rig.engine.calls
     assert rig.instance()["generation"] == 2
+
+
+def test_the_host_key_is_reported_while_there_is_one_and_only_where_the_host_lets_people_in(rig: Rig) -> None:
+    rig.engine.host_keys = {11: ED25519, 12: RSA}
+    rig.give(ssh_order(), order(instance_id=12, token=2, gpus=(1,)))
+    rig.engine.start(order(instance_id=50, token=3, gpus=(2,)), Secrets())
+    rig.pass_time(2)
+    assert [rig.instance(each)["ssh_host_key"] for each in (11, 12, 50)] == [ED25519, None, None]
+    rig.daemon.sender.step()
+    check("event", rig.events()[-1][1])
+    rig.engine.host_keys.clear()
+    assert rig.instance()["ssh_host_key"] is None

@@ -75,6 +75,8 @@ class Instance:
     exit_code: int | None = None
     started_at: int | None = None
     progress: Progress | None = None
+    ssh_host_key: str | None = None
+    """By which its ssh is known, on the host's word, one line as OpenSSH writes it: where the host lets people in."""
 
     @property
     def is_removed(self) -> bool:

@@ -40,6 +40,7 @@ class ReportedInstance:
     exit_code: int | None
     started_at: int | None
     progress: Progress | None = None
+    ssh_host_key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -164,11 +165,12 @@ def _learn(
 ) -> Book:
     if instance.desired is not Desired.RUNNING or instance.waits:
         return _learn_gone(book, contract_id, instance, reported, report, now)
+    known = replace(instance, ssh_host_key=reported.ssh_host_key or instance.ssh_host_key)
     if reported.status == "running":
-        running = replace(instance.become(InstanceStatus.RUNNING), started_at=reported.started_at)
+        running = replace(known.become(InstanceStatus.RUNNING), started_at=reported.started_at)
         return _enter(book, contract_id, instance, running, now, "running")
     if reported.status == "loading":
-        loading = replace(instance.become(InstanceStatus.LOADING, reported.reason), progress=reported.progress)
+        loading = replace(known.become(InstanceStatus.LOADING, reported.reason), progress=reported.progress)
         return _enter(book, contract_id, instance, loading, now, "loading")
     if reported.status == "failed" and book.contract(contract_id).status is ContractStatus.PENDING:
         reason = reported.reason or "The host could not start the container."

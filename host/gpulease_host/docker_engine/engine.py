@@ -137,6 +137,9 @@ class DockerEngine:
         address = str((network or {}).get("IPAddress") or "")
         return self._ways_in.why_not_reached(order, address) if address else "Its network is not there yet."
 
+    def ssh_host_key(self, instance_id: int) -> str | None:
+        return self._ways_in.files(instance_id).host_key
+
     def set_ssh_keys(self, instance_id: int, keys: Sequence[str]) -> None:
         self._ways_in.set_ssh_keys(instance_id, keys)
 

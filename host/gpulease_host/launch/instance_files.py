@@ -27,6 +27,8 @@ from gpulease_host.toolkit import layout
 # sshd needs no password, no terminal and no forwarding to say that it is there.
 PROBE_OPTIONS = f'restrict,command="{layout.BUSYBOX} true"'
 TOKEN_BYTES = 32
+KNOWN_AS = "instance"
+"""The host that the line of `known_host` is for, wherever it is reached."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,15 @@ class InstanceFiles:
     @property
     def known_host(self) -> Path:
         return self.folder / "known_host"
+
+    @property
+    def host_key(self) -> str | None:
+        """Its public half, as OpenSSH writes it; None while there is none, also where making it broke off."""
+        try:
+            name, _, public = self.known_host.read_text().strip().partition(" ")
+        except FileNotFoundError:
+            return None
+        return public if name == KNOWN_AS and (self.inside / layout.HOST_KEY_FILE).exists() else None
 
     def prepare(self, instance_id: int, mode: str, secrets: Secrets, workdir: str, tls: TlsProvider) -> None:
         """Make what is missing and write what may have changed. Raises OSError and SshKeyError."""
@@ -92,7 +103,7 @@ class InstanceFiles:
         probe, own = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
         write_durably(self.probe_key, _openssh(probe), 0o600)
         write_durably(self.folder / "probe_key.pub", _openssh_public(probe), 0o600)
-        write_durably(self.known_host, b"instance " + _openssh_public(own) + b"\n", 0o600)
+        write_durably(self.known_host, f"{KNOWN_AS} ".encode() + _openssh_public(own) + b"\n", 0o600)
         write_durably(host_key, _openssh(own), 0o600)
 
     def _probe_public(self) -> str:

@@ -9,7 +9,7 @@ import http.client
 import ssl
 import subprocess
 
-from gpulease_host.launch.instance_files import InstanceFiles
+from gpulease_host.launch.instance_files import KNOWN_AS, InstanceFiles
 from gpulease_host.toolkit import layout
 
 CONNECT_TIMEOUT_S = 2
@@ -26,7 +26,7 @@ def why_ssh_is_not_reached(address: str, files: InstanceFiles) -> str | None:
         "StrictHostKeyChecking": "yes",
         "UserKnownHostsFile": str(files.known_host),
         "GlobalKnownHostsFile": "/dev/null",
-        "HostKeyAlias": "instance",
+        "HostKeyAlias": KNOWN_AS,
         "ConnectTimeout": str(CONNECT_TIMEOUT_S),
         "ControlMaster": "no",
         "LogLevel": "ERROR",

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
 
 from gpulease_host.engine import Secrets
+from gpulease_host.launch import ssh_keys
 from gpulease_host.launch.instance_files import InstanceFiles
 from gpulease_host.launch.ssh_keys import SshKeyError
 from gpulease_host.launch.tls import SelfMadeTls, TlsFiles
@@ -35,6 +37,18 @@ def test_keys_certificate_and_token_are_made_once(files: InstanceFiles) -> None:
     prepare(files)
     assert {path.name: path.read_bytes() for path in files.inside.iterdir()} == before
     assert before.keys() >= {layout.HOST_KEY_FILE, layout.KEYS_FILE, layout.TOKEN_FILE, layout.CERTIFICATE_FILE}
+
+
+def test_the_host_key_is_told_by_its_public_half_once_it_is_whole(files: InstanceFiles) -> None:
+    assert files.host_key is None
+    prepare(files)
+    public = files.host_key
+    assert public is not None
+    assert ssh_keys.checked([public]) == (public,)
+    private = load_ssh_private_key((files.inside / layout.HOST_KEY_FILE).read_bytes(), None)
+    assert private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode() == public
+    (files.inside / layout.HOST_KEY_FILE).unlink()
+    assert files.host_key is None
 
 
 def test_a_preparation_that_broke_off_anywhere_is_done_again(files: InstanceFiles) -> None:

@@ -124,6 +124,7 @@ def test_host_keys_stay_over_stop_and_start_and_onstart_runs_once_each_time(open
     place.start()
     wait_until(lambda: place.log.count("onstart ended") == 2, 20)
     assert fingerprint_of_host(place) == before
+    assert before.split(" ", 1)[1].strip() == place.bench.engine.ssh_host_key(place.order.instance_id)
     assert place.visitor.said("cat /root/starts").split() == ["ran", "ran"]
 
 
