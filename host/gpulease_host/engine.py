@@ -162,6 +162,7 @@ class EngineError(Exception):
     - EngineUnavailableError: Docker does not answer
     - LimitsError: a limit could not be set, or read back differently
     - DiskError: the disk allocation could not be made
+    - PortTakenError: a port of the host on which one of the container was to be published is in use
     - OvertakenError: nothing was started, because it is no longer wanted
     """
 
@@ -182,6 +183,10 @@ class LimitsError(EngineError):
 
 class DiskError(EngineError):
     code = "disk_refused"
+
+
+class PortTakenError(EngineError):
+    code = "port_taken"
 
 
 class OvertakenError(EngineError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gpulease_host.api import ApiRefusedError, ApiUnreachableError
-from gpulease_host.engine import EngineUnavailableError, ImageMissingError, LimitsError
+from gpulease_host.engine import EngineError, EngineUnavailableError, ImageMissingError, LimitsError, PortTakenError
 from tests.host.orders import NOW, order
 from tests.host.rig import Rig
 
@@ -127,8 +127,11 @@ def test_an_exited_instance_wanted_stopped_keeps_its_reason(rig: Rig) -> None:
     assert (told["status"], told["reason"], told["exit_code"], told["generation"]) == ("exited", "error", 3, 2)
 
 
-@pytest.mark.parametrize("error", [ImageMissingError("The image is not here."), LimitsError("Read back 0.")])
-def test_a_start_that_fails_is_reported_failed_once(rig: Rig, error: ImageMissingError | LimitsError) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [ImageMissingError("The image is not here."), LimitsError("Read back 0."), PortTakenError("Port 40001/tcp is.")],
+)
+def test_a_start_that_fails_is_reported_failed_once(rig: Rig, error: EngineError) -> None:
     rig.engine.start_error = error
     rig.give(order())
     told = rig.instance()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
@@ -24,6 +25,7 @@ from gpulease_host.engine import (
     LimitsError,
     Order,
     OvertakenError,
+    PortTakenError,
     Secrets,
     StillWanted,
 )
@@ -33,6 +35,8 @@ APPEARANCE_TRIES = 50
 APPEARANCE_PAUSE_S = 0.1
 START_TRIES = 10
 START_PAUSE_S = 0.2
+# What the kernel says to Docker, and what Docker says by itself of a port of another container.
+PORT_TAKEN = ("address already in use", "port is already allocated")
 
 
 class ContainerStart:
@@ -136,11 +140,11 @@ class ContainerStart:
                 refusal = error
                 mended = self._clear_the_way(order, container_id, error) or mended
                 if not mended:
-                    raise
+                    raise explained(order, error) from error
                 time.sleep(START_PAUSE_S)
             else:
                 return
-        raise refusal
+        raise explained(order, refusal) from refusal
 
     def _clear_the_way(self, order: Order, container_id: str, refusal: RefusedError) -> bool:
         if refusal.status == 404 and "network" in str(refusal):
@@ -167,3 +171,14 @@ class ContainerStart:
         self._networks.remove_if_unused(order.contract_id)
         if order.mode in WAYS_IN and self._existing(order) is None:
             self._ways_in.remove(order.instance_id)
+
+
+def explained(order: Order, refusal: RefusedError) -> EngineError:
+    """A refusal to start, by what is in the way. A port stays taken until a person frees it, so this is no retry."""
+    said = str(refusal)
+    if not any(words in said for words in PORT_TAKEN):
+        return refusal
+    published = [port for port in order.ports if port.host is not None]
+    named = [port for port in published if re.search(rf":{port.host}\b", said)] or published
+    ports = " or ".join(f"{port.host}/{port.protocol}" for port in named)
+    return PortTakenError(f"Port {ports} of the host is in use by something that is not of this contract (port_taken).")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gpulease_host.docker_engine import DockerEngine, container_state, firewall, oom_records
+from gpulease_host.docker_engine import DockerEngine, container_start, container_state, firewall, oom_records
 from gpulease_host.docker_engine.container_config import Surroundings, container_config
 from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
 from gpulease_host.docker_engine.event_stream import instance_changes
@@ -25,7 +25,7 @@ from gpulease_host.docker_engine.networks import (
     routed_networks,
 )
 from gpulease_host.docker_engine.ways_in import Launch
-from gpulease_host.engine import EngineUnavailableError, Order, Port, Secrets
+from gpulease_host.engine import EngineUnavailableError, Order, Port, PortTakenError, Secrets
 from gpulease_host.inventory_simulated import SimulatedGpus
 from tests.host.orders import order, uuid_of
 
@@ -126,6 +126,32 @@ def test_ports_are_published_on_one_address_and_named_inside() -> None:
         "53/udp": [{"HostIp": "127.0.0.1", "HostPort": "40002"}],
     }
     assert {"GPULEASE_TCP_PORT_8080=40001", "GPULEASE_UDP_PORT_53=40002"} < set(config["Env"])
+
+
+IN_THE_WAY = "driver failed programming external connectivity on endpoint gpulease-11 (4f): "
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"{IN_THE_WAY}Error starting userland proxy: listen tcp4 0.0.0.0:40001: bind: address already in use",
+        f"{IN_THE_WAY}Bind for 0.0.0.0:40001 failed: port is already allocated",
+        "failed to set up container networking: " + IN_THE_WAY + "failed to bind host port for 0.0.0.0:40001"
+        ":10.213.0.2:8080/tcp: address already in use",
+    ],
+)
+def test_a_port_in_use_is_named_whatever_docker_calls_it(said: str) -> None:
+    given = replace(order(), ports=(Port(53, "udp", 40002), Port(8080, "tcp", 40001), Port(9000, "tcp", None)))
+    error = container_start.explained(given, RefusedError(500, said))
+    assert isinstance(error, PortTakenError)
+    assert error.code == "port_taken"
+    assert "Port 40001/tcp of the host is in use" in str(error)
+
+
+def test_any_other_refusal_stays_what_docker_said() -> None:
+    refusal = RefusedError(500, "OCI runtime create failed: no such file")
+    given = replace(order(), ports=(Port(8080, "tcp", 40001),))
+    assert container_start.explained(given, refusal) is refusal
 
 
 def test_a_client_cannot_name_a_port_that_is_another() -> None:
