@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gpulease_host.docker_engine import DockerEngine
+from gpulease_host.docker_engine.engine import PUBLISH_ADDRESS
 from gpulease_host.docker_engine.machine import SIMULATED_GPUS_LABEL
 from gpulease_host.docker_engine.ways_in import WaysIn
 from gpulease_host.inventory_simulated import SimulatedGpus
@@ -21,6 +22,7 @@ from local.toolkits import TOOLKITS
 from tests.host.docker_engine.bench import GROUP_ROOT, MIB, Bench, client_of, start_private
 from tests.host.docker_engine.private_docker import PrivateDocker
 from tests.host.docker_engine.private_images import PASSWORDS, PrivateImages
+from tests.host.docker_engine.surroundings import Outside, another_machine
 
 TENANTS_MEMORY_BYTES = 400 * MIB
 
@@ -70,6 +72,19 @@ def bench(docker_host: str, tmp_path: Path) -> Iterator[Bench]:
 
 
 @pytest.fixture
+def public_bench(docker_host: str, tmp_path: Path) -> Iterator[Bench]:
+    """Publishes on every address, as hosts do."""
+    with bench_on(docker_host, tmp_path, publish_address=PUBLISH_ADDRESS) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def outside() -> Iterator[Outside]:
+    with another_machine() as machine:
+        yield machine
+
+
+@pytest.fixture
 def own_bench(own_docker_host: str, tmp_path: Path) -> Iterator[Bench]:
     with bench_on(own_docker_host, tmp_path) as made:
         yield made
@@ -92,7 +107,9 @@ def private_docker(private_state: Path) -> Iterator[PrivateDocker]:
 
 
 @contextmanager
-def bench_on(docker_host: str, folder: Path, toolkits: ToolkitStore | None = None) -> Iterator[Bench]:
+def bench_on(
+    docker_host: str, folder: Path, toolkits: ToolkitStore | None = None, publish_address: str = "127.0.0.1"
+) -> Iterator[Bench]:
     group = f"gpulease-test-{os.getpid()}"
     gpus = SimulatedGpus(4, seed=group)
     ways_in = WaysIn(folder, toolkits or ToolkitStore(TOOLKITS))
@@ -101,7 +118,7 @@ def bench_on(docker_host: str, folder: Path, toolkits: ToolkitStore | None = Non
         os.getpid(),
         gpus,
         ways_in,
-        publish_address="127.0.0.1",
+        publish_address=publish_address,
         parent_group=group,
         memory_bytes=TENANTS_MEMORY_BYTES,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -14,39 +13,9 @@ import pytest
 from gpulease_host.docker_engine.networks import network_name
 from gpulease_host.engine import Order
 from tests.host.docker_engine.bench import Bench, name_of, run_program, wait_until
+from tests.host.docker_engine.surroundings import CLOSED, INTERNET, PORT, Outside, address_of, addresses_of_host
 
 pytestmark = pytest.mark.docker
-PORT = 8099
-INTERNET = "203.0.113.9"  # a documentation range, nobody's
-CLOSED = ("169.254.169.254", "10.99.99.9", "100.64.9.9", "172.31.9.9", "192.168.99.9")
-NAMESPACE = f"gltest{os.getpid()}"
-VETH = f"gt{os.getpid()}"
-
-
-@pytest.fixture(scope="module")
-def outside() -> Iterator[None]:
-    """Another machine, in a network namespace, that serves HTTP on addresses of every kind."""
-    inside = ("ip", "netns", "exec", NAMESPACE)
-    run_program("ip", "netns", "add", NAMESPACE)
-    run_program("ip", "link", "add", VETH, "type", "veth", "peer", "name", "eth0", "netns", NAMESPACE)
-    run_program("ip", "address", "add", "198.51.100.1/32", "dev", VETH)
-    run_program("ip", "link", "set", VETH, "up")
-    for command in (
-        ("link", "set", "lo", "up"),
-        ("link", "set", "eth0", "up"),
-        ("route", "add", "198.51.100.1", "dev", "eth0"),
-    ):
-        run_program(*inside, "ip", *command)
-    for address in (INTERNET, *CLOSED):
-        run_program(*inside, "ip", "address", "add", f"{address}/32", "dev", "eth0")
-        run_program("ip", "route", "add", f"{address}/32", "dev", VETH)
-    run_program(*inside, "ip", "route", "add", "default", "via", "198.51.100.1")
-    server = subprocess.Popen([*inside, "busybox", "httpd", "-f", "-p", str(PORT), "-h", "/etc"])
-    yield
-    server.terminate()
-    server.wait()
-    run_program("ip", "link", "delete", VETH)
-    run_program("ip", "netns", "delete", NAMESPACE)
 
 
 @pytest.fixture
@@ -61,7 +30,7 @@ def host_service() -> Iterator[int]:
     server.server_close()
 
 
-def test_the_internet_is_open_and_private_ranges_are_not(bench: Bench, outside: None) -> None:
+def test_the_internet_is_open_and_private_ranges_are_not(bench: Bench, outside: Outside) -> None:
     order = bench.run("sleep", "60")
     assert _reaches_from_host(INTERNET)
     wait_until(lambda: _reaches(bench, order, f"{INTERNET}:{PORT}"), 5)
@@ -72,7 +41,7 @@ def test_the_internet_is_open_and_private_ranges_are_not(bench: Bench, outside: 
 
 def test_no_address_of_the_host_is_reached(bench: Bench, host_service: int) -> None:
     order = bench.run("sleep", "60")
-    for address in _addresses_of_host():
+    for address in addresses_of_host():
         assert not _reaches(bench, order, f"{address}:{host_service}"), address
 
 
@@ -80,8 +49,8 @@ def test_another_contract_is_not_reached_and_another_instance_of_the_same_is(ben
     first = bench.run("sleep", "60")
     second = bench.run("httpd", "-f", "-p", "80", "-h", "/etc", contract_id=first.contract_id, gpu=1)
     foreign = bench.run("httpd", "-f", "-p", "80", "-h", "/etc", gpu=2)
-    wait_until(lambda: _reaches(bench, first, f"{_address(bench, second)}:80"), 5)
-    assert not _reaches(bench, first, f"{_address(bench, foreign)}:80")
+    wait_until(lambda: _reaches(bench, first, f"{address_of(bench, second)}:80"), 5)
+    assert not _reaches(bench, first, f"{address_of(bench, foreign)}:80")
 
 
 def test_each_contract_has_a_bridge_the_rules_know_and_no_ipv6(bench: Bench) -> None:
@@ -125,7 +94,7 @@ def test_many_contracts_at_once_get_ranges_of_their_own(bench: Bench) -> None:
     for thread in threads:
         thread.join()
     assert [bench.seen(order).status for order in orders] == ["running"] * 4
-    assert len({_address(bench, order) for order in orders}) == 4
+    assert len({address_of(bench, order) for order in orders}) == 4
 
 
 def _reaches(bench: Bench, order: Order, target: str) -> bool:
@@ -143,16 +112,6 @@ def _answers(bench: Bench, order: Order, target: str) -> bool:
 def _reaches_from_host(address: str) -> bool:
     done = subprocess.run(["busybox", "nc", "-w", "2", address, str(PORT)], stdin=subprocess.DEVNULL, check=False)
     return done.returncode == 0
-
-
-def _addresses_of_host() -> list[str]:
-    lines = run_program("ip", "-4", "-o", "address", "show", "scope", "global").splitlines()
-    return [line.split()[3].partition("/")[0] for line in lines]
-
-
-def _address(bench: Bench, order: Order) -> str:
-    networks = bench.client.inspect_container(name_of(order))["NetworkSettings"]["Networks"]
-    return str(networks[network_name(order.contract_id)]["IPAddress"])
 
 
 def test_what_a_start_that_broke_off_left_is_removed_with_the_host(bench: Bench) -> None:
