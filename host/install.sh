@@ -18,14 +18,15 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin
 main() {
     read_options "$@"
     check_machine
-    WORK=$(mktemp -d)
-    trap 'rm -rf "$WORK"' EXIT
+    WORK=$(mktemp -d) POLICY=''
+    trap 'rm -rf "$WORK" ${POLICY:+"$POLICY"}' EXIT
     trap 'exit 1' HUP INT TERM
     check_clock
     set_up_python
     set_up_docker
     if [ -n "$TOKEN" ]; then check_gpus; fi
     install_program
+    set_up_ways_in
     if [ -n "$TOKEN" ]; then
         set_up_agent
         register_host
@@ -245,6 +246,43 @@ END
 
 installed_version() {
     "$VENV/bin/python" -c 'from importlib.metadata import version; print(version("gpulease-host"))' 2>/dev/null || true
+}
+
+set_up_ways_in() { # the daemon builds of these packages what lets clients in, in modes ssh and jupyter
+    missing=$("$PROGRAM" toolkit packages) ||
+        fail "The host program does not run; why stands above. Mend that, and run the same line again."
+    # shellcheck disable=SC2086 # one word a package
+    set -- $missing
+    if [ $# = 0 ]; then
+        say "ssh and jupyter: the packages for them are here"
+    elif [ -n "$PREFIX" ] || ! command -v apt-get >/dev/null; then
+        say "ssh and jupyter: contracts of these modes wait until somebody installs $*"
+    else
+        case " $* " in
+        *" openssh-server "*) install_without_sshd "$@" ;;
+        *) install_packages "$@" ;;
+        esac
+    fi
+}
+
+install_without_sshd() { # a machine that had none must not let anybody in on port 22 from now on
+    if [ ! -e /usr/sbin/policy-rc.d ]; then # what this answers, Debian's and Ubuntu's packages do
+        POLICY=/usr/sbin/policy-rc.d
+        put "$POLICY" 755 <<'END'
+#!/bin/sh
+exit 101
+END
+    fi
+    install_packages "$@"
+    if has_systemd; then # and not with the next boot either; Ubuntu starts it by its socket
+        systemctl disable -q --now ssh.socket 2>/dev/null || true
+        systemctl disable -q --now ssh.service ||
+            fail "sshd is installed, and could not be turned off. Run systemctl disable --now ssh.service," \
+                "and the same line again."
+    fi
+    if [ -n "$POLICY" ]; then rm "$POLICY"; fi
+    POLICY=''
+    say "ssh and jupyter: this machine's own sshd is off"
 }
 
 set_up_agent() {

@@ -11,7 +11,7 @@ USAGE = """usage: gpulease-host register --api-url URL --token TOKEN [--simulate
        gpulease-host accept ORDER
        gpulease-host status
        gpulease-host rotate-key
-       gpulease-host toolkit [build | verify]
+       gpulease-host toolkit [build | verify | packages]
 
 State is kept in GPULEASE_HOST_DIR (/var/lib/gpulease)."""
 

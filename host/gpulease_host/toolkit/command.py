@@ -1,4 +1,4 @@
-"""`gpulease-host toolkit`: what there is, build what is missing, hold what there is to its manifest."""
+"""`gpulease-host toolkit`: what there is, build what is missing, hold what there is to its manifest, name packages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from gpulease_host.toolkit import manifest
+from gpulease_host.toolkit import manifest, packages
 from gpulease_host.toolkit.store import ToolkitStore
 
 MIB = 1 << 20
@@ -15,8 +15,11 @@ MIB = 1 << 20
 def run_toolkit(arguments: Sequence[str], folder: Path) -> int:
     """Raises ToolkitError, whose sentence says what to do."""
     parser = argparse.ArgumentParser(prog="gpulease-host toolkit", description="What modes ssh and jupyter run on.")
-    parser.add_argument("deed", nargs="?", choices=["build", "verify"], help="left out: say what there is")
+    parser.add_argument("deed", nargs="?", choices=["build", "verify", "packages"], help="left out: say what there is")
     deed = parser.parse_args(arguments).deed
+    if deed == "packages":  # the installer installs each line
+        print(*packages.missing(), sep="\n")
+        return 0
     store = ToolkitStore(folder)
     if deed == "build":
         store.ensure()

@@ -27,6 +27,13 @@ case "$*" in
 *iptables) has ip6tables-restore ":" ;;
 *python3.11-venv) has python3.11 "$(cat "$FACTS/python")" ;;
 *python3-venv) touch "$FACTS/has-venv" ;;
+*patchelf)
+    if [ -e "$ROOT/usr/sbin/policy-rc.d" ]; then
+        "$ROOT/usr/sbin/policy-rc.d" ssh start || echo "policy-rc.d $?" >>"$CALLS"
+    fi
+    [ ! -e "$FACTS/apt-refuses" ] || exit 100
+    : >"$FACTS/missing-packages"
+    ;;
 esac
 """
 
@@ -71,6 +78,9 @@ esac
 
 GPULEASE_HOST = """#!/bin/sh
 echo "gpulease-host $*" >>"$CALLS"
+if [ "$*" = "toolkit packages" ]; then
+    cat "$FACTS/missing-packages"
+fi
 if [ "$1" = register ]; then
     if [ -s "$FACTS/refusals" ]; then
         head -n 1 "$FACTS/refusals" >&2

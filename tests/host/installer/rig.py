@@ -21,7 +21,7 @@ JOINING = (
     *("--token", "77.secret", "--activation-id", "a-1", "--activation-code", "c-1"),
     *("--region", "eu-central-1"),
 )
-MOVED = ("/etc/docker/", "/etc/systemd/", "/run/systemd/", "/run/docker.pid")
+MOVED = ("/etc/docker/", "/etc/systemd/", "/run/systemd/", "/run/docker.pid", "/usr/sbin/policy-rc.d")
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class PaperMachine:
         self.fact("python", programs.PYTHON)
         self.fact("venv-python", programs.VENV_PYTHON)
         self.fact("gpulease-host", programs.GPULEASE_HOST)
+        self.fact("missing-packages", "openssh-server\nopenssh-client\nbusybox-static\npatchelf\n")
         self.fact("uid", "0")
         self.fact("processor", "x86_64")
         self.tell_time()

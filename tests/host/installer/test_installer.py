@@ -40,7 +40,8 @@ def test_a_fresh_machine_gets_all_that_a_host_needs(machine: PaperMachine) -> No
     done = machine.run(*JOINING)
     assert done.status == 0, done.said
     installed = [call.rpartition(" -y install ")[2] for call in done.called("apt-get -q -y install")]
-    assert installed == ["python3-venv", "docker.io", "iptables"]
+    ways_in = "openssh-server openssh-client busybox-static patchelf"
+    assert installed == ["python3-venv", "docker.io", "iptables", ways_in]
     assert json.loads(machine.read("etc/docker/daemon.json")) == {"live-restore": True}
     assert "systemctl restart amazon-ssm-agent" in done.calls
     assert done.called("amazon-ssm-agent") == ["amazon-ssm-agent -register -code c-1 -id a-1 -region eu-central-1 -y"]
@@ -51,6 +52,42 @@ def test_a_fresh_machine_gets_all_that_a_host_needs(machine: PaperMachine) -> No
         "systemctl daemon-reload", "systemctl enable -q gpulease-host", "systemctl restart gpulease-host",
     ]  # fmt: skip
     assert done.said.splitlines()[-1].startswith("gpulease: Done: this machine is host 77.")
+
+
+def test_an_sshd_that_comes_with_the_packages_is_not_started_now_or_later(machine: PaperMachine) -> None:
+    done = machine.run(*JOINING)
+    policy, off = done.calls.index("policy-rc.d 101"), done.calls.index("systemctl disable -q --now ssh.service")
+    assert policy < off
+    assert "systemctl disable -q --now ssh.socket" in done.calls
+    assert not (machine.root / "usr/sbin/policy-rc.d").exists()
+
+
+def test_an_sshd_that_was_there_goes_on(machine: PaperMachine) -> None:
+    machine.fact("missing-packages", "busybox-static\npatchelf\n")
+    done = machine.run(*JOINING)
+    assert done.status == 0, done.said
+    assert done.called("apt-get -q -y install")[-1].endswith(" busybox-static patchelf")
+    assert not [call for call in done.calls if "ssh.s" in call or "policy-rc.d" in call]
+
+
+def test_an_installation_that_fails_does_not_leave_the_machine_with_services_off(machine: PaperMachine) -> None:
+    machine.fact("apt-refuses")
+    done = machine.run(*JOINING)
+    assert done.status == 1
+    assert "apt-get could not install openssh-server openssh-client" in done.said
+    assert "policy-rc.d 101" in done.calls
+    assert not (machine.root / "usr/sbin/policy-rc.d").exists()
+
+
+def test_a_policy_of_the_owner_stays_as_it_is(machine: PaperMachine) -> None:
+    policy = machine.root / "usr/sbin/policy-rc.d"
+    policy.parent.mkdir(parents=True)
+    policy.write_text("#!/bin/sh\nexit 7\n")
+    policy.chmod(0o755)
+    done = machine.run(*JOINING)
+    assert "policy-rc.d 7" in done.calls
+    assert policy.read_text().endswith("exit 7\n")
+    assert "systemctl disable -q --now ssh.service" in done.calls
 
 
 def test_the_agent_is_amazons_of_the_region_and_the_processor(machine: PaperMachine) -> None:
@@ -266,6 +303,7 @@ def test_below_a_prefix_nothing_else_is_touched(machine: PaperMachine, tmp_path:
     machine.add_program("agent", programs.AGENT)
     done = machine.run(*JOINING, "--prefix", prefix, "--agent-command", "agent")
     assert done.status == 0, done.said
+    assert "ssh and jupyter: contracts of these modes wait until somebody installs openssh-server" in done.said
     assert not [call for beginning in ("apt-get", "dpkg", "systemctl") for call in done.called(beginning)]
     assert not (machine.root / "etc").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 from gpulease_host.toolkit import layout, manifest, packages
 from gpulease_host.toolkit.background import AGAIN_S, BUILDING, LOOK_S, ToolkitKeeper
 from gpulease_host.toolkit.building import ACCOUNT_FILES, PRIVSEP_NEW, PRIVSEP_OLD, TEXTS
+from gpulease_host.toolkit.command import run_toolkit
 from gpulease_host.toolkit.elf import replace_text
 from gpulease_host.toolkit.errors import ToolkitError
 from gpulease_host.toolkit.store import STARTING_S, ToolkitStore, mounted
@@ -96,6 +98,19 @@ def test_packages_that_are_missing_are_named_with_the_line_that_installs_them(tm
     for name in packages.PROGRAMS:
         assert name in str(refused.value)
     assert "apt-get install -y" in str(refused.value)
+
+
+def test_a_busybox_that_needs_libraries_is_none(tmp_path: Path) -> None:
+    for name in packages.PROGRAMS.values():
+        shutil.copy("/bin/ls" if name == "busybox" else "/bin/true", tmp_path / name)
+    assert packages.missing(str(tmp_path)) == ["busybox-static"]
+    shutil.copy(packages.program("busybox"), tmp_path / "busybox")
+    assert packages.missing(str(tmp_path)) == []
+
+
+def test_the_command_names_one_missing_package_a_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run_toolkit(["packages"], tmp_path) == 0
+    assert capsys.readouterr().out.split() == packages.missing()
 
 
 def test_requirements_are_pinned_each() -> None:
