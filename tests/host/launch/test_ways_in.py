@@ -146,6 +146,19 @@ def test_a_stop_reaches_every_process_in_time_to_finish(open_place: OpenPlace) -
     assert place.visitor.said("cat /root/end") == "finished"
 
 
+def test_no_file_of_the_host_is_seen_beside_the_toolkit_and_the_instances_own(
+    open_place: OpenPlace, tmp_path: Path
+) -> None:
+    """Root in the container looks everywhere, also from the mounted folders upwards."""
+    (tmp_path / "credentials").write_text("[default]\naws_secret_access_key = planted-and-only-here\n")
+    place = open_place(BUSYBOX)
+    names = [layout.HOST_KEY_FILE, place.files.probe_key.name, "known_host", "credentials", "docker.sock", "journal"]
+    wanted = " -o ".join(f"-name {name}" for name in names)
+    found = place.visitor.said(f"find / '(' -path /proc -o -path /sys ')' -prune -o '(' {wanted} ')' -print")
+    assert found.split() == [f"{layout.INSTANCE}/{layout.HOST_KEY_FILE}"]
+    assert "planted" not in place.visitor.said(f"cat {layout.INSTANCE}/../credentials 2>&1; env")
+
+
 def test_an_instance_that_is_removed_leaves_no_keys(open_place: OpenPlace) -> None:
     place = open_place(BUSYBOX)
     assert oct(place.files.folder.stat().st_mode)[-3:] == "700"
