@@ -24,9 +24,10 @@ from gpulease_host.docker_engine.networks import (
     network_name,
     routed_networks,
 )
-from gpulease_host.docker_engine.ways_in import Launch
+from gpulease_host.docker_engine.ways_in import Launch, WaysIn
 from gpulease_host.engine import EngineUnavailableError, Order, Port, PortTakenError, Secrets
 from gpulease_host.inventory_simulated import SimulatedGpus
+from gpulease_host.toolkit.store import ToolkitStore
 from tests.host.orders import order, uuid_of
 
 WITH_TWO_GPUS = order(gpus=(0, 2))
@@ -283,8 +284,9 @@ class StoppingDocker(DockerApi):
             raise EngineUnavailableError("refused")
 
 
-def test_an_end_is_believed_only_from_a_docker_that_goes_on() -> None:
-    docker, engine = StoppingDocker(), DockerEngine("unix:///none", 7, SimulatedGpus(1, "seed"))
+def test_an_end_is_believed_only_from_a_docker_that_goes_on(tmp_path: Path) -> None:
+    ways_in = WaysIn(tmp_path, ToolkitStore(tmp_path))
+    docker, engine = StoppingDocker(), DockerEngine("unix:///none", 7, SimulatedGpus(1, "seed"), ways_in)
     engine._api = engine._machine._api = docker
     assert [each.status for each in engine.containers()] == ["running"]
     docker.runs = docker.listens = False
