@@ -52,6 +52,7 @@ def open_contract() -> Response[str]:
         disk_gib=body.disk_gib,
         duration_s=body.duration_s,
         instances=body.instances,
+        ssh_keys=tuple(body.ssh_keys) if body.ssh_keys is not None else None,
     )
     secrets = body.model_dump(include={"env", "entrypoint", "args", "onstart", "login"})
     return _present(renting().open_contract(request, secrets, repeatable(app)), HTTPStatus.CREATED)
@@ -99,6 +100,15 @@ def extend_contract(**_: str) -> Response[str]:
     principal = caller(app, "host")
     body = parse_body(app, ExtendContract)
     return _present(contracts().extend_contract(_contract_id(), principal, body.end_at, repeatable(app)))
+
+
+@app.put("/v1/contracts/<contract_id>/ssh-keys")
+def replace_ssh_keys(**_: str) -> Response[str]:
+    from rental.api.ssh_key_schemas import ReplaceSshKeys
+
+    principal = caller(app, "client")
+    body = parse_body(app, ReplaceSshKeys)
+    return _present(contracts().replace_ssh_keys(_contract_id(), principal, body.ssh_keys))
 
 
 @app.get("/v1/contracts/<contract_id>/events")

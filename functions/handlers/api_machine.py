@@ -76,8 +76,9 @@ def fetch() -> Response[str]:
     host_id = _signer().id
     body = parse_record(app, FetchRequest)
     order = (body.generation, body.token)
-    sealed = machines().fetch(host_id, ContractId(body.contract_id), InstanceId(body.instance_id), order)
-    return answer(HTTPStatus.OK, {"v": 1, "key_id": sealed.key_id, "sealed": sealed.ciphertext})
+    fetched = machines().fetch(host_id, ContractId(body.contract_id), InstanceId(body.instance_id), order)
+    secrets = {"key_id": fetched.sealed.key_id, "sealed": fetched.sealed.ciphertext}
+    return answer(HTTPStatus.OK, {"v": 1, **secrets, "ssh_keys": list(fetched.ssh_keys)})
 
 
 @app.post("/v1/host/call")

@@ -11,6 +11,7 @@ from rental.domain.calls import Call, CallId
 from rental.domain.contract import Contract, Sealed
 from rental.domain.host import Host, MachineKey
 from rental.domain.ids import ContractId, HostId, OfferId
+from rental.domain.key_ring import KeyRing
 from rental.domain.liveness import Presence
 
 T = TypeVar("T")
@@ -90,6 +91,14 @@ class Store(Memos, Protocol):
     def read_offer_place(self, offer_id: OfferId) -> OfferPlace | None: ...
 
     def read_principal(self, api_key_sha256: str) -> Principal | None: ...
+
+    def read_key_ring(self, account: str) -> KeyRing:
+        """An empty one where nothing was ever put."""
+        ...
+
+    def put_key_ring(self, ring: KeyRing, memo: Memo | None = None) -> None:
+        """Write it over the revision that was read. Raises TakenError, GuardFailedError when others were faster."""
+        ...
 
     def commit(self, before: Book, after: Book, extras: Extras = NO_EXTRAS) -> Book:
         """Write what makes `after` of `before` in one transaction; answers `after` with the new revisions.

@@ -49,6 +49,6 @@ def test_every_field_of_a_rental_is_told() -> None:
 
 
 def test_every_field_and_status_of_a_contract_is_told() -> None:
-    models = (answers.Contract, answers.ContractGpu, answers.Share, answers.Instance)
+    models = (answers.Contract, answers.ContractGpu, answers.ContractSshKey, answers.Share, answers.Instance)
     fields = {field for model in models for field in model.model_fields}
     assert {*fields, *ContractStatus, *Desired} <= named("A contract")

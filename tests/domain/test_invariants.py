@@ -24,6 +24,7 @@ from rental.domain.ending import begin_deletion, end_early, expire, extend, fail
 from rental.domain.errors import ConflictError, InvalidRequestError
 from rental.domain.host import HostStatus
 from rental.domain.ids import ContractId, InstanceId
+from rental.domain.letting_in import replace_ssh_keys
 from rental.domain.lifecycle import IDLE, REMOVING, ContractStatus, Desired, InstanceStatus
 from rental.domain.observation import Report, ReportedGpu, ReportedInstance, ReportedStatus, contracts_to_read, observe
 from rental.domain.retiring import NEVER, end_with_host, retire
@@ -31,6 +32,7 @@ from rental.domain.running import grant_waiters, grantable, reboot_instances, st
 from rental.domain.silence import close_silent, fall_silent
 from tests.fakes.builders import CAUSE, OWNER, make_manifest, make_report, rent
 from tests.fakes.ports import NOW
+from tests.fakes.ssh import make_line
 from tests.fakes.tables import make_host
 
 STATUSES: tuple[ReportedStatus, ...] = ("loading", "running", "stopping", "stopped", "exited", "absent", "failed")
@@ -56,6 +58,14 @@ AS_WISHED = {
     (InstanceStatus.STOPPED, Desired.STOPPED),
     (InstanceStatus.REMOVED, Desired.ABSENT),
 }
+
+
+def let_in(book: Book, contract_id: ContractId, line: str, now: int) -> Book:
+    """Another key for a contract, whose mode is ssh from here on."""
+    contract = book.contract(contract_id)
+    opened = replace(contract, launch=replace(contract.launch, mode="ssh"))
+    book = replace(book, contracts={**book.contracts, contract_id: opened})
+    return replace_ssh_keys(book, contract_id, (line,), now, CAUSE)
 
 
 class HostLife(RuleBasedStateMachine):
@@ -97,16 +107,18 @@ class HostLife(RuleBasedStateMachine):
         self.open(size, 1, 3600)
         self.the_host_obeys()
 
-    @rule(data=st.data(), deed=st.sampled_from(["start", "stop", "reboot"]), obeyed=st.booleans())
+    @rule(data=st.data(), deed=st.sampled_from(["start", "stop", "reboot", "let in"]), obeyed=st.booleans())
     def wish(self, data: st.DataObject, deed: str, obeyed: bool) -> None:
         if not self.book.contracts:
             return
         chosen = self.any_contract(data)
         instance_id = data.draw(st.sampled_from([None, *(each.id for each in self.book.contract(chosen).instances)]))
+        number = len(self.book.timeline)
         deeds: dict[str, Callable[[Book], Book]] = {
             "start": lambda book: start_instances(book, chosen, instance_id, self.now, CAUSE),
             "stop": lambda book: stop_instances(book, chosen, instance_id, self.now, CAUSE),
             "reboot": lambda book: reboot_instances(book, chosen, instance_id, self.now, CAUSE),
+            "let in": lambda book: let_in(book, chosen, make_line(number), self.now),
         }
         self.decide(deeds[deed])
         if obeyed:
@@ -347,6 +359,6 @@ def test_the_random_lives_come_through_every_status_and_every_wish() -> None:
                 seen.add(contract.status)
                 seen.update((contract.status_of(each), each.desired) for each in contract.instances)
 
-    lives = settings(max_examples=150, stateful_step_count=40, deadline=None, derandomize=True, database=None)
+    lives = settings(max_examples=400, stateful_step_count=40, deadline=None, derandomize=True, database=None)
     run_state_machine_as_test(Watched, settings=lives)
     assert seen >= {*ContractStatus, *AS_WISHED, *UNDER_WAY}

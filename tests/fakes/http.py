@@ -11,9 +11,10 @@ from tests.fakes.documented import check_documented
 
 ROUTES = (
     r"/v1/offers/(?P<offer_id>[^/]*)",
-    r"/v1/contracts/(?P<contract_id>[^/]*)(/\w+)?",
+    r"/v1/contracts/(?P<contract_id>[^/]*)(/[\w-]+)?",
     r"/v1/hosts/(?P<host_id>[^/]*)(/\w+)?",
     r"/v1/keys/(?P<key_id>[^/]*)",
+    r"/v1/ssh-keys/(?P<ssh_key_id>[^/]*)",
 )
 REQUEST_ID = "request-1"
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]

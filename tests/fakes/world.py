@@ -32,6 +32,7 @@ from rental.service.renting import Renting
 from rental.service.repeating import Repeatable
 from rental.service.retiring import Clearing, Retiring
 from rental.service.silence import Silence
+from rental.service.ssh_keys import SshKeys
 from rental.service.sweeping import Sweeping
 from tests.fakes.builders import CLIENT, HOST, OWNER, TERMS, make_manifest, make_report, make_request, reported
 from tests.fakes.machine import Machine
@@ -101,6 +102,7 @@ class World:
         self.answering = Answering(self.call_store, self.clock, self.entropy)
         access_store = ItemAccessStore(self.table, lambda: f"commit-{next(commits)}")
         self.access = Access(access_store, self.clock, self.entropy)
+        self.ssh_keys = SshKeys(self.store, self.clock, self.entropy)
 
     def add_host(self, gpus: int = 4) -> "World":
         """A registered, listed host whose offers have ids 1000 + size."""

@@ -55,6 +55,7 @@ CACHES = (
     wiring.workflows,
     wiring.tasks,
     api_accounts.access,
+    api_accounts.ssh_keys,
     api_calls.calls,
     api_contracts.renting,
     api_contracts.contracts,

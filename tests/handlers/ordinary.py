@@ -23,9 +23,11 @@ from rental.domain.access import ApiKey, Role
 from rental.domain.calls import Call, CallId, CallKind
 from rental.domain.contract import Sealed
 from rental.domain.ids import ContractId, InstanceId
+from rental.domain.key_ring import NamedKey
 from rental.ports import Principal
 from tests.fakes.http import make_event
 from tests.fakes.machine import Machine, base64url
+from tests.fakes.ssh import make_line
 from tests.handlers.conftest import Site, reported
 from tests.handlers.test_async import record, ring
 from tests.handlers.test_machine_api import admit, register_body, rotation
@@ -71,6 +73,29 @@ def issued_key(site: Site) -> Details:
     key = ApiKey(hashlib.sha256(b"key").hexdigest(), site.client.account, Role.CLIENT, "", site.now)
     wiring.access_store().create_key(key, None)
     return {"caller": site.client, "key_id": key.id}
+
+
+def kept_ssh_key(site: Site, number: int = 1) -> Details:
+    """A key of the client's account."""
+    key = NamedKey("laptop", make_line(number, "me@laptop"), site.now)
+    ring = wiring.store().read_key_ring(site.client.account)
+    wiring.store().put_key_ring(ring.with_key(key))
+    return {"caller": site.client, "ssh_key_id": key.id}
+
+
+def open_to_ssh(contract_id: int) -> None:
+    """Make it a contract that lets a key in, whatever its host can do for that."""
+    contract = wiring.store().read_contract(ContractId(contract_id))
+    assert contract is not None
+    before = wiring.ledger().open_book(contract.host_id, [contract.id])
+    launch = replace(contract.launch, mode="ssh", ssh_keys=(make_line(1, "me@laptop"),))
+    wiring.store().commit(before, before.with_contract(replace(contract, launch=launch)))
+
+
+def to_let_in(site: Site) -> Details:
+    details = running(site)
+    open_to_ssh(details["contract_id"])
+    return {**details, "body": {"ssh_keys": [make_line(2)]}}
 
 
 def to_register(site: Site) -> Details:
@@ -166,6 +191,7 @@ REQUESTS: Mapping[str, Callable[[Site], Details]] = {
     "POST /v1/contracts/{contract_id}/stop": running,
     "POST /v1/contracts/{contract_id}/reboot": running,
     "POST /v1/contracts/{contract_id}/extend": to_extend,
+    "PUT /v1/contracts/{contract_id}/ssh-keys": to_let_in,
     "GET /v1/contracts/{contract_id}/events": running,
     "GET /v1/contracts/{contract_id}/logs": to_ask,
     "POST /v1/contracts/{contract_id}/exec": lambda site: {**to_ask(site), "body": {"command": ["true"]}},
@@ -181,6 +207,12 @@ REQUESTS: Mapping[str, Callable[[Site], Details]] = {
     "POST /v1/keys": lambda site: {"caller": site.client},
     "GET /v1/keys": lambda site: {"caller": site.client},
     "DELETE /v1/keys/{key_id}": issued_key,
+    "POST /v1/ssh-keys": lambda site: {
+        "caller": site.client,
+        "body": {"name": "laptop", "public_key": make_line(1)},
+    },
+    "GET /v1/ssh-keys": lambda site: {"caller": site.client},
+    "DELETE /v1/ssh-keys/{ssh_key_id}": kept_ssh_key,
     "GET /v1/host/install.sh": to_install,
     "GET /v1/host/package": to_install,
     "POST /v1/host/register": to_register,

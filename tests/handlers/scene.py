@@ -11,12 +11,14 @@ from typing import Any
 
 from handlers import on_instance_changed
 from rental.adapters import wiring
-from rental.adapters.items import Guarded, account_item, api_key_item, host_item, manifest_item
+from rental.adapters.items import Guarded, account_item, api_key_item, host_item, key_ring_item, manifest_item
 from rental.domain.access import Account, ApiKey, Role, key_id_of
 from rental.domain.host import Host, HostStatus
 from rental.domain.ids import HostId
+from rental.domain.key_ring import KeyRing, NamedKey
 from tests.fakes.gateway import Response, answer_of
 from tests.fakes.machine import Machine
+from tests.fakes.ssh import make_line
 from tests.handlers.conftest import Site, reported
 
 REGISTRATION_SECRET = "registration-secret"
@@ -56,7 +58,9 @@ class Scene:
         self.rotated = Machine(site.host_id)
         self.contract_id = site.rented()
         on_instance_changed.handler(site.event([reported(self.contract_id)]), None)
-        items = [*self._accounts(), *self._keys(), *self._hosts()]
+        self.ssh_key = NamedKey("laptop", make_line(1), site.now)
+        ring = key_ring_item(KeyRing(site.client.account, (self.ssh_key,)))
+        items = [*self._accounts(), *self._keys(), *self._hosts(), ring]
         wiring.store().table.transact([Guarded((item["pk"], item["sk"]), item | {"rev": 1}) for item in items])
         wiring.access_store().delete_key(key_id_of(self._secret("revoked", Role.ADMIN)))
 
@@ -66,6 +70,7 @@ class Scene:
             "contract_id": self.contract_id,
             "host_id": self.site.host_id,
             "offer_id": self.site.number * 1000 + 1,
+            "ssh_key_id": self.ssh_key.id,
             "key_id": key_id_of(self._secret("client", Role.CLIENT)),
         }
 
@@ -76,6 +81,7 @@ class Scene:
             "contract_id": {"client": client, "host": owner},
             "host_id": {"host": owner},
             "key_id": {"client": client},
+            "ssh_key_id": {"client": client},
             "offer_id": {},
         }
         return belongs[parameter]

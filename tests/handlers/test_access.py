@@ -14,8 +14,9 @@ import pytest
 
 from rental.api.document import build_document
 from tests.fakes.documented import check_documented
+from tests.fakes.ssh import make_line
 from tests.handlers.conftest import Site
-from tests.handlers.ordinary import call_of, called, let_host_reply, to_install, to_lose
+from tests.handlers.ordinary import call_of, called, let_host_reply, open_to_ssh, to_install, to_lose
 from tests.handlers.scene import REGISTRATION_SECRET, Caller, Scene, everything_kept
 from tests.handlers.test_machine_api import INVENTORY, rotation
 
@@ -36,6 +37,8 @@ def body_of(operation: str, scene: Scene) -> Any:
     key = site.machine.key
     bodies: dict[str, Any] = {
         "open_contract": site.wish(),
+        "add_ssh_key": {"name": "laptop", "public_key": make_line(1 + site.number)},
+        "replace_ssh_keys": {"ssh_keys": [make_line(2)]},
         "extend_contract": {"end_at": site.now + 7200},
         "list_for_rent": {"gpu_price_microusd_h": 1, "end_at": site.now + 7200},
         "open_account": {"name": f"newcomer-{site.number}"},
@@ -116,6 +119,8 @@ def prepared(operation: str, site: Site) -> Scene:
     called(site, scene.contract_id)
     if operation == "declare_lost":
         to_lose(site)
+    if operation == "replace_ssh_keys":
+        open_to_ssh(scene.contract_id)
     return scene
 
 
@@ -169,7 +174,7 @@ def test_what_is_not_yours_cannot_be_told_from_what_is_not_there(site: Site, ope
     scene = Scene(site)
     method, template, _ = OPERATIONS[operation]
     body = body_of(operation, scene)
-    absent = template.format(contract_id=1, host_id=1, offer_id=1, key_id="0" * 64)
+    absent = template.format(contract_id=1, host_id=1, offer_id=1, key_id="0" * 64, ssh_key_id="0" * 64)
     for role in ("client", "host"):
         stranger = scene.callers()[f"stranger as {role}"]
         nowhere = scene.ask(method, absent, stranger, body)

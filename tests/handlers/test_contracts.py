@@ -17,6 +17,7 @@ from tests.handlers.conftest import Site, reported
 CONTRACT_FIELDS = {
     "id", "status", "desired", "reason", "host_id", "offer_id", "label", "image", "mode", "env_keys", "gpus", "share",
     "price_microusd_h", "disk_price_microusd_gib_month", "created_at", "end_at", "grace_s", "delete_after", "instances",
+    "ssh_keys",
 }  # fmt: skip
 
 

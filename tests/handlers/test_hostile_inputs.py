@@ -13,6 +13,7 @@ from rental.adapters import wiring
 from rental.adapters.items import Guarded, contract_key
 from rental.domain.ids import ContractId
 from tests.fakes.http import Answer, call
+from tests.fakes.ssh import make_line
 from tests.handlers.conftest import Site
 
 JSON = st.recursive(
@@ -96,12 +97,16 @@ def test_any_value_in_any_field_is_taken_or_refused(site: Site, field: str, valu
         {"image": "alpine:3\n"},
         {"image": "x" * 1025},
         {"image": "$(reboot)"},
-        {"mode": "ssh"},
-        {"mode": "jupyter"},
         {"mode": "vnc"},
         {"ports": ["22/tcp"]},
         {"ports": ["22"]},
         {"ssh_keys": ["ssh-ed25519 AAAA"]},
+        {"ssh_keys": [make_line(1)]},
+        {"mode": "ssh", "args": None, "ssh_keys": ["ssh-ed25519 AAAA"]},
+        {"mode": "ssh", "args": None, "ssh_keys": [f'command="reboot" {make_line(1)}']},
+        {"mode": "ssh", "args": None, "ssh_keys": [f"{make_line(1)}\n{make_line(2)}"]},
+        {"mode": "ssh", "args": None, "ssh_keys": [make_line(number) for number in range(17)]},
+        {"mode": "ssh", "args": None, "ssh_keys": make_line(1)},
         {"onstart": "echo"},
         {"login": {"username": "u"}},
         {"login": {"username": "u\0", "password": "p"}},
@@ -169,11 +174,6 @@ def test_a_password_is_not_taken_for_another_registry_than_its_own(site: Site, i
     assert (answer.status, answer.code) == (409, "conflict")
     assert "another registry" in answer.body["error"]["message"]
     assert "planted" not in answer.text
-
-
-def test_a_mode_that_is_not_available_yet_says_what_is(site: Site) -> None:
-    answer = site.rent(body=site.wish(mode="ssh"))
-    assert "only mode args is available" in answer.body["error"]["message"]
 
 
 def test_unicode_is_welcome_where_text_is(site: Site) -> None:

@@ -158,7 +158,8 @@ def test_a_host_fetches_the_secrets_of_what_it_is_to_start(site: Site) -> None:
     assert contract.launch.sealed is not None
     secrets = json.loads(site.machine.open(contract.launch.sealed, contract_id))
     validate("fetch.v1.json", {"secrets": secrets})
-    assert answer.body == {"v": 1, "key_id": site.machine.key.key_id, "sealed": contract.launch.sealed.ciphertext}
+    sealed = {"key_id": site.machine.key.key_id, "sealed": contract.launch.sealed.ciphertext}
+    assert answer.body == {"v": 1, **sealed, "ssh_keys": []}
 
 
 def test_what_is_not_current_is_409_and_starts_nothing(site: Site) -> None:

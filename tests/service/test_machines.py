@@ -17,6 +17,7 @@ from rental.domain.host import HostStatus
 from rental.domain.ids import HostId, InstanceId
 from rental.ports import GuardFailedError
 from rental.service.hosts import REGISTRATION_S
+from rental.service.machines import Fetched
 from tests.fakes.builders import HOST, make_inventory, rent
 from tests.fakes.machine import Machine
 from tests.fakes.world import World, client, owner
@@ -107,9 +108,10 @@ def fetch(world: World, contract: Contract, generation: int | None = None, token
 def test_secrets_are_given_for_what_is_wanted_running_now() -> None:
     world = World().add_host()
     contract = world.rent()
-    assert fetch(world, contract) == contract.launch.sealed
+    assert contract.launch.sealed is not None
+    assert fetch(world, contract) == Fetched(contract.launch.sealed, ())
     world.hear(contract.id, "running")
-    assert fetch(world, contract) == contract.launch.sealed
+    assert fetch(world, contract) == Fetched(contract.launch.sealed, ())
 
 
 def test_secrets_are_not_given_for_another_generation_token_instance_or_host() -> None:

@@ -7,6 +7,7 @@ H#<host>          H          host
 H#<host>          CAP        the host's manifest
 O#<offer>         O          where an offer stands
 A#<account>       A          account
+A#<account>       SSH        its SSH keys
 K#<sha256>        K          API key
 I#<account>#<digest> I       idempotency memo, removed by `ttl`
 X#<call>          X          a client's call to an instance, removed by `ttl`
@@ -29,6 +30,7 @@ from rental.domain.calls import Call
 from rental.domain.contract import Contract
 from rental.domain.host import Host
 from rental.domain.ids import ContractId, HostId, OfferId
+from rental.domain.key_ring import KeyRing
 from rental.ports import Extras, Memo, OfferPlace
 
 VERSION = 1
@@ -78,6 +80,10 @@ def account_key(name: str) -> Key:
     return (f"A#{name}", "A")
 
 
+def key_ring_key(account: str) -> Key:
+    return (f"A#{account}", "SSH")
+
+
 def memo_key(account: str, key: str) -> Key:
     return (f"I#{account}#{key}", "I")
 
@@ -118,6 +124,10 @@ def api_key_item(key: ApiKey) -> Item:
     return _item(principal_key(key.id), key) | index
 
 
+def key_ring_item(ring: KeyRing) -> Item:
+    return _item(key_ring_key(ring.account), ring)
+
+
 def call_item(call: Call) -> Item:
     return _item(call_key(call.id), call) | {"ttl": call.expires_at}
 
@@ -156,6 +166,10 @@ def load_api_key(item: Mapping[str, Any]) -> ApiKey:
     return from_record(ApiKey, {**earlier, **_without_keys(item)})
 
 
+def load_key_ring(item: Mapping[str, Any]) -> KeyRing:
+    return from_record(KeyRing, _without_keys(item))
+
+
 def load_memo(item: Mapping[str, Any]) -> Memo:
     earlier = {}
     if "contract_id" in item:  # written before memos were of more than contracts
@@ -167,12 +181,12 @@ def load_memo(item: Mapping[str, Any]) -> Memo:
 
 def creation_of(item: Item, memo: Memo | None, commit_id: str) -> list[Guarded]:
     """The writes that make one new item, and the memo of the request that asked for it."""
-    return [_signed(write, commit_id) for write in (_next(item, 0), *_extra_writes(Extras(memo=memo)))]
+    return replacement_of(item, 0, commit_id, memo)
 
 
-def replacement_of(item: Item, rev: int, commit_id: str) -> list[Guarded]:
-    """The write of one item over what was read at revision `rev`."""
-    return [_signed(_next(item, rev), commit_id)]
+def replacement_of(item: Item, rev: int, commit_id: str, memo: Memo | None = None) -> list[Guarded]:
+    """The writes of one item over what was read at revision `rev`, and of the memo of the request."""
+    return [_signed(write, commit_id) for write in (_next(item, rev), *_extra_writes(Extras(memo=memo)))]
 
 
 def writes_of(before: Book, after: Book, extras: Extras, commit_id: str) -> list[Guarded]:

@@ -15,8 +15,11 @@ from rental.adapters.items import (
     creation_of,
     host_item,
     host_key,
+    key_ring_item,
+    key_ring_key,
     load_contract,
     load_host,
+    load_key_ring,
     load_manifest,
     load_memo,
     load_offer_place,
@@ -26,6 +29,7 @@ from rental.adapters.items import (
     offer_key,
     principal_key,
     raised,
+    replacement_of,
     writes_of,
 )
 from rental.domain.allocation import Manifest
@@ -34,6 +38,7 @@ from rental.domain.contract import Contract
 from rental.domain.errors import InvalidRequestError
 from rental.domain.host import Host
 from rental.domain.ids import ContractId, HostId, OfferId
+from rental.domain.key_ring import KeyRing
 from rental.ports import NO_EXTRAS, Extras, GuardFailedError, Memo, OfferPlace, Page, Principal, TakenError
 
 T = TypeVar("T")
@@ -117,6 +122,13 @@ class ItemStore:
     def read_principal(self, api_key_sha256: str) -> Principal | None:
         item = self.table.get(principal_key(api_key_sha256))
         return Principal(item["account"], item["role"]) if item is not None else None
+
+    def read_key_ring(self, account: str) -> KeyRing:
+        return loaded(load_key_ring, self.table.get(key_ring_key(account))) or KeyRing(account)
+
+    def put_key_ring(self, ring: KeyRing, memo: Memo | None = None) -> None:
+        commit_id = self.new_commit_id()
+        commit_writes(self.table, replacement_of(key_ring_item(ring), ring.rev, commit_id, memo), commit_id)
 
     def commit(self, before: Book, after: Book, extras: Extras = NO_EXTRAS) -> Book:
         commit_id = self.new_commit_id()

@@ -80,6 +80,13 @@ class ContractGpu(BaseModel):
     name: str
 
 
+class ContractSshKey(BaseModel):
+    """A public key that a contract lets in."""
+
+    fingerprint: str = Field(description="As `ssh-keygen -l` shows it.")
+    comment: str = Field(description="What stands behind the key on its line; empty where nothing does.")
+
+
 class Progress(BaseModel):
     """How far the pull of an image is, on its host's word; renewed every few seconds."""
 
@@ -116,6 +123,7 @@ class Contract(BaseModel):
     image: str
     mode: str
     env_keys: list[str] = Field(description="Names of the environment's variables. Values are never shown.")
+    ssh_keys: list[ContractSshKey] = Field(description="Who is let in over ssh; none in mode `args`.")
     gpus: list[ContractGpu] = Field(description="Fixed for the life of the contract.")
     share: Share
     price_microusd_h: Microusd = Field(description="Of the whole contract, per hour; fixed when it was made.")
@@ -163,6 +171,24 @@ class TimelineEntry(BaseModel):
     status: str = Field(description="A `ContractStatus`, or an `InstanceStatus` where `instance_id` is given.")
     instance_id: Id | None = Field(description="null: the whole contract.")
     reason: str | None
+
+
+class SshKey(BaseModel):
+    """A public key of an account."""
+
+    id: KeyId = Field(description="The SHA-256 of the key, which is its fingerprint in another form.")
+    name: str
+    public_key: str = Field(description="Kind, key and comment, as `authorized_keys` has them.")
+    fingerprint: str = Field(description="As `ssh-keygen -l` shows it.")
+    created_at: EpochSeconds
+
+
+class RemovedSshKey(SshKey):
+    """A public key that no new contract lets in."""
+
+    contracts: list[Id] = Field(
+        description="Your contracts that let it in still, those that are expired too: replace their keys, or end them."
+    )
 
 
 class HostGpu(BaseModel):

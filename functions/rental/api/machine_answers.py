@@ -30,11 +30,12 @@ class RotatedKey(BaseModel):
 
 
 class SealedSecrets(BaseModel):
-    """What the client sent in confidence; only the machine key opens it."""
+    """What the client sent in confidence, which only the machine key opens, and whom the instance lets in."""
 
     v: Literal[1]
     key_id: str
     sealed: str = Field(description="HPKE ciphertext, base64url.")
+    ssh_keys: list[str] = Field(description="Public keys, a line of `authorized_keys` each.")
 
 
 class Call(BaseModel):
@@ -85,6 +86,7 @@ class Order(BaseModel):
     start_by: EpochSeconds | None = Field(description="When this start is given up; null when it is not.")
     image: str
     mode: str
+    keys_revision: int = Field(ge=0, description="Rises when the SSH keys are replaced: fetch them anew.")
     ports: list[str]
     gpus: list[OrderGpu]
     limits: Limits

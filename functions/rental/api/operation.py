@@ -21,6 +21,7 @@ Refusals = tuple[type[RentalError], ...]
 class Tag(StrEnum):
     OFFERS = "Offers"
     CONTRACTS = "Contracts"
+    SSH_KEYS = "SSH keys"
     HOSTS = "Hosts"
     ACCESS = "Accounts and keys"
     MACHINES = "Machines"
@@ -30,6 +31,7 @@ class Tag(StrEnum):
 TAGS = {
     Tag.OFFERS: "What can be rented now.",
     Tag.CONTRACTS: "Rent GPUs for a time: clients open, start, stop and end contracts, owners of hosts extend them.",
+    Tag.SSH_KEYS: "Whom new contracts of your account let in.",
     Tag.HOSTS: "What owners do with their machines.",
     Tag.ACCESS: "Who may come in. A key is shown once, in the answer that makes it.",
     Tag.MACHINES: "What machines ask for themselves. They sign with their machine key.",

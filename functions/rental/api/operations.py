@@ -13,6 +13,7 @@ from pydantic import Field
 from rental.api import answers, machine_answers, machine_schemas, schemas
 from rental.api.limits import LOG_CURSOR, LOG_LINES
 from rental.api.operation import Operation, Proof, Refusals, Tag
+from rental.api.ssh_key_operations import SSH_KEYS
 from rental.domain.errors import (
     AlreadyDoneError,
     BusyError,
@@ -284,13 +285,14 @@ SERVICE = (
     ),
 )  # fmt: skip
 
-OPERATIONS = (*OFFERS, *CONTRACTS, *HOSTS, *ACCESS, *MACHINES, *SERVICE)
+OPERATIONS = (*OFFERS, *CONTRACTS, *SSH_KEYS, *HOSTS, *ACCESS, *MACHINES, *SERVICE)
 
 PARAMETERS = {
     "contract_id": (answers.Id, "The contract."),
     "host_id": (answers.Id, "The host."),
     "offer_id": (answers.Id, "The offer."),
     "key_id": (answers.KeyId, "The key."),
+    "ssh_key_id": (answers.KeyId, "The SSH key."),
     "instance_id": (schemas.Identifier, "The instance; left out, the contract's first."),
     "tail": (LogLines, "At most so many lines, the last ones."),
     "since": (schemas.EpochSeconds, "Only lines written since."),

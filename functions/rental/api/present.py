@@ -8,11 +8,14 @@ from rental.domain.access import Account, ApiKey
 from rental.domain.book import TimelineEntry
 from rental.domain.contract import Contract, Instance
 from rental.domain.host import Host, Inventory
+from rental.domain.key_ring import NamedKey
 from rental.domain.lifecycle import InstanceStatus
 from rental.domain.offer import Offer
 from rental.domain.running import wanted_of
 from rental.domain.shares import Share
+from rental.domain.ssh_key import read_ssh_key
 from rental.service.hosts import Admission, HostView
+from rental.service.ssh_keys import RemovedKey
 
 
 def present_contract(contract: Contract, now: int) -> dict[str, Any]:
@@ -27,6 +30,10 @@ def present_contract(contract: Contract, now: int) -> dict[str, Any]:
         "image": contract.launch.image,
         "mode": contract.launch.mode,
         "env_keys": list(contract.launch.env_keys),
+        "ssh_keys": [
+            {"fingerprint": each.fingerprint, "comment": each.comment}
+            for each in map(read_ssh_key, contract.launch.ssh_keys)
+        ],
         "gpus": [{"index": gpu.index, "uuid": gpu.uuid, "name": gpu.name} for gpu in contract.gpus],
         "share": present_share(contract.share, contract.disk_enforced, contract.unenforced),
         "price_microusd_h": contract.price_microusd_h,
@@ -149,6 +156,20 @@ def present_api_key(key: ApiKey) -> dict[str, Any]:
         "label": key.label,
         "created_at": key.created_at,
     }
+
+
+def present_ssh_key(key: NamedKey) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "name": key.name,
+        "public_key": key.line,
+        "fingerprint": key.ssh_key.fingerprint,
+        "created_at": key.created_at,
+    }
+
+
+def present_removed_ssh_key(removed: RemovedKey) -> dict[str, Any]:
+    return present_ssh_key(removed.key) | {"contracts": list(removed.contract_ids)}
 
 
 def present_inventory(inventory: Inventory) -> dict[str, Any]:

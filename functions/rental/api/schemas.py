@@ -41,6 +41,12 @@ Identifier = Annotated[int, Field(ge=1, le=MAX_ID), WHOLE]
 Port = Annotated[str, Field(pattern=r"^[0-9]{1,5}/(tcp|udp)$")]
 Microusd = Annotated[int, Field(ge=0, le=10**12), WHOLE]
 EpochSeconds = Annotated[int, Field(ge=0, lt=1 << 33), WHOLE]
+SshKeyLine = Annotated[
+    str,
+    Field(max_length=4096, json_schema_extra={"pattern": r"^\s*[a-z][a-z0-9@.-]* +[A-Za-z0-9+/]+={0,2}( .*)?\s*$"}),
+    NO_NUL,
+]
+"""A public key as its .pub file has it; `rental.domain.ssh_key` says what is wrong with one."""
 
 
 class Body(BaseModel):
@@ -64,9 +70,12 @@ class OpenContract(Body):
 
     offer_id: Identifier
     image: Annotated[str, Field(min_length=1, max_length=1024, pattern=IMAGE)]
-    mode: Annotated[Literal["args", "ssh", "jupyter"], Field(description="How to get in. Only `args` yet.")] = "args"
+    mode: Annotated[Literal["args", "ssh", "jupyter"], Field(description="How to get in.")] = "args"
     ports: Annotated[list[Port], Field(max_length=64, description="Not available yet.")] = []
-    ssh_keys: Annotated[list[Text], Field(max_length=16, description="Not available yet.")] = []
+    ssh_keys: Annotated[
+        Annotated[list[SshKeyLine], Field(max_length=16)] | None,
+        Field(description="Public keys to let in, in modes `ssh` and `jupyter`. null: all of your account's."),
+    ] = None
     login: Annotated[RegistryLogin | None, Field(description="For a private image.")] = None
     onstart: Annotated[Text | None, Field(description="Not available yet.")] = None
     entrypoint: Annotated[
@@ -104,8 +113,8 @@ class OpenContract(Body):
 
     @model_validator(mode="after")
     def check_available(self) -> "OpenContract":
-        if self.mode != "args" or self.ports or self.ssh_keys or self.onstart is not None:
-            raise ValueError("only mode args is available yet, without ports, ssh_keys and onstart")
+        if self.ports or self.onstart is not None:
+            raise ValueError("ports and onstart are not available yet")
         return self
 
 

@@ -42,6 +42,9 @@ class Launch:
     mode: str = "args"
     ports: tuple[str, ...] = ()
     ssh_keys: tuple[str, ...] = ()
+    """Lines of public keys."""
+    keys_revision: int = 0
+    """Rises each time that they are replaced."""
     env_keys: tuple[str, ...] = ()
     sealed: Sealed | None = None
 

@@ -16,7 +16,10 @@ from rental.domain.shares import GIB, share_of
 
 @dataclass(frozen=True)
 class RentalRequest:
-    """What a client asks for. `duration_s` None means as long as the offer lasts; `disk_gib` is per instance."""
+    """What a client asks for. `duration_s` None means as long as the offer lasts; `disk_gib` is per instance.
+
+    `ssh_keys` None means all that the account has.
+    """
 
     account: str
     offer_id: OfferId
@@ -26,6 +29,7 @@ class RentalRequest:
     disk_gib: int
     duration_s: int | None
     instances: int
+    ssh_keys: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

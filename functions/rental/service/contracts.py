@@ -1,6 +1,6 @@
-"""What clients and host owners do with a contract: look at it, start, stop, reboot, extend and end it."""
+"""What clients and host owners do with a contract: look at it, start, stop, reboot, extend, let in, end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rental.domain.book import Book, Cause, TimelineEntry
@@ -8,6 +8,7 @@ from rental.domain.contract import Contract
 from rental.domain.ending import end_early, extend
 from rental.domain.errors import NotFoundError
 from rental.domain.ids import ContractId, InstanceId
+from rental.domain.letting_in import distinct_keys, replace_ssh_keys
 from rental.domain.running import reboot_instances, start_instances, stop_instances
 from rental.ports import NO_EXTRAS, Extras, Page, Principal, Workflows
 from rental.service.ledger import Ledger
@@ -70,6 +71,14 @@ class Contracts:
         """Raises ContractExpiredError, ContractOverError, ConflictError."""
         decide = _on_instances(reboot_instances, contract_id, instance_id, Cause(caller.account, "reboot"))
         return self._change(contract_id, caller, decide, repeatable)
+
+    def replace_ssh_keys(self, contract_id: ContractId, caller: Principal, lines: Sequence[str]) -> Contract:
+        """Let in these alone. Raises InvalidRequestError, ContractExpiredError, ContractOverError, ConflictError."""
+        keys = distinct_keys(lines)
+        cause = Cause(caller.account, "ssh keys replaced")
+        return self._change(
+            contract_id, caller, lambda book, now: replace_ssh_keys(book, contract_id, keys, now, cause)
+        )
 
     def end_contract(self, contract_id: ContractId, caller: Principal) -> Contract:
         """End early, irreversibly. Raises ContractOverError."""

@@ -19,6 +19,14 @@ from rental.service.orders import desired_now, order_of
 
 
 @dataclass(frozen=True)
+class Fetched:
+    """What an instance starts with: what only its host can open, and the public keys that it lets in."""
+
+    sealed: Sealed
+    ssh_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class WholeState:
     """`sealed_key_ids` names the machine keys to which something of the host's contracts is sealed."""
 
@@ -63,8 +71,8 @@ class Machines:
 
     def fetch(
         self, host_id: HostId, contract_id: ContractId, instance_id: InstanceId, order: tuple[int, int]
-    ) -> Sealed:
-        """The sealed secrets of an instance that is about to start: only while exactly this is wanted running.
+    ) -> Fetched:
+        """What an instance needs to start, or to let in others: only while exactly this is wanted running.
 
         `order` is (generation, token). Raises NotCurrentError, ContractExpiredError, ContractOverError.
         """
@@ -75,7 +83,7 @@ class Machines:
         for instance in contract.instances:
             is_current = (instance.generation, instance.token) == order and desired_now(instance) is Desired.RUNNING
             if instance.id == instance_id and is_current and contract.launch.sealed is not None:
-                return contract.launch.sealed
+                return Fetched(contract.launch.sealed, contract.launch.ssh_keys)
         raise NotCurrentError("This is no longer wanted running. Start nothing; a newer order follows.")
 
     def rotate_key(self, host_id: HostId, key: MachineKey, replaces: str) -> Host:

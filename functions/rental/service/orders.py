@@ -19,6 +19,7 @@ def order_of(contract: Contract, instance: Instance) -> dict[str, Any]:
         "end_at": contract.end_at,
         "delete_after": contract.delete_after,
         "start_by": contract.provision_by if contract.status is ContractStatus.PENDING else None,
+        "keys_revision": contract.launch.keys_revision,
         "image": contract.launch.image,
         "mode": contract.launch.mode,
         "ports": list(contract.launch.ports),

@@ -10,6 +10,7 @@ from rental.domain.book import Book
 from rental.domain.contract import Contract, Sealed
 from rental.domain.errors import ConflictError, InvalidRequestError, NotFoundError
 from rental.domain.ids import CELL_BITS, RANDOM_BITS, ContractId, OfferId, compose_id
+from rental.domain.letting_in import first_keys, takes_ssh_keys
 from rental.domain.renting import RentalRequest, RentalTerms, open_contract
 from rental.ports import NO_EXTRAS, Extras, OfferPlace, Sealer, Workflows
 from rental.service.ledger import Ledger
@@ -63,6 +64,7 @@ class Renting:
         self, request: RentalRequest, secrets: Mapping[str, Any], repeatable: Repeatable | None, now: int
     ) -> tuple[Book, Book, Extras]:
         place = self._place(request.offer_id)
+        request = self._with_ssh_keys(request)
         before = self.ledger.open_book(place.host_id)
         listing = before.manifest.listing
         if listing is None or listing.offers.get(place.num_gpus) != request.offer_id:
@@ -80,6 +82,13 @@ class Renting:
         if place is None:
             raise NotFoundError("There is no such offer. Search again.")
         return place
+
+    def _with_ssh_keys(self, request: RentalRequest) -> RentalRequest:
+        """Raises InvalidRequestError, and ConflictError where nobody could get in."""
+        wants_all = request.ssh_keys is None and takes_ssh_keys(request.launch.mode)
+        kept = self.ledger.store.read_key_ring(request.account).lines if wants_all else ()
+        keys = first_keys(request.launch.mode, request.ssh_keys, kept)
+        return replace(request, launch=replace(request.launch, ssh_keys=keys))
 
     def _sealed(self, book: Book, contract_id: ContractId, secrets: Mapping[str, Any]) -> Sealed:
         host = self.ledger.store.read_host(book.manifest.host_id)
