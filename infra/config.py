@@ -1,17 +1,35 @@
 """Stages: the same template with other values. Everything that differs between deployments is here."""
 
+import ipaddress
+import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any, get_args
 
 DAY_S = 86_400
 HOUR_S = 3_600
+NAME = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+MAX_ZONE = 200
+"""What is left of a DNS name beside `j-<instance id>.`"""
 
 
 class StageError(ValueError):
     """The wanted stage or one of its settings makes no sense."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proxy:
+    """Addresses at which clients reach the proxies, the DNS zone of JupyterLab's names, and the proxies' ports."""
+
+    addresses: tuple[str, ...]
+    zone: str
+    first_port: int
+    last_port: int
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +53,8 @@ class Stage:
     alarm_email: str | None = None
     throttle_rate_per_s: int = 100
     throttle_burst: int = 200
+    proxy: Proxy | None = None
+    """Lets clients in where hosts have no open ports, and to JupyterLab."""
 
 
 STAGES = {
@@ -88,6 +108,8 @@ def _read(key: str, value: object) -> object:
     """CDK hands over text from the command line, and whatever type the JSON file has."""
     declared = Stage.__dataclass_fields__[key].type
     wanted = (get_args(declared) or (declared,))[0]
+    if wanted is Proxy:
+        return _read_proxy(value)
     text = str(value).strip()
     if wanted is bool:
         if text.lower() not in ("true", "false"):
@@ -98,6 +120,37 @@ def _read(key: str, value: object) -> object:
             raise StageError(f"{key} is a whole number, not {value!r}")
         return int(text)
     return text
+
+
+def _read_proxy(value: object) -> Proxy | None:
+    """`none`, or JSON: as text on the command line, as it is in the JSON file."""
+    if value == "none":
+        return None
+    try:
+        given = json.loads(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise StageError(f"proxy is none or JSON, not {value!r}") from error
+    wanted = {field.name for field in fields(Proxy)}
+    if not isinstance(given, Mapping) or set(given) != wanted:
+        raise StageError(f"proxy has {', '.join(sorted(wanted))}, and nothing else")
+    addresses, zone, first, last = (given[name] for name in ("addresses", "zone", "first_port", "last_port"))
+    if not isinstance(addresses, list) or not addresses or not all(map(_is_host, addresses)):
+        raise StageError("proxy: addresses is a list of IP addresses or DNS names")
+    if not isinstance(zone, str) or not NAME.fullmatch(zone) or len(zone) > MAX_ZONE:
+        raise StageError(f"proxy: zone is a DNS name in small letters of at most {MAX_ZONE}")
+    if not all(type(port) is int for port in (first, last)) or not 1024 <= first <= last <= 65_535:
+        raise StageError("proxy: first_port to last_port lie within 1024 to 65535")
+    return Proxy(addresses=tuple(addresses), zone=zone, first_port=first, last_port=last)
+
+
+def _is_host(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return NAME.fullmatch(value) is not None and not value.replace(".", "").isdecimal()
+    return True
 
 
 def _checked(stage: Stage) -> Stage:

@@ -18,6 +18,7 @@ class On(StrEnum):
     BY_OWNER = "index GSI2"
     BY_DEADLINE = "index GSI3"
     LIVENESS = "liveness table"
+    TOKEN_KEY = "key of JupyterLab's tokens"
     URGENT_QUEUE = "urgent queue"
     NORMAL_QUEUE = "normal queue"
     HEARTBEAT_QUEUE = "heartbeat queue"
@@ -90,13 +91,14 @@ API = (
     ),
     EntryPoint(
         name="api_contracts",
-        env=("TABLE_NAME", *QUEUES, "STATE_MACHINE_ARN", *TERMS),
+        env=("TABLE_NAME", *QUEUES, "STATE_MACHINE_ARN", *TERMS, "TOKEN_KEY_ARN", "PROXY"),
         grants=(
             *CHANGE,
             Grant(On.TABLE, QUERY),
             Grant(On.BY_ACCOUNT, QUERY),
             Grant(On.MACHINE, ("states:StartExecution",)),
             Grant(On.EXECUTIONS, ("states:StopExecution",)),
+            Grant(On.TOKEN_KEY, ("kms:GenerateMac",)),
         ),
         memory_mb=1024,  # the one a client waits for: CPU comes with memory
     ),

@@ -1,21 +1,35 @@
-"""/v1/contracts: rent, look, start, stop, reboot, extend, end.
+"""/v1/contracts: rent, look, start, stop, reboot, extend, end, get in.
 
 Whoever only looks needs neither the models of bodies nor the means to seal: they are loaded by the routes that do.
 """
 
 from functools import cache
 from http import HTTPStatus
+from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from handlers.gateway import answer, caller, entry_point, make_app, paging, parse_body, path_id, repeatable
+from handlers.gateway import (
+    answer,
+    caller,
+    entry_point,
+    make_app,
+    paging,
+    parse_body,
+    path_id,
+    query_number,
+    repeatable,
+)
 from rental.adapters import wiring
 from rental.adapters.settings import TermsSettings, from_env
+from rental.api.limits import MAX_ID
 from rental.api.present import present_contract, present_timeline_entry
 from rental.domain.contract import Contract, Launch
 from rental.domain.ids import ContractId, InstanceId, OfferId
 from rental.domain.renting import RentalRequest, RentalTerms
+from rental.domain.ways_in import ContainerPort
 from rental.service.contracts import Contracts
+from rental.service.jupyter import Jupyter
 from rental.service.renting import Renting
 
 app = make_app()
@@ -27,8 +41,8 @@ def renting() -> Renting:
     from rental.adapters.sealing import HpkeSealer
 
     settings = from_env(TermsSettings)
-    terms = RentalTerms(settings.grace_s, settings.provision_timeout_s)
-    return Renting(wiring.ledger(), HpkeSealer(), wiring.workflows(), terms, settings.cell)
+    terms = RentalTerms(settings.grace_s, settings.provision_timeout_s, wiring.proxy())
+    return Renting(wiring.ledger(), HpkeSealer(), wiring.tokens(), wiring.workflows(), terms, settings.cell)
 
 
 @cache
@@ -43,12 +57,19 @@ def open_contract() -> Response[str]:
     principal = caller(app, "client")
     body = parse_body(app, OpenContract)
     check_login(body)
+    ports = tuple(ContainerPort(each.container, each.protocol) for each in body.ports)
     request = RentalRequest(
         account=principal.account,
         offer_id=OfferId(body.offer_id),
         num_gpus=0,
         label=body.label,
-        launch=Launch(image=body.image, mode=body.mode, env_keys=tuple(sorted(body.env))),
+        launch=Launch(
+            image=body.image,
+            mode=body.mode,
+            ports=ports,
+            jupyter_via=body.jupyter_via,
+            env_keys=tuple(sorted(body.env)),
+        ),
         disk_gib=body.disk_gib,
         duration_s=body.duration_s,
         instances=body.instances,
@@ -61,8 +82,8 @@ def open_contract() -> Response[str]:
 @app.get("/v1/contracts")
 def list_contracts() -> Response[str]:
     page = contracts().list_contracts(caller(app, "client"), *paging(app))
-    now = wiring.ledger().clock.now()
-    return answer(HTTPStatus.OK, {"items": [present_contract(each, now) for each in page.items], "next": page.next})
+    items = [_presented(each) for each in page.items]
+    return answer(HTTPStatus.OK, {"items": items, "next": page.next})
 
 
 @app.get("/v1/contracts/<contract_id>")
@@ -117,6 +138,15 @@ def list_timeline(**_: str) -> Response[str]:
     return answer(HTTPStatus.OK, {"items": [present_timeline_entry(each) for each in page.items], "next": page.next})
 
 
+@app.get("/v1/contracts/<contract_id>/jupyter")
+def show_jupyter(**_: str) -> Response[str]:
+    principal, contract_id = caller(app, "client"), _contract_id()
+    chosen = query_number(app, "instance_id", 1, MAX_ID)
+    jupyter = Jupyter(wiring.store(), wiring.tokens(), wiring.proxy())
+    key = jupyter.show_key(contract_id, principal, InstanceId(chosen) if chosen is not None else None)
+    return answer(HTTPStatus.OK, {"url": key.url, "via": key.via, "token": key.token})
+
+
 def _contract_id() -> ContractId:
     return ContractId(path_id(app, "contract_id"))
 
@@ -129,4 +159,8 @@ def _instance_id() -> InstanceId | None:
 
 
 def _present(contract: Contract, status: HTTPStatus = HTTPStatus.OK) -> Response[str]:
-    return answer(status, present_contract(contract, wiring.ledger().clock.now()))
+    return answer(status, _presented(contract))
+
+
+def _presented(contract: Contract) -> dict[str, Any]:
+    return present_contract(contract, wiring.ledger().clock.now(), wiring.proxy())

@@ -13,6 +13,7 @@ from rental.api.present import present_admission, present_host, present_host_vie
 from rental.domain.host import HostStatus
 from rental.domain.ids import HostId
 from rental.service.hosts import Hosts, ListingTerms
+from rental.service.opening import Opening
 from rental.service.repeating import Repeatable
 from rental.service.retiring import Retiring
 
@@ -25,6 +26,11 @@ def hosts() -> Hosts:
     settings = from_env(HostSettings)
     activations = SsmActivations(wiring.lazy_client("ssm"), settings.host_role_name, settings.stage)
     return Hosts(wiring.ledger(), wiring.liveness(), activations, settings.cell, settings.allow_simulated_gpus)
+
+
+def opening() -> Opening:
+    """A loopback address is for trying the service out, as simulated GPUs are."""
+    return Opening(wiring.ledger(), hosts().allow_simulated_gpus)
 
 
 @app.post("/v1/hosts")
@@ -64,6 +70,23 @@ def list_for_rent(**_: str) -> Response[str]:
 def unlist(**_: str) -> Response[str]:
     principal = caller(app, "host")
     hosts().unlist(_host_id(), principal)
+    return answer(HTTPStatus.OK, present_host_view(hosts().show_host(_host_id(), principal)))
+
+
+@app.put("/v1/hosts/<host_id>/direct")
+def declare_direct(**_: str) -> Response[str]:
+    from rental.api.direct_schemas import DeclareDirect
+
+    principal = caller(app, "host")
+    body = parse_body(app, DeclareDirect)
+    opening().declare_direct(_host_id(), principal, body.address, body.first_port, body.last_port)
+    return answer(HTTPStatus.OK, present_host_view(hosts().show_host(_host_id(), principal)))
+
+
+@app.delete("/v1/hosts/<host_id>/direct")
+def withdraw_direct(**_: str) -> Response[str]:
+    principal = caller(app, "host")
+    opening().withdraw_direct(_host_id(), principal)
     return answer(HTTPStatus.OK, present_host_view(hosts().show_host(_host_id(), principal)))
 
 

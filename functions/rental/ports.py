@@ -90,6 +90,10 @@ class Store(Memos, Protocol):
 
     def read_offer_place(self, offer_id: OfferId) -> OfferPlace | None: ...
 
+    def read_proxy_ports(self, ports: Sequence[int]) -> frozenset[int]:
+        """Those of the proxy's numbers that a contract holds."""
+        ...
+
     def read_principal(self, api_key_sha256: str) -> Principal | None: ...
 
     def read_key_ring(self, account: str) -> KeyRing:
@@ -218,6 +222,14 @@ class Nodes(Protocol):
 
 class Sealer(Protocol):
     def seal(self, key: MachineKey, contract_id: ContractId, plaintext: bytes) -> Sealed: ...
+
+
+class TokenMaker(Protocol):
+    """Makes the same token of the same contract each time, so that none has to be kept."""
+
+    def jupyter_token(self, contract_id: ContractId) -> str:
+        """What lets into JupyterLab in all instances of the contract: 43 letters, digits, - and _."""
+        ...
 
 
 class Envelope(Protocol):

@@ -1,10 +1,11 @@
-"""What must outlive everything else: the tables."""
+"""What must outlive everything else: the tables, and the key of the tokens that were given out."""
 
 from aws_cdk import CfnOutput, Stack
 from constructs import Construct
 
 from infra.config import Stage
 from infra.constructs.tables import LivenessTable, RentalTable
+from infra.constructs.token_key import TokenKey
 
 
 class DataStack(Stack):
@@ -12,5 +13,6 @@ class DataStack(Stack):
         super().__init__(scope, construct_id, termination_protection=stage.keep_data)
         self.rentals = RentalTable(self, "Rentals", stage=stage)
         self.liveness = LivenessTable(self, "Liveness", stage=stage)
+        self.token_key = TokenKey(self, "TokenKey", stage=stage)
         CfnOutput(self, "TableName", value=self.rentals.table_name)
         CfnOutput(self, "LivenessTableName", value=self.liveness.table_name)

@@ -42,6 +42,8 @@ class Wiring:
             "COMMAND_DOCUMENT_NAME": host.command.ref,
             "HOST_ROLE_NAME": host.role.role_name,
             "EVENT_BUS_NAME": host.bus.event_bus_name,
+            "TOKEN_KEY_ARN": data.token_key.key_arn,
+            "PROXY": stage.proxy.to_json() if stage.proxy is not None else "none",
         }
         nodes = stack.format_arn(service="ssm", resource="managed-instance", resource_name="*")
         document = stack.format_arn(service="ssm", resource="document", resource_name=host.command.ref)
@@ -52,6 +54,7 @@ class Wiring:
             On.BY_ACCOUNT: Target((f"{data.rentals.table_arn}/index/GSI1",)),
             On.BY_OWNER: Target((f"{data.rentals.table_arn}/index/GSI2",)),
             On.BY_DEADLINE: Target((f"{data.rentals.table_arn}/index/GSI3",)),
+            On.TOKEN_KEY: Target((data.token_key.key_arn,)),
             On.LIVENESS: Target((data.liveness.table_arn,)),
             **{name: Target((made.queue.queue_arn,)) for name, made in queues.items()},
             On.DOCUMENT: Target((document,)),

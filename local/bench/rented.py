@@ -26,7 +26,7 @@ from rental.domain.contract import Contract, Launch
 from rental.domain.host import Gpu, Host, HostStatus, Inventory
 from rental.domain.ids import ContractId, HostId, InstanceId, OfferId
 from rental.domain.lifecycle import ContractStatus, InstanceStatus
-from rental.domain.renting import RentalRequest, RentalTerms, open_contract
+from rental.domain.renting import Drawn, RentalRequest, RentalTerms, open_contract
 from rental.domain.shares import GIB
 from rental.ports import Extras, OfferPlace
 
@@ -95,10 +95,10 @@ def make_rented() -> Rented:
     listed = store.commit(Book(manifest), Book(manifest), Extras(new_offers=(place,)))
     sealed = HpkeSealer().seal(key, CONTRACT, json.dumps(SECRETS).encode())
     request = RentalRequest(CLIENT, OFFER, 1, "", Launch("alpine:3", env_keys=("A",), sealed=sealed), 10, 3600, 1)
-    rented = open_contract(listed.manifest, request, TERMS, [CONTRACT], now)
+    rented = open_contract(listed.manifest, request, TERMS, Drawn([CONTRACT]), now)
     waiting = rented.with_contract(replace(rented.contract(CONTRACT), task_tokens={"provision": "token"}))
     first = Book(store.commit(listed, waiting).manifest)
-    second = open_contract(first.manifest, request, TERMS, [RUNNING], now)
+    second = open_contract(first.manifest, request, TERMS, Drawn([RUNNING]), now)
     store.commit(first, second.with_contract(_running(second.contract(RUNNING))))
     table.put(account_item(Account(CLIENT, "", now)) | {"rev": 1})
     table.put(api_key_item(ApiKey(key_id_of(API_KEY), CLIENT, Role.CLIENT, "", now)) | {"rev": 1})

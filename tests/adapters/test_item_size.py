@@ -18,6 +18,8 @@ from rental.domain.allocation import (
 )
 from rental.domain.ids import MAX_ID, ContractId, InstanceId
 from rental.domain.lifecycle import Desired, InstanceStatus
+from rental.domain.publishing import MAX_PORTS_PER_HOST
+from rental.domain.ways_in import LAST_PORT
 from tests.fakes.builders import make_manifest
 
 ITEM_BYTES = 400 * 1024
@@ -34,8 +36,9 @@ def test_the_fullest_manifest_fits_an_item(gpus: int, instances: int) -> None:
 
 
 def crowded(gpus: int, contracts: int, instances: int) -> Manifest:
-    """Every contract holds all GPUs, and all of its instances wait: nothing takes more room."""
+    """Every contract holds all GPUs, and all of its instances wait: nothing takes more room. Every port is held."""
     each = gpus // instances
+    ports = tuple(range(LAST_PORT - MAX_PORTS_PER_HOST // contracts // 2, LAST_PORT))
     claims, waiters = {}, []
     for number in range(contracts):
         contract_id = ContractId(MAX_ID - number * instances)
@@ -47,7 +50,7 @@ def crowded(gpus: int, contracts: int, instances: int) -> Manifest:
                 MANY, Desired.RUNNING, InstanceStatus.SCHEDULING, indexes, MANY, LATER, None
             )
             waiters.append(Waiter(contract_id, instance_id, indexes, LATER))
-        claims[contract_id] = Claim(LATER, LATER, 1 << 50, held)
+        claims[contract_id] = Claim(LATER, LATER, 1 << 50, held, ports, ports, instances)
     return replace(make_manifest(gpus), claims=claims, waiters=tuple(waiters))
 
 

@@ -23,6 +23,8 @@ STATUS = {
     "NotCurrentError": 409,
     "HostFullError": 409,
     "HostNotReadyError": 409,
+    "NoPortsFreeError": 409,
+    "NotReachableError": 409,
     "CallFailedError": 409,
     "NoAnswerError": 409,
     "HostHeardError": 409,

@@ -30,7 +30,8 @@ from rental.domain.observation import Report, ReportedGpu, ReportedInstance, Rep
 from rental.domain.retiring import NEVER, end_with_host, retire
 from rental.domain.running import grant_waiters, grantable, reboot_instances, start_instances, stop_instances
 from rental.domain.silence import close_silent, fall_silent
-from tests.fakes.builders import CAUSE, OWNER, make_manifest, make_report, rent
+from rental.domain.ways_in import ContainerPort, Direct
+from tests.fakes.builders import CAUSE, HOST, OWNER, make_manifest, make_report, make_request, rent
 from tests.fakes.ports import NOW
 from tests.fakes.ssh import make_line
 from tests.fakes.tables import make_host
@@ -51,6 +52,7 @@ UNDER_WAY = {
     (InstanceStatus.STOPPED, Desired.ABSENT),
     (InstanceStatus.EXITED, Desired.STOPPED),
 }
+PORTS = (ContainerPort(80, "tcp"), ContainerPort(53, "udp"))
 MANY = 6
 OVER = REMOVING | {ContractStatus.DELETED}
 AS_WISHED = {
@@ -75,7 +77,7 @@ class HostLife(RuleBasedStateMachine):
     def begin(self, gpus: int) -> None:
         self.now = NOW
         self.opened = 0
-        self.book = Book(make_manifest(gpus))
+        self.book = Book(replace(make_manifest(gpus), direct=Direct("203.0.113.5", 20_000, 20_007)))
 
     def decide(self, change: Callable[[Book], Book]) -> None:
         before = self.book
@@ -99,7 +101,15 @@ class HostLife(RuleBasedStateMachine):
         self.opened += 1
         book, number = self.book, 1000 * self.opened
         self.decide(
-            lambda _: rent(book, number, self.now, num_gpus=size, instances=split, duration_s=duration_s),
+            lambda _: rent(
+                book,
+                number,
+                self.now,
+                num_gpus=size,
+                instances=split,
+                duration_s=duration_s,
+                launch=replace(make_request().launch, ports=PORTS[: self.opened % 3]),
+            ),
         )
 
     @rule(size=st.sampled_from([1, 2, 4]))
@@ -283,6 +293,21 @@ class HostLife(RuleBasedStateMachine):
         manifest = self.book.manifest
         promised = sum(claim.disk_bytes for claim in manifest.claims.values())
         assert 0 <= manifest.disk_free_bytes == manifest.capacity.disk_bytes - promised
+
+    @invariant()
+    def a_port_of_the_host_has_one_holder_until_that_is_gone(self) -> None:
+        for protocol in ("tcp", "udp"):
+            held = [
+                port.host
+                for contract in self.book.contracts.values()
+                if not contract.is_released
+                for instance in contract.instances
+                for port in instance.ports
+                if port.protocol == protocol
+            ]
+            claims = self.book.manifest.claims.values()
+            assert len(set(held)) == len(held)
+            assert sorted(held) == sorted(each for claim in claims for each in getattr(claim, f"{protocol}_ports"))
 
     @invariant()
     def the_manifest_claims_exactly_what_is_not_released(self) -> None:

@@ -9,8 +9,10 @@ from rental.domain.host import Gpu, Inventory
 from rental.domain.ids import ContractId, HostId, OfferId
 from rental.domain.lifecycle import InstanceStatus
 from rental.domain.observation import Report, ReportedGpu, ReportedInstance, ReportedStatus, observe
-from rental.domain.renting import RentalRequest, RentalTerms, open_contract
+from rental.domain.publishing import count_proxy_ports
+from rental.domain.renting import Drawn, RentalRequest, RentalTerms, open_contract
 from rental.domain.shares import GIB
+from rental.domain.ways_in import Direct, Proxy
 from tests.fakes.ports import NOW
 
 HOST = HostId(7)
@@ -18,6 +20,8 @@ OWNER = "owner"
 CLIENT = "client"
 CAUSE = Cause(CLIENT, "test")
 TERMS = RentalTerms(grace_s=172_800, provision_timeout_s=600)
+DIRECT = Direct("203.0.113.5", 20_000, 20_999)
+PROXY = Proxy(("198.51.100.1", "198.51.100.2"), "proxy.example.com", 30_000, 39_999)
 DISK_GIB = 100
 LISTED_FOR_S = 30 * 86_400
 MOST_GPUS = 64
@@ -71,11 +75,13 @@ def make_request(num_gpus: int = 1, instances: int = 1, **changes: object) -> Re
     return replace(request, **changes)  # type: ignore[arg-type]
 
 
-def rent(book: Book, contract_id: int = 100, now: int = NOW, **request: object) -> Book:
-    """The book with one more contract, pending."""
+def rent(book: Book, contract_id: int = 100, now: int = NOW, *, proxy: Proxy | None = None, **request: object) -> Book:
+    """The book with one more contract, pending; its numbers on the proxy count up from its id."""
     wanted = make_request(**request)  # type: ignore[arg-type]
     ids = [contract_id + place for place in range(wanted.instances)]
-    rented = open_contract(book.manifest, wanted, TERMS, ids, now)
+    first = proxy.first_port + contract_id if proxy is not None else 0
+    drawn = Drawn(ids, range(first, first + count_proxy_ports(wanted.launch, wanted.instances, proxy)))
+    rented = open_contract(book.manifest, wanted, replace(TERMS, proxy=proxy), drawn, now)
     return replace(rented, contracts={**book.contracts, **rented.contracts})
 
 
@@ -110,9 +116,11 @@ def hear(book: Book, contract_id: int, status: ReportedStatus, now: int = NOW, *
     return observe(book, make_report(reported(contract, status, **changes)), now)
 
 
-def active(book: Book, contract_id: int = 100, now: int = NOW, **request: object) -> Book:
+def active(
+    book: Book, contract_id: int = 100, now: int = NOW, *, proxy: Proxy | None = None, **request: object
+) -> Book:
     """The book with one more contract, active, its instances running."""
-    return hear(rent(book, contract_id, now, **request), contract_id, "running", now)
+    return hear(rent(book, contract_id, now, proxy=proxy, **request), contract_id, "running", now)
 
 
 def instance_status(book: Book, contract_id: int = 100) -> InstanceStatus:

@@ -41,10 +41,17 @@ BEYOND_ANY_SCHEMA = {
             r"The command exceeds \d+ bytes of JSON\. .*",
             r"inventory\.gpus: GPUs are listed by index from 0 on, each with a uuid of its own",
             r"signing_key, sealing_key: .*",
-            r"body: ports and onstart are not available yet",
             r"ssh_keys: mode args lets nobody in over ssh\. .*",
             r"An SSH key is the one line of a \.pub file, without options: .*",
             r"The (RSA key|SSH key|comment of the SSH key) .*",
+            r"body: onstart is for modes ssh and jupyter: in mode args use entrypoint and args",
+            r"body: entrypoint and args are for mode args: in mode (ssh|jupyter) use onstart",
+            r"body: jupyter_via is for mode jupyter",
+            r"body: ports: .*",
+            r"Over the proxy a contract of this mode has at most \d+ instances\.",
+            r"The range must lie within 1024 to 65535, its first port not last\.",
+            r"A range may have at most 4096 ports\.",
+            r"address must be an? .*",
         )
     ),
 }

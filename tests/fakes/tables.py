@@ -10,6 +10,7 @@ from rental.adapters.store import ItemStore, Query, Table
 from rental.domain.book import Book
 from rental.domain.host import Host, HostStatus
 from rental.domain.ids import ContractId, HostId
+from rental.domain.ways_in import Proxy
 from tests.fakes.builders import HOST, OWNER, make_inventory, make_manifest, rent
 from tests.fakes.machine import Machine
 from tests.fakes.ports import NOW
@@ -23,12 +24,12 @@ def put_host(store: ItemStore) -> Book:
     return Book(store.commit(book, book).manifest)
 
 
-def put_contract(store: ItemStore, contract_id: int = 100, **request: object) -> Book:
+def put_contract(store: ItemStore, contract_id: int = 100, *, proxy: Proxy | None = None, **request: object) -> Book:
     """One more contract in the table; the book as it stands there."""
     manifest = store.read_manifest(HOST)
     before = Book(manifest) if manifest is not None else put_host(store)
     wanted: dict[str, Any] = {"disk_gib": 1, **request}
-    after = store.commit(before, rent(before, contract_id, **wanted))
+    after = store.commit(before, rent(before, contract_id, proxy=proxy, **wanted))
     return replace(after, timeline=(), bells=())
 
 

@@ -3,12 +3,13 @@
 import base64
 import itertools
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rental.adapters.access_store import ItemAccessStore
 from rental.adapters.call_store import ItemCallStore
 from rental.adapters.memory.table import MemoryTable
+from rental.adapters.memory.tokens import MemoryTokens
 from rental.adapters.store import ItemStore
 from rental.domain.book import Book
 from rental.domain.contract import Contract
@@ -17,17 +18,21 @@ from rental.domain.ids import ContractId, OfferId
 from rental.domain.liveness import Sighting
 from rental.domain.observation import ReportedGpu, ReportedInstance, ReportedStatus
 from rental.domain.renting import RentalRequest
+from rental.domain.ways_in import Direct, Proxy
 from rental.ports import NO_EXTRAS, Extras, OfferPlace, Principal
 from rental.service.access import Access
 from rental.service.calls import Answering, Calls
 from rental.service.contracts import Contracts
 from rental.service.dispatching import Dispatching
 from rental.service.hosts import Hosts
+from rental.service.jupyter import Jupyter
 from rental.service.ledger import Ledger
 from rental.service.life import Life
 from rental.service.machines import Machines
 from rental.service.observing import Observing
 from rental.service.offers import Offers
+from rental.service.opening import Opening
+from rental.service.proxying import Proxying
 from rental.service.renting import Renting
 from rental.service.repeating import Repeatable
 from rental.service.retiring import Clearing, Retiring
@@ -53,6 +58,7 @@ client = Principal(CLIENT, "client")
 owner = Principal(OWNER, "host")
 stranger = Principal("stranger", "client")
 admin = Principal("admin", "admin")
+TOKENS = MemoryTokens(b"key")
 SECRETS = {"env": {"PASSWORD": "hunter2"}, "entrypoint": None, "args": None, "onstart": None, "login": None}
 
 
@@ -70,13 +76,15 @@ class World:
     commands: FakeCommands = field(default_factory=FakeCommands)
     liveness: MemoryLiveness = field(default_factory=MemoryLiveness)
     machine: Machine = field(default_factory=lambda: Machine(HOST))
+    proxy: Proxy | None = None
 
     def __post_init__(self) -> None:
         self.table = MemoryTable(lambda: self.faults.pop() if self.faults else "")
         commits, self._seq = itertools.count(1), itertools.count(1)
         self.store = ItemStore(self.table, lambda: f"commit-{next(commits)}")
         self.ledger = Ledger(self.store, self.bells, self.clock, self.entropy)
-        self.renting = Renting(self.ledger, PlainSealer(), self.workflows, TERMS, cell=0)
+        terms = replace(TERMS, proxy=self.proxy)
+        self.renting = Renting(self.ledger, PlainSealer(), TOKENS, self.workflows, terms, cell=0)
         self.contracts = Contracts(self.ledger, self.workflows)
         self.life = Life(self.ledger, self.tasks)
         self.observing = Observing(self.ledger, self.liveness, self.tasks)
@@ -87,6 +95,9 @@ class World:
         self.dispatching = Dispatching(self.store, self.commands, self.clock)
         self.offers = Offers(self.store, self.clock)
         self.hosts = Hosts(self.ledger, self.liveness, self.nodes, cell=0, allow_simulated_gpus=True)
+        self.opening = Opening(self.ledger, allow_loopback=False)
+        self.jupyter = Jupyter(self.store, TOKENS, self.proxy)
+        self.proxying = Proxying(self.store, self.clock)
         self.machines = Machines(self.store, self.nodes, self.clock)
         self.call_store = ItemCallStore(self.table, lambda: f"commit-{next(commits)}")
         self.calls = Calls(
@@ -104,9 +115,9 @@ class World:
         self.access = Access(access_store, self.clock, self.entropy)
         self.ssh_keys = SshKeys(self.store, self.clock, self.entropy)
 
-    def add_host(self, gpus: int = 4) -> "World":
+    def add_host(self, gpus: int = 4, direct: Direct | None = None) -> "World":
         """A registered, listed host whose offers have ids 1000 + size."""
-        manifest = make_manifest(gpus)
+        manifest = replace(make_manifest(gpus), direct=direct)
         host = Host(
             HOST, OWNER, "", HostStatus.ACTIVE, 0, "0" * 64, 0, "a", "mi-7", self.machine.key, manifest.inventory
         )

@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,9 +35,10 @@ from rental.domain.host import Host, HostStatus
 from rental.domain.ids import HostId, OfferId
 from rental.ports import Extras, OfferPlace, Principal
 from tests.conftest import FAKE_CREDENTIALS
-from tests.fakes.builders import MOST_GPUS, make_listing, make_manifest
+from tests.fakes.builders import MOST_GPUS, PROXY, make_listing, make_manifest
 from tests.fakes.dynamo import create_liveness_table, create_table
 from tests.fakes.http import Answer, call
+from tests.fakes.kms import create_token_key
 from tests.fakes.machine import Machine
 
 API_URL = "https://api.example.com"
@@ -54,6 +55,8 @@ CACHES = (
     wiring.liveness,
     wiring.workflows,
     wiring.tasks,
+    wiring.tokens,
+    wiring.proxy,
     api_accounts.access,
     api_accounts.ssh_keys,
     api_calls.calls,
@@ -103,6 +106,8 @@ def deployed() -> Iterator[dict[str, str]]:
                 "GRACE_S": "172800",
                 "PROVISION_TIMEOUT_S": "600",
                 "ALLOW_SIMULATED_GPUS": "true",
+                "TOKEN_KEY_ARN": create_token_key(boto3.client("kms")),
+                "PROXY": json.dumps(asdict(PROXY)),
             }
             _forget()
 

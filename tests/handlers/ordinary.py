@@ -52,6 +52,15 @@ def running(site: Site) -> Details:
     return {"caller": site.client, "contract_id": contract_id}
 
 
+def with_jupyter(site: Site) -> Details:
+    return {"caller": site.client, "contract_id": site.rented(mode="jupyter", args=None)}
+
+
+def opening(site: Site) -> Details:
+    body = {"address": "203.0.113.5", "first_port": 20_000, "last_port": 20_999}
+    return {"caller": site.owner, "host_id": site.host_id, "body": body}
+
+
 def stopped(site: Site) -> Details:
     details = running(site)
     contract_id = details["contract_id"]
@@ -193,6 +202,7 @@ REQUESTS: Mapping[str, Callable[[Site], Details]] = {
     "POST /v1/contracts/{contract_id}/extend": to_extend,
     "PUT /v1/contracts/{contract_id}/ssh-keys": to_let_in,
     "GET /v1/contracts/{contract_id}/events": running,
+    "GET /v1/contracts/{contract_id}/jupyter": with_jupyter,
     "GET /v1/contracts/{contract_id}/logs": to_ask,
     "POST /v1/contracts/{contract_id}/exec": lambda site: {**to_ask(site), "body": {"command": ["true"]}},
     "POST /v1/hosts": lambda site: {"caller": site.owner, "body": {"label": "rack 1"}},
@@ -200,6 +210,8 @@ REQUESTS: Mapping[str, Callable[[Site], Details]] = {
     "GET /v1/hosts/{host_id}": lambda site: {"caller": site.owner, "host_id": site.host_id},
     "PUT /v1/hosts/{host_id}/listing": listing,
     "DELETE /v1/hosts/{host_id}/listing": lambda site: {"caller": site.owner, "host_id": site.host_id},
+    "PUT /v1/hosts/{host_id}/direct": opening,
+    "DELETE /v1/hosts/{host_id}/direct": lambda site: {"caller": site.owner, "host_id": site.host_id},
     "POST /v1/hosts/{host_id}/lost": to_lose,
     "POST /v1/hosts/{host_id}/revoke": lambda site: {"caller": site.owner, "host_id": site.host_id},
     "POST /v1/accounts": lambda _: {"caller": ADMIN, "body": {"name": "new"}},

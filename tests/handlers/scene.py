@@ -56,7 +56,7 @@ class Scene:
         self.quarantined = Machine(site.number * 1000 + 998)
         self.joining = HostId(site.number * 1000 + 999)
         self.rotated = Machine(site.host_id)
-        self.contract_id = site.rented()
+        self.contract_id = site.rented(mode="jupyter", args=None)
         on_instance_changed.handler(site.event([reported(self.contract_id)]), None)
         self.ssh_key = NamedKey("laptop", make_line(1), site.now)
         ring = key_ring_item(KeyRing(site.client.account, (self.ssh_key,)))

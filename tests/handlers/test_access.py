@@ -41,6 +41,7 @@ def body_of(operation: str, scene: Scene) -> Any:
         "replace_ssh_keys": {"ssh_keys": [make_line(2)]},
         "extend_contract": {"end_at": site.now + 7200},
         "list_for_rent": {"gpu_price_microusd_h": 1, "end_at": site.now + 7200},
+        "declare_direct": {"address": "203.0.113.5", "first_port": 20_000, "last_port": 20_999},
         "open_account": {"name": f"newcomer-{site.number}"},
         "fetch": {
             "v": 1,

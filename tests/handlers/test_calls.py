@@ -18,7 +18,7 @@ from tests.handlers.conftest import Site
 from tests.handlers.ordinary import EVENTS, REQUESTS, ask
 
 LISTED = table("docs/figures.md", "entry point")
-SERVICES = ("dynamodb", "sqs", "stepfunctions", "ssm", "s3")
+SERVICES = ("dynamodb", "sqs", "stepfunctions", "ssm", "s3", "kms")
 SSM_ANSWERS = {
     "CreateActivation": {"ActivationId": "a" * 36, "ActivationCode": "c" * 20},
     "DescribeInstanceInformation": {"InstanceInformationList": [{"InstanceId": "mi-1"}]},

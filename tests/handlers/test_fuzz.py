@@ -120,7 +120,8 @@ def break_word(fault: str, answered: Response) -> Response:
 
 
 def rent_running(site: Site) -> None:
-    on_instance_changed.handler(site.event([reported(site.rented())]), None)
+    contract_id = site.rented(mode="jupyter", args=None)
+    on_instance_changed.handler(site.event([reported(contract_id)]), None)
 
 
 def let_in(principal: Principal) -> str:

@@ -21,7 +21,10 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-FIELDS = ("offer_id", "image", "args", "entrypoint", "env", "disk_gib", "duration_s", "label", "instances", "mode", "v")
+FIELDS = (
+    "offer_id", "image", "args", "entrypoint", "env", "disk_gib", "duration_s", "label", "instances", "mode", "ports",
+    "jupyter_via", "onstart", "v",
+)  # fmt: skip
 BROKEN_BODIES = [
     "",
     "{",
@@ -98,8 +101,20 @@ def test_any_value_in_any_field_is_taken_or_refused(site: Site, field: str, valu
         {"image": "x" * 1025},
         {"image": "$(reboot)"},
         {"mode": "vnc"},
+        {"mode": "ssh", "args": ["sleep", "1"]},
+        {"mode": "jupyter", "args": None, "entrypoint": ["sh"]},
+        {"mode": "ssh", "args": None, "jupyter_via": "proxy"},
+        {"mode": "jupyter", "args": None, "jupyter_via": "both"},
+        {"jupyter_via": "proxy"},
         {"ports": ["22/tcp"]},
-        {"ports": ["22"]},
+        {"ports": [{"container": 0, "protocol": "tcp"}]},
+        {"ports": [{"container": 65_536, "protocol": "tcp"}]},
+        {"ports": [{"container": 80, "protocol": "sctp"}]},
+        {"ports": [{"container": 80, "protocol": "tcp", "host": 80}]},
+        {"ports": [{"container": 80, "protocol": "tcp"}, {"container": 80}]},
+        {"ports": [{"container": each} for each in range(1, 34)]},
+        {"mode": "ssh", "args": None, "ports": [{"container": 10_022, "protocol": "tcp"}]},
+        {"mode": "jupyter", "args": None, "ports": [{"container": 10_088, "protocol": "tcp"}]},
         {"ssh_keys": ["ssh-ed25519 AAAA"]},
         {"ssh_keys": [make_line(1)]},
         {"mode": "ssh", "args": None, "ssh_keys": ["ssh-ed25519 AAAA"]},

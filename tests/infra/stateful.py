@@ -20,6 +20,7 @@ REGION = "us-east-1"
 
 HELD = {
     "AWS::DynamoDB::Table": "the rentals",
+    "AWS::KMS::Key": "tokens of running containers",
     "AWS::SQS::Queue": "bells and reports on their way",
     "AWS::StepFunctions::StateMachine": "executions that wait for months",
     "AWS::Events::EventBus": "hosts know its name",
@@ -59,10 +60,14 @@ def _identity(resource: Resource) -> Iterator[str]:
     yield resource["Type"]
     for name in sorted(_replacing(resource["Type"], properties)):
         yield f"{name} {json.dumps(properties.get(name), sort_keys=True)}"
-    # The schemas do not say these: an attribute or an index that changes, and a document that is no longer versioned.
+    # The schemas do not say these: an attribute or an index that changes, what a key is for, and a document that is no
+    # longer versioned.
     for part in ("AttributeDefinitions", "GlobalSecondaryIndexes"):
         for each in properties.get(part, []):
             yield f"{part} {json.dumps(each, sort_keys=True)}"
+    for name in ("KeySpec", "KeyUsage"):
+        if name in properties:
+            yield f"{name} {properties[name]}"
     if "UpdateMethod" in properties:
         yield f"UpdateMethod {properties['UpdateMethod']}"
 

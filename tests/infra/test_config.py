@@ -1,10 +1,23 @@
 """Stages and what the command line may change in them."""
 
+import json
 import re
+from typing import Any
 
 import pytest
 
-from infra.config import FIXED, STAGES, StageError, choose_stage
+from infra.config import FIXED, STAGES, Proxy, StageError, choose_stage
+
+PROXY: dict[str, Any] = {
+    "addresses": ["198.51.100.1"],
+    "zone": "proxy.example.com",
+    "first_port": 30_000,
+    "last_port": 39_999,
+}
+
+
+def proxy(**changes: object) -> str:
+    return json.dumps(PROXY | changes)
 
 
 def test_the_grace_is_48_hours_by_default() -> None:
@@ -31,6 +44,9 @@ def test_dev_is_what_nobody_chose() -> None:
         ("allow_simulated_gpus", False, False),
         ("alarm_email", "a@example.com", "a@example.com"),
         ("log_level", "WARNING", "WARNING"),
+        ("proxy", "none", None),
+        ("proxy", json.dumps(PROXY), Proxy(**PROXY | {"addresses": ("198.51.100.1",)})),
+        ("proxy", PROXY, Proxy(**PROXY | {"addresses": ("198.51.100.1",)})),
     ],
 )
 def test_a_setting_is_read_as_its_type(setting: str, text: object, value: object) -> None:
@@ -47,6 +63,20 @@ def test_a_setting_is_read_as_its_type(setting: str, text: object, value: object
         ("provision_timeout_s", "5", "between 10 seconds and an hour"),
         ("cell", "64", "six bits"),
         ("allow_simulated_gpus", "yes", "true or false"),
+        ("proxy", "198.51.100.1", "proxy is none or JSON"),
+        ("proxy", "{", "proxy is none or JSON"),
+        ("proxy", "[]", "proxy has addresses, first_port, last_port, zone"),
+        ("proxy", proxy(more=1), "and nothing else"),
+        ("proxy", proxy(addresses=[]), "addresses is a list"),
+        ("proxy", proxy(addresses="198.51.100.1"), "addresses is a list"),
+        ("proxy", proxy(addresses=["1.2.3.400"]), "addresses is a list"),
+        ("proxy", proxy(addresses=["-oProxyCommand=x.y"]), "addresses is a list"),
+        ("proxy", proxy(zone="Proxy.example.com"), "zone is a DNS name"),
+        ("proxy", proxy(zone="example.com/"), "zone is a DNS name"),
+        ("proxy", proxy(zone=f"{'a.' * 100}example"), "zone is a DNS name"),
+        ("proxy", proxy(first_port=1023), "within 1024 to 65535"),
+        ("proxy", proxy(first_port=True), "within 1024 to 65535"),
+        ("proxy", proxy(last_port=29_999), "within 1024 to 65535"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused(setting: str, value: str, sentence: str) -> None:

@@ -20,7 +20,7 @@ from rental.ports import Principal
 from rental.service.machines import Fetched
 from rental.service.repeating import Repeatable
 from rental.service.ssh_keys import CONTRACTS_AT_A_TIME
-from tests.fakes.builders import HOST
+from tests.fakes.builders import DIRECT, HOST
 from tests.fakes.ssh import make_line
 from tests.fakes.tables import put_lone_contracts
 from tests.fakes.world import World, client, decode_command, owner, stranger
@@ -31,7 +31,7 @@ SSH = Launch("alpine:3", mode="ssh")
 
 def serving(gpus: int = 4) -> World:
     """A world whose host can be reached over ssh."""
-    return World().add_host(gpus)
+    return World().add_host(gpus, direct=DIRECT)
 
 
 def add(world: World, number: int, who: Principal = client, repeatable: Repeatable | None = None) -> NamedKey:

@@ -88,6 +88,10 @@ def memo_key(account: str, key: str) -> Key:
     return (f"I#{account}#{key}", "I")
 
 
+def proxy_port_key(port: int) -> Key:
+    return (f"P#{port}", "P")
+
+
 def call_key(call_id: str) -> Key:
     return (f"X#{call_id}", "X")
 
@@ -197,9 +201,25 @@ def writes_of(before: Book, after: Book, extras: Extras, commit_id: str) -> list
     for contract_id, contract in after.contracts.items():
         if contract != before.contracts.get(contract_id):
             writes.append(_next(contract_item(contract), contract.rev))
+            writes += _proxy_port_writes(before.contracts.get(contract_id), contract)
     writes += [_next(_item(timeline_key(each.contract_id, each.seq), each), 0) for each in after.timeline]
     writes += _extra_writes(extras)
     return [_signed(write, commit_id) for write in writes]
+
+
+def _proxy_port_writes(before: Contract | None, contract: Contract) -> Iterator[Guarded]:
+    """A number of the proxy is an item: new with its contract, so that nobody else has it, and gone with it.
+
+    What goes needs no condition: the contract's own says that it is the first time, and until then it was the holder.
+    """
+    if contract.rev == 0:
+        for instance in contract.instances:
+            for port in instance.proxy_ports:
+                pk, sk = proxy_port_key(port)
+                item = {"pk": pk, "sk": sk, "v": VERSION, "contract_id": contract.id, "instance_id": instance.id}
+                yield _next(item, 0)
+    elif before is not None and contract.is_released and not before.is_released:
+        yield from (Guarded(proxy_port_key(port), None) for port in contract.proxy_ports)
 
 
 def raised(before: Book, after: Book) -> Book:

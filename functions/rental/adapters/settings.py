@@ -85,3 +85,15 @@ class AddressSettings:
 class PackageSettings:
     host_package_bucket: str
     host_package_key: str
+
+
+@dataclass(frozen=True)
+class TokenSettings:
+    token_key_arn: str
+
+
+@dataclass(frozen=True)
+class ProxySettings:
+    """`proxy` is `none`, or JSON with `addresses`, `zone`, `first_port` and `last_port`."""
+
+    proxy: str

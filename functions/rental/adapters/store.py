@@ -28,6 +28,7 @@ from rental.adapters.items import (
     memo_key,
     offer_key,
     principal_key,
+    proxy_port_key,
     raised,
     replacement_of,
     writes_of,
@@ -115,6 +116,10 @@ class ItemStore:
 
     def read_offer_place(self, offer_id: OfferId) -> OfferPlace | None:
         return loaded(load_offer_place, self.table.get(offer_key(offer_id)))
+
+    def read_proxy_ports(self, ports: Sequence[int]) -> frozenset[int]:
+        found = self.table.get_many([proxy_port_key(port) for port in ports])
+        return frozenset(int(item["pk"].removeprefix("P#")) for item in found)
 
     def read_memo(self, account: str, key: str, now: int) -> Memo | None:
         return read_memo(self.table, account, key, now)

@@ -1,5 +1,6 @@
 """Put the service together from the environment. Each entry point takes only what it uses; clients are made lazily."""
 
+import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,22 @@ from rental.adapters.access_store import ItemAccessStore
 from rental.adapters.call_store import ItemCallStore
 from rental.adapters.dynamodb.liveness import DynamoLiveness
 from rental.adapters.dynamodb.table import DynamoTable
-from rental.adapters.settings import LivenessSettings, MachineSettings, QueueSettings, TableSettings, from_env
+from rental.adapters.kms import KmsTokens
+from rental.adapters.records import from_record
+from rental.adapters.settings import (
+    LivenessSettings,
+    MachineSettings,
+    ProxySettings,
+    QueueSettings,
+    TableSettings,
+    TokenSettings,
+    from_env,
+)
 from rental.adapters.sqs import QueueBells
 from rental.adapters.stepfunctions import MachineTasks, MachineWorkflows
 from rental.adapters.store import ItemStore
 from rental.adapters.system import SystemClock, SystemEntropy, new_commit_id
+from rental.domain.ways_in import Proxy
 from rental.service.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -97,3 +109,15 @@ def workflows() -> MachineWorkflows:
 @cache
 def tasks() -> MachineTasks:
     return MachineTasks(lazy_client("stepfunctions"))
+
+
+@cache
+def tokens() -> KmsTokens:
+    return KmsTokens(lazy_client("kms"), from_env(TokenSettings).token_key_arn)
+
+
+@cache
+def proxy() -> Proxy | None:
+    """The deployment's proxy, if it has one."""
+    text = from_env(ProxySettings).proxy
+    return from_record(Proxy, json.loads(text)) if text != "none" else None

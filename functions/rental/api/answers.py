@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from rental.api.limits import MAX_ID
+from rental.api.ways_in_answers import Access, Direct, Published
 from rental.domain.access import Role
 from rental.domain.host import HostStatus
 from rental.domain.lifecycle import ContractStatus, Desired, InstanceStatus
@@ -108,6 +109,8 @@ class Instance(BaseModel):
     gpu_indexes: list[int] = Field(description="Its own GPUs, the same for its whole life.")
     exit_code: int | None
     started_at: EpochSeconds | None
+    ports: dict[str, Published] = Field(description="By the container's port, as in `8080/tcp`: where it is published.")
+    access: Access
 
 
 class Contract(BaseModel):
@@ -245,6 +248,7 @@ class HostView(Host):
         description="When it was last heard before it fell silent: its instances show `offline`, it has no offers."
     )
     listing: Listing | None = Field(description="null while it is not on the market.")
+    direct: Direct | None = Field(description="Where new contracts are published; null: nowhere.")
     gpus_held_by: dict[str, Id] = Field(description="The contract that holds each leased GPU, by GPU index.")
     quarantined: list[int] = Field(description="Indexes of GPUs that are not rented: a check failed, or they are gone.")
     disk_free_bytes: Bytes | None

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rental.api import answers, machine_answers, machine_schemas, schemas
+from rental.api import answers, direct_schemas, machine_answers, machine_schemas, schemas, ways_in_answers
 from rental.api.limits import LOG_CURSOR, LOG_LINES
 from rental.api.operation import Operation, Proof, Refusals, Tag
 from rental.api.ssh_key_operations import SSH_KEYS
@@ -29,8 +29,10 @@ from rental.domain.errors import (
     HostRetiredError,
     InvalidRequestError,
     NoAnswerError,
+    NoPortsFreeError,
     NotCurrentError,
     NotFoundError,
+    NotReachableError,
     OfferTakenError,
     UnauthenticatedError,
 )
@@ -63,7 +65,7 @@ CONTRACTS = (
         body=schemas.OpenContract, answer=answers.Contract, status=HTTPStatus.CREATED, repeatable=True,
         refusals=(
             DurationTooLongError, NotFoundError, ConflictError, OfferTakenError, HostFullError, HostOfflineError,
-            BusyError,
+            NotReachableError, NoPortsFreeError, BusyError,
         ),
     ),
     Operation(
@@ -136,6 +138,14 @@ CONTRACTS = (
         summary="Everything that happened to a contract, oldest first.",
         answer=answers.TimelineEntry, paged=True,
     ),
+    Operation(
+        name="show_jupyter", method="GET", path="/v1/contracts/{contract_id}/jupyter", tag=Tag.CONTRACTS,
+        roles=CLIENT,
+        summary="The way into an instance's JupyterLab, with the token.",
+        details="The token is the same for the whole life of the contract, and for all its instances.",
+        answer=ways_in_answers.JupyterKey, query=("instance_id",),
+        refusals=(InvalidRequestError, ConflictError, ContractOverError),
+    ),
 )  # fmt: skip
 
 HOSTS = (
@@ -165,6 +175,18 @@ HOSTS = (
     Operation(
         name="unlist", method="DELETE", path="/v1/hosts/{host_id}/listing", tag=Tag.HOSTS, roles=HOST,
         summary="Take a host off the market. Its contracts stay.",
+        answer=answers.HostView, refusals=(HostNotReadyError, HostRetiredError, BusyError),
+    ),
+    Operation(
+        name="declare_direct", method="PUT", path="/v1/hosts/{host_id}/direct", tag=Tag.HOSTS, roles=HOST,
+        summary="Say where a host is reached from outside: an address and a range of ports.",
+        details="New contracts get numbers of the range. Those that have some keep them, and follow to a new address.",
+        body=direct_schemas.DeclareDirect, answer=answers.HostView,
+        refusals=(HostNotReadyError, HostRetiredError, BusyError),
+    ),
+    Operation(
+        name="withdraw_direct", method="DELETE", path="/v1/hosts/{host_id}/direct", tag=Tag.HOSTS, roles=HOST,
+        summary="Publish nothing for new contracts any more. Those that have numbers keep them.",
         answer=answers.HostView, refusals=(HostNotReadyError, HostRetiredError, BusyError),
     ),
     Operation(

@@ -4,6 +4,7 @@ import shlex
 from dataclasses import asdict
 from typing import Any
 
+from rental.api.present_ways_in import present_access, present_ports
 from rental.domain.access import Account, ApiKey
 from rental.domain.book import TimelineEntry
 from rental.domain.contract import Contract, Instance
@@ -14,11 +15,12 @@ from rental.domain.offer import Offer
 from rental.domain.running import wanted_of
 from rental.domain.shares import Share
 from rental.domain.ssh_key import read_ssh_key
+from rental.domain.ways_in import Proxy
 from rental.service.hosts import Admission, HostView
 from rental.service.ssh_keys import RemovedKey
 
 
-def present_contract(contract: Contract, now: int) -> dict[str, Any]:
+def present_contract(contract: Contract, now: int, proxy: Proxy | None = None) -> dict[str, Any]:
     return {
         "id": contract.id,
         "status": contract.status_at(now),
@@ -42,11 +44,11 @@ def present_contract(contract: Contract, now: int) -> dict[str, Any]:
         "end_at": contract.end_at,
         "grace_s": contract.grace_s,
         "delete_after": contract.delete_after,
-        "instances": [present_instance(contract, instance) for instance in contract.instances],
+        "instances": [present_instance(contract, instance, proxy) for instance in contract.instances],
     }
 
 
-def present_instance(contract: Contract, instance: Instance) -> dict[str, Any]:
+def present_instance(contract: Contract, instance: Instance, proxy: Proxy | None) -> dict[str, Any]:
     status = contract.status_of(instance)
     loads = status is InstanceStatus.LOADING
     return {
@@ -59,6 +61,8 @@ def present_instance(contract: Contract, instance: Instance) -> dict[str, Any]:
         "gpu_indexes": list(instance.gpu_indexes),
         "exit_code": instance.exit_code,
         "started_at": instance.started_at,
+        "ports": present_ports(contract, instance),
+        "access": present_access(contract, instance, proxy),
     }
 
 
@@ -115,6 +119,7 @@ def present_host_view(view: HostView) -> dict[str, Any]:
         "last_seen_at": view.last_seen_at,
         "offline_since": manifest.offline_since if manifest is not None else None,
         "listing": asdict(listing) if listing is not None else None,
+        "direct": asdict(manifest.direct) if manifest is not None and manifest.direct is not None else None,
         "gpus_held_by": held,
         "quarantined": list(manifest.quarantined) if manifest is not None else [],
         "disk_free_bytes": manifest.disk_free_bytes if manifest is not None else None,

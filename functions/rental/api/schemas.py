@@ -8,10 +8,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, fi
 from rental.api.limits import MAX_ID
 from rental.api.numbers import WHOLE
 from rental.domain.errors import ConflictError
+from rental.domain.ways_in import JUPYTER, JUPYTER_PORT, SSH, SSH_PORT, WAYS_IN
 
 ENV_NAME = r"^(?![Nn][Vv][Ii][Dd][Ii][Aa]_|[Ll][Dd]_)[A-Za-z_][A-Za-z0-9_]*$"
 IMAGE = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$"
 ENV_BYTES = 32_768
+MAX_PORTS = 32
 A_RENTAL: dict[str, JsonValue] = {
     "offer_id": 123,
     "image": "alpine:3",
@@ -38,7 +40,6 @@ Text = Annotated[str, Field(max_length=4096, json_schema_extra=TOLD_NO_NUL), NO_
 Name = Annotated[str, Field(min_length=1, max_length=256, json_schema_extra=TOLD_NO_NUL), NO_NUL]
 Label = Annotated[str, Field(max_length=256, json_schema_extra=TOLD_NO_NUL), NO_NUL]
 Identifier = Annotated[int, Field(ge=1, le=MAX_ID), WHOLE]
-Port = Annotated[str, Field(pattern=r"^[0-9]{1,5}/(tcp|udp)$")]
 Microusd = Annotated[int, Field(ge=0, le=10**12), WHOLE]
 EpochSeconds = Annotated[int, Field(ge=0, lt=1 << 33), WHOLE]
 SshKeyLine = Annotated[
@@ -63,6 +64,13 @@ class RegistryLogin(Body):
     password: Annotated[Text, Field(min_length=1)]
 
 
+class PortWish(Body):
+    """A port that the container listens on; the service chooses the number that the host publishes it under."""
+
+    container: Annotated[int, Field(ge=1, le=65_535), WHOLE]
+    protocol: Literal["tcp", "udp"] = "tcp"
+
+
 class OpenContract(Body):
     """Rent an offer."""
 
@@ -70,14 +78,23 @@ class OpenContract(Body):
 
     offer_id: Identifier
     image: Annotated[str, Field(min_length=1, max_length=1024, pattern=IMAGE)]
-    mode: Annotated[Literal["args", "ssh", "jupyter"], Field(description="How to get in.")] = "args"
-    ports: Annotated[list[Port], Field(max_length=64, description="Not available yet.")] = []
+    mode: Annotated[
+        Literal["args", "ssh", "jupyter"],
+        Field(description="How to get in: `args` runs the image as it is, `jupyter` lets in by ssh too."),
+    ] = "args"
+    ports: Annotated[list[PortWish], Field(max_length=MAX_PORTS, description="To publish, for each instance.")] = []
+    jupyter_via: Annotated[
+        Literal["proxy", "direct"] | None,
+        Field(description="The one way to JupyterLab; null: over the proxy where the deployment has one."),
+    ] = None
     ssh_keys: Annotated[
         Annotated[list[SshKeyLine], Field(max_length=16)] | None,
         Field(description="Public keys to let in, in modes `ssh` and `jupyter`. null: all of your account's."),
     ] = None
     login: Annotated[RegistryLogin | None, Field(description="For a private image.")] = None
-    onstart: Annotated[Text | None, Field(description="Not available yet.")] = None
+    onstart: Annotated[
+        Text | None, Field(description="Shell commands of modes ssh and jupyter, run once after each start.")
+    ] = None
     entrypoint: Annotated[
         Annotated[list[Text], Field(max_length=64)] | None, Field(description="In place of the image's own.")
     ] = None
@@ -112,10 +129,30 @@ class OpenContract(Body):
         return env
 
     @model_validator(mode="after")
-    def check_available(self) -> "OpenContract":
-        if self.ports or self.onstart is not None:
-            raise ValueError("ports and onstart are not available yet")
+    def check_ways_in(self) -> "OpenContract":
+        check_mode(self)
+        check_ports(self)
         return self
+
+
+def check_mode(wish: OpenContract) -> None:
+    """What belongs to another mode would be ignored without a word. Raises ValueError."""
+    if wish.mode == "args" and wish.onstart is not None:
+        raise ValueError("onstart is for modes ssh and jupyter: in mode args use entrypoint and args")
+    if wish.mode != "args" and (wish.entrypoint is not None or wish.args is not None):
+        raise ValueError(f"entrypoint and args are for mode args: in mode {wish.mode} use onstart")
+    if wish.mode != "jupyter" and wish.jupyter_via is not None:
+        raise ValueError("jupyter_via is for mode jupyter")
+
+
+def check_ports(wish: OpenContract) -> None:
+    """Each once, and none that the mode publishes by itself. Raises ValueError."""
+    asked = [(port.container, port.protocol) for port in wish.ports]
+    if len(set(asked)) < len(asked):
+        raise ValueError("ports: each port is named once")
+    own = {(port.container, port.protocol) for port in (SSH, JUPYTER)} if wish.mode in WAYS_IN else set()
+    if own & set(asked):
+        raise ValueError(f"ports: {SSH_PORT}/tcp and {JUPYTER_PORT}/tcp belong to modes ssh and jupyter themselves")
 
 
 def check_login(wish: OpenContract) -> None:

@@ -15,6 +15,7 @@ from rental.domain.host import Inventory
 from rental.domain.ids import ContractId, HostId, InstanceId, OfferId
 from rental.domain.lifecycle import Desired, InstanceStatus
 from rental.domain.shares import Capacity
+from rental.domain.ways_in import Direct, Transport
 
 MAX_CONTRACTS_PER_HOST = 200
 MAX_INSTANCES_PER_HOST = 350
@@ -80,12 +81,18 @@ class Retirement:
 
 @dataclass(frozen=True)
 class Claim:
-    """A contract's hold on the host."""
+    """A contract's hold on the host. `tcp_ports` and `udp_ports` are what the host publishes for it.
+
+    `proxy_ports` counts its numbers on the proxy: how much there is to write when it goes.
+    """
 
     end_at: int
     delete_after: int
     disk_bytes: int
     instances: Mapping[InstanceId, ClaimedInstance]
+    tcp_ports: tuple[int, ...] = ()
+    udp_ports: tuple[int, ...] = ()
+    proxy_ports: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,7 @@ class Manifest:
     `offline_since`: when the host was last heard before it fell silent. `barred`: why it is out of the market for good.
     `heard_seq`: no report with a smaller number, and no silence after one, may change this any more. `sealing_key_id`
     names the machine key that new contracts are sealed to: whoever sealed to another has to read and seal again.
+    `direct` is where new contracts are published; what is published already keeps its numbers.
     """
 
     host_id: HostId
@@ -112,6 +120,7 @@ class Manifest:
     retired: Retirement | None = None
     heard_seq: int = 0
     sealing_key_id: str | None = None
+    direct: Direct | None = None
     rev: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
@@ -232,7 +241,14 @@ def _claim_of(contract: Contract) -> Claim:
         delete_after=contract.delete_after,
         disk_bytes=contract.share.disk_bytes,
         instances={each.id: _claimed(each) for each in contract.instances},
+        tcp_ports=_published(contract, "tcp"),
+        udp_ports=_published(contract, "udp"),
+        proxy_ports=len(contract.proxy_ports),
     )
+
+
+def _published(contract: Contract, protocol: Transport) -> tuple[int, ...]:
+    return tuple(port.host for each in contract.instances for port in each.ports if port.protocol == protocol)
 
 
 def _claimed(instance: Instance) -> ClaimedInstance:

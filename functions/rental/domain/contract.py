@@ -17,6 +17,7 @@ from rental.domain.lifecycle import (
     check_instance_transition,
 )
 from rental.domain.shares import Share
+from rental.domain.ways_in import ContainerPort, JupyterVia, PublishedPort
 
 RESEND_REMOVAL_S = 3600
 """A removal that no host has confirmed for this long is asked for again by a new run."""
@@ -36,11 +37,15 @@ class Sealed:
 
 @dataclass(frozen=True)
 class Launch:
-    """How the containers start. Only names of environment variables stand here, never values."""
+    """How the containers start. Only names of environment variables stand here, never values.
+
+    `ports` are those that the client asked for, besides what the mode has published.
+    """
 
     image: str
     mode: str = "args"
-    ports: tuple[str, ...] = ()
+    ports: tuple[ContainerPort, ...] = ()
+    jupyter_via: JupyterVia | None = None
     ssh_keys: tuple[str, ...] = ()
     """Lines of public keys."""
     keys_revision: int = 0
@@ -64,6 +69,8 @@ class Instance:
     """One container. `status` is what is, `desired` what is wanted; `generation` rises with every wanted change.
 
     `token` is the lease's, while one is held. `commanded_at` is when the last change was rung to the host.
+    `ports` are its numbers on the host, `proxy_ssh_port` and `proxy_jupyter_port` those on the deployment's proxy, the
+    same for its whole life.
     """
 
     id: InstanceId
@@ -80,6 +87,14 @@ class Instance:
     progress: Progress | None = None
     ssh_host_key: str | None = None
     """By which its ssh is known, on the host's word, one line as OpenSSH writes it: where the host lets people in."""
+    ports: tuple[PublishedPort, ...] = ()
+    proxy_ssh_port: int | None = None
+    proxy_jupyter_port: int | None = None
+
+    @property
+    def proxy_ports(self) -> tuple[int, ...]:
+        """Its numbers on the proxy, as many as it has."""
+        return tuple(port for port in (self.proxy_ssh_port, self.proxy_jupyter_port) if port is not None)
 
     @property
     def is_removed(self) -> bool:
@@ -124,7 +139,8 @@ class Contract:
     """A client's hold on a part of a host until `end_at`; times in epoch seconds, sizes in bytes.
 
     `run_at` is when the current run began, 0 for the first; `extended` counts the extensions in it. `offline_since` is
-    when the host was last heard, while it is silent: what an instance's `status` says is as old as that.
+    when the host was last heard, while it is silent: what an instance's `status` says is as old as that. `address` is
+    where the ports are published, None where there are none.
     """
 
     id: ContractId
@@ -151,11 +167,17 @@ class Contract:
     run_at: int = 0
     extended: int = 0
     offline_since: int | None = None
+    address: str | None = None
     task_tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
     removing_since: int = 0
     seq: int = 0
     rev: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def proxy_ports(self) -> tuple[int, ...]:
+        """The numbers on the proxy that nobody else may have while anything of this contract is left."""
+        return tuple(port for each in self.instances for port in each.proxy_ports)
 
     @property
     def delete_after(self) -> int:

@@ -13,6 +13,8 @@ RentalError
 │   ├── ContractOverError        contract_over         ending, deleting, deleted or failed
 │   ├── NotCurrentError          not_current           a host asks for what is no longer wanted
 │   ├── HostFullError            host_full             200 contracts or 350 instances on the host
+│   ├── NoPortsFreeError         no_ports_free         the host's open ports, or the proxy's numbers, are taken
+│   ├── NotReachableError        not_reachable         neither host nor deployment has the way in that was asked for
 │   ├── HostNotReadyError        host_not_ready        the host cannot be listed as asked
 │   ├── HostOfflineError         host_offline          the host is silent or quarantined: nothing new is rented on it
 │   ├── HostHeardError           host_heard            the host reports still: it is not lost
@@ -84,6 +86,14 @@ class NotCurrentError(ConflictError):
 
 class HostFullError(ConflictError):
     code = "host_full"
+
+
+class NoPortsFreeError(ConflictError):
+    code = "no_ports_free"
+
+
+class NotReachableError(ConflictError):
+    code = "not_reachable"
 
 
 class HostNotReadyError(ConflictError):

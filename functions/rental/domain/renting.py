@@ -11,7 +11,9 @@ from rental.domain.ids import ContractId, InstanceId, OfferId
 from rental.domain.lifecycle import ContractStatus, Desired, InstanceStatus
 from rental.domain.money import slice_price_microusd_h
 from rental.domain.offer import listing_of
+from rental.domain.publishing import number, publish, settle
 from rental.domain.shares import GIB, share_of
+from rental.domain.ways_in import Proxy
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,23 @@ class RentalTerms:
 
     grace_s: int
     provision_timeout_s: int
+    proxy: Proxy | None = None
 
 
-def open_contract(manifest: Manifest, request: RentalRequest, terms: RentalTerms, ids: Sequence[int], now: int) -> Book:
+@dataclass(frozen=True)
+class Drawn:
+    """What was drawn for a new contract: one id per instance, the first of them the contract's too; and as many numbers
+    of the proxy as it takes (`count_proxy_ports`)."""
+
+    ids: Sequence[int]
+    proxy_ports: Sequence[int] = ()
+
+
+def open_contract(manifest: Manifest, request: RentalRequest, terms: RentalTerms, drawn: Drawn, now: int) -> Book:
     """The book with a new contract whose instances are wanted running.
 
-    `ids` has one id per instance; the first is the contract's too. Raises InvalidRequestError,
-    DurationTooLongError, HostOfflineError, OfferTakenError or HostFullError, and then nothing has changed.
+    Raises InvalidRequestError, DurationTooLongError, HostOfflineError, OfferTakenError, HostFullError,
+    NotReachableError or NoPortsFreeError, and then nothing has changed.
     """
     end_at = _end_of(manifest, request, now)
     if request.num_gpus % request.instances:
@@ -54,15 +66,17 @@ def open_contract(manifest: Manifest, request: RentalRequest, terms: RentalTerms
     disk_bytes = request.disk_gib * GIB * request.instances
     indexes = take_slice(manifest, request.num_gpus, request.instances, disk_bytes)
     listing = listing_of(manifest)
-    instances = _plan_instances(manifest, request, indexes, ids, now)
+    launch = settle(request.launch, manifest.direct, terms.proxy)
+    instances = publish(manifest, launch, _plan_instances(manifest, request, indexes, drawn.ids, now))
+    instances = number(launch, instances, drawn.proxy_ports)
     contract = Contract(
-        id=ContractId(ids[0]),
+        id=ContractId(drawn.ids[0]),
         account=request.account,
         host_id=manifest.host_id,
         owner=manifest.owner,
         offer_id=request.offer_id,
         label=request.label,
-        launch=request.launch,
+        launch=launch,
         gpus=tuple(manifest.inventory.gpus[index] for index in indexes),
         share=share_of(manifest.capacity, indexes, disk_bytes),
         disk_enforced=manifest.inventory.disk_enforced,
@@ -75,6 +89,7 @@ def open_contract(manifest: Manifest, request: RentalRequest, terms: RentalTerms
         provision_by=min(now + terms.provision_timeout_s, end_at),
         status=ContractStatus.PENDING,
         instances=(),
+        address=manifest.direct.address if manifest.direct is not None and instances[0].ports else None,
     )
     return _lease_all(Book(manifest), contract, instances, now)
 

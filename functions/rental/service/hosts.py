@@ -11,7 +11,6 @@ from rental.domain.errors import (
     BusyError,
     ForbiddenError,
     HostNotReadyError,
-    HostRetiredError,
     InvalidRequestError,
     NotFoundError,
 )
@@ -29,6 +28,7 @@ from rental.ports import (
     TakenError,
 )
 from rental.service.ledger import ATTEMPTS, Ledger
+from rental.service.owning import open_own_book
 from rental.service.repeating import Repeatable, memo_of, read_earlier
 
 REGISTRATION_S = 3600
@@ -129,7 +129,7 @@ class Hosts:
         """
 
         def attempt(now: int) -> tuple[Book, Book, Extras]:
-            before = self._owned(host_id, caller)
+            before = open_own_book(self.ledger, host_id, caller)
             self._check_terms(before.manifest, terms, now)
             sizes = slice_sizes(before.manifest.capacity.gpus, terms.min_gpus)
             offers = dict(zip(sizes, self._draw_offers(len(sizes), before.manifest, now), strict=True))
@@ -154,23 +154,11 @@ class Hosts:
         """Take the host off the market; contracts stay. Raises NotFoundError."""
 
         def attempt(_now: int) -> tuple[Book, Book, Extras]:
-            before = self._owned(host_id, caller)
+            before = open_own_book(self.ledger, host_id, caller)
             after = before.with_manifest(replace(before.manifest, listing=None))
             return before, after, Extras(dropped_offers=offers_in(before.manifest))
 
         return self.ledger.change(attempt).manifest
-
-    def _owned(self, host_id: HostId, caller: Principal) -> Book:
-        manifest = self.ledger.store.read_manifest(host_id)
-        if manifest is None:
-            if self.show_host(host_id, caller).host.status is HostStatus.REGISTERING:
-                raise HostNotReadyError("The machine has not registered yet. Run the install command on it first.")
-            raise NotFoundError("There is no such host.")
-        if manifest.owner != caller.account:
-            raise NotFoundError("There is no such host.")
-        if manifest.retired is not None:
-            raise HostRetiredError("The host was given up. Add its machine as a new host.")
-        return Book(manifest)
 
     def _check_terms(self, manifest: Manifest, terms: ListingTerms, now: int) -> None:
         if manifest.inventory.simulated and not self.allow_simulated_gpus:

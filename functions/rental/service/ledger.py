@@ -114,12 +114,14 @@ def _room_for_waiters(before: Book, after: Book) -> int:
 def portions(manifest: Manifest, contract_ids: Sequence[ContractId]) -> Iterator[Sequence[ContractId]]:
     """The contracts in as many commits as they need, at least one.
 
-    Each brings itself, a line of its timeline for each instance, and two for the way to its end.
+    Each brings itself, a line of its timeline for each instance, two for the way to its end, and its numbers on the
+    proxy that it gives back.
     """
     portion: list[ContractId] = []
     writes = 0
     for contract_id in contract_ids:
-        more = 3 + len(manifest.claims[contract_id].instances)
+        claim = manifest.claims[contract_id]
+        more = 3 + len(claim.instances) + claim.proxy_ports
         if portion and writes + more > WRITES_PER_COMMIT:
             yield portion
             portion, writes = [], 0

@@ -22,7 +22,9 @@ def order_of(contract: Contract, instance: Instance) -> dict[str, Any]:
         "keys_revision": contract.launch.keys_revision,
         "image": contract.launch.image,
         "mode": contract.launch.mode,
-        "ports": list(contract.launch.ports),
+        "ports": [
+            {"container": each.container, "protocol": each.protocol, "host": each.host} for each in instance.ports
+        ],
         "gpus": [{"index": index, "uuid": gpus[index].uuid} for index in instance.gpu_indexes],
         "limits": {
             "gpus": share.gpus,

@@ -1,7 +1,7 @@
 """Rent a GPU: the one transaction that makes a contract."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,9 +11,11 @@ from rental.domain.contract import Contract, Sealed
 from rental.domain.errors import ConflictError, InvalidRequestError, NotFoundError
 from rental.domain.ids import CELL_BITS, RANDOM_BITS, ContractId, OfferId, compose_id
 from rental.domain.letting_in import first_keys, takes_ssh_keys
-from rental.domain.renting import RentalRequest, RentalTerms, open_contract
-from rental.ports import NO_EXTRAS, Extras, OfferPlace, Sealer, Workflows
+from rental.domain.publishing import count_proxy_ports
+from rental.domain.renting import Drawn, RentalRequest, RentalTerms, open_contract
+from rental.ports import NO_EXTRAS, Extras, OfferPlace, Sealer, TokenMaker, Workflows
 from rental.service.ledger import Ledger
+from rental.service.numbering import draw_proxy_ports
 from rental.service.repeating import Repeatable, memo_of, read_earlier
 
 MAX_SECRETS_BYTES = 128 * 1024
@@ -25,6 +27,7 @@ class Renting:
 
     ledger: Ledger
     sealer: Sealer
+    tokens: TokenMaker
     workflows: Workflows
     terms: RentalTerms
     cell: int
@@ -34,8 +37,8 @@ class Renting:
     ) -> Contract:
         """Rent; the answer of a repeated request is the contract that the first one made.
 
-        Raises NotFoundError, InvalidRequestError, OfferTakenError, HostFullError, BusyError,
-        IdempotencyMismatchError.
+        Raises NotFoundError, InvalidRequestError, OfferTakenError, HostFullError, NotReachableError, NoPortsFreeError,
+        BusyError, IdempotencyMismatchError.
         """
         made: list[ContractId] = []
 
@@ -70,10 +73,13 @@ class Renting:
         if listing is None or listing.offers.get(place.num_gpus) != request.offer_id:
             raise NotFoundError("The offer is gone: its host has a new listing. Search again.")
         ids = self._draw_ids(request.instances, before.manifest, now)
+        drawn = Drawn(ids, self._draw_proxy_ports(request))
         contract_id = ContractId(ids[0])
+        if request.launch.mode == "jupyter":
+            secrets = {**secrets, "jupyter_token": self.tokens.jupyter_token(contract_id)}
         sealed = self._sealed(before, contract_id, secrets)
         request = replace(request, num_gpus=place.num_gpus, launch=replace(request.launch, sealed=sealed))
-        after = open_contract(before.manifest, request, self.terms, ids, now)
+        after = open_contract(before.manifest, request, self.terms, drawn, now)
         memo = memo_of(request.account, repeatable, contract_id, now)
         return before, after, Extras(memo=memo)
 
@@ -102,6 +108,11 @@ class Renting:
     def _repeated(self, account: str, repeatable: Repeatable | None, now: int) -> Contract | None:
         memo = read_earlier(self.ledger.store, account, repeatable, now)
         return self.ledger.store.read_contract(ContractId(int(memo.made))) if memo is not None else None
+
+    def _draw_proxy_ports(self, request: RentalRequest) -> Sequence[int]:
+        proxy = self.terms.proxy
+        count = count_proxy_ports(request.launch, request.instances, proxy)
+        return draw_proxy_ports(self.ledger, proxy, count) if proxy is not None and count else ()
 
     def _draw_ids(self, count: int, manifest: Manifest, now: int) -> list[int]:
         """Ids that no instance on the host has; the first is the contract's, which its write checks too."""

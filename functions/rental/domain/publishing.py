@@ -1,0 +1,100 @@
+"""Which number each published port of a contract gets on its host, and each instance on the deployment's proxy.
+
+A host's numbers are given out in its manifest, for the whole life of the contract: the lowest that nobody holds, all
+or none. tcp and udp are numbered apart. The proxy's are drawn by the caller, since other hosts take from them too.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from rental.domain.allocation import Manifest
+from rental.domain.contract import Instance, Launch
+from rental.domain.errors import InvalidRequestError, NoPortsFreeError, NotReachableError
+from rental.domain.ways_in import (
+    WAYS_IN,
+    ContainerPort,
+    Direct,
+    Proxy,
+    PublishedPort,
+    Transport,
+    ports_of_mode,
+    proxy_ports_of,
+    settle_jupyter_via,
+)
+
+MAX_PORTS_PER_HOST = 8192
+"""A manifest is one item, and ranges may move while numbers of old ones are held."""
+MAX_WRITES = 58
+"""Of a contract that goes: one for each instance and each number of the proxy, in one transaction with others."""
+
+
+def settle(launch: Launch, direct: Direct | None, proxy: Proxy | None) -> Launch:
+    """The launch with its one way to JupyterLab; raises NotReachableError where there is no way for what it asks."""
+    via = settle_jupyter_via(launch.mode, launch.jupyter_via, proxy)
+    if direct is None and launch.ports:
+        raise NotReachableError("The host has no open ports. Choose another offer, or leave ports out.")
+    if direct is None and via == "direct":
+        raise NotReachableError("The host has no open ports for JupyterLab. Choose another offer, or another way.")
+    if proxy is None and via == "proxy":
+        raise NotReachableError("This deployment has no proxy. Ask for jupyter_via direct.")
+    if direct is None and proxy is None and launch.mode in WAYS_IN:
+        raise NotReachableError("The host has no open ports, and this deployment has no proxy. Choose another offer.")
+    return replace(launch, jupyter_via=via)
+
+
+def publish(manifest: Manifest, launch: Launch, instances: Sequence[Instance]) -> tuple[Instance, ...]:
+    """The instances with their numbers on the host, of a launch that is settled; raises NoPortsFreeError."""
+    direct = manifest.direct
+    if direct is None:
+        return tuple(instances)
+    wanted = (*ports_of_mode(launch.mode, launch.jupyter_via), *launch.ports)
+    _check_room(manifest, len(wanted) * len(instances))
+    free: dict[Transport, Iterator[int]] = {
+        "tcp": _free_numbers(manifest, direct, "tcp"),
+        "udp": _free_numbers(manifest, direct, "udp"),
+    }
+    return tuple(replace(each, ports=tuple(_take(free, port) for port in wanted)) for each in instances)
+
+
+def count_proxy_ports(launch: Launch, instances: int, proxy: Proxy | None) -> int:
+    """How many numbers of the proxy a contract takes; raises InvalidRequestError where they are too many."""
+    via = settle_jupyter_via(launch.mode, launch.jupyter_via, proxy)
+    each = proxy_ports_of(launch.mode, via, proxy)
+    most = MAX_WRITES // (1 + each)
+    if each and instances > most:
+        raise InvalidRequestError(f"Over the proxy a contract of this mode has at most {most} instances.")
+    return each * instances
+
+
+def number(launch: Launch, instances: Sequence[Instance], proxy_ports: Sequence[int]) -> tuple[Instance, ...]:
+    """The instances with the numbers of the proxy that were drawn for them, if any."""
+    if not proxy_ports:
+        return tuple(instances)
+    drawn = iter(proxy_ports)
+    jupyter = launch.jupyter_via == "proxy"
+    return tuple(
+        replace(each, proxy_ssh_port=next(drawn), proxy_jupyter_port=next(drawn) if jupyter else None)
+        for each in instances
+    )
+
+
+def _check_room(manifest: Manifest, more: int) -> None:
+    held = sum(len(claim.tcp_ports) + len(claim.udp_ports) for claim in manifest.claims.values())
+    if held + more > MAX_PORTS_PER_HOST:
+        raise NoPortsFreeError(f"The host would publish over {MAX_PORTS_PER_HOST} ports. Choose another offer.")
+
+
+def _free_numbers(manifest: Manifest, direct: Direct, protocol: Transport) -> Iterator[int]:
+    held = {
+        port
+        for claim in manifest.claims.values()
+        for port in (claim.tcp_ports if protocol == "tcp" else claim.udp_ports)
+    }
+    return (port for port in range(direct.first_port, direct.last_port + 1) if port not in held)
+
+
+def _take(free: dict[Transport, Iterator[int]], port: ContainerPort) -> PublishedPort:
+    chosen = next(free[port.protocol], None)
+    if chosen is None:
+        raise NoPortsFreeError("The host has too few open ports left. Ask for fewer, or choose another offer.")
+    return PublishedPort(port.container, port.protocol, chosen)
