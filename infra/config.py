@@ -39,6 +39,8 @@ class Stage:
     """Number of this deployment in every id it draws; a cell holds at most 950 hosts."""
     grace_s: int = 2 * DAY_S
     """From a contract's end to the deletion of its data. A promise to clients: only tests shorten it."""
+    zone: str = "localhost"
+    """The DNS zone of instances, `j-<id>.<zone>`: the only one that the certificate authority may vouch for."""
     provision_timeout_s: int = 900
     """An instance that does not run by then has failed. Covers the pull of a large image."""
     log_retention_days: int = 30
@@ -79,6 +81,10 @@ STAGES = {
 
 FIXED = ("name", "require_layer", "enforce_tls")
 OVERRIDABLE = tuple(field.name for field in fields(Stage) if field.name not in FIXED)
+LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+ZONE = re.compile(rf"{LABEL}(\.{LABEL})*")
+MAX_ZONE = 200
+"""A name has 253 characters, and an instance's own label comes before."""
 PLAIN = re.compile(r"\w+")
 """What our settings look like. The CDK's own context keys have a colon, a slash or a hyphen in them."""
 
@@ -160,4 +166,6 @@ def _checked(stage: Stage) -> Stage:
         raise StageError("provision_timeout_s lies between 10 seconds and an hour")
     if not 0 <= stage.cell < 64:
         raise StageError("cell has six bits: 0 to 63")
+    if len(stage.zone) > MAX_ZONE or not ZONE.fullmatch(stage.zone):
+        raise StageError(f"zone is a DNS name in lower case of at most {MAX_ZONE} characters, without a dot at its end")
     return stage

@@ -1,7 +1,8 @@
 """Every function of the service on one screen: what starts it, its size, what it is told, what it may do.
 
 The names of resources stand for ARNs that `constructs/grants.py` fills in. A policy holds what is listed here, the
-function's own log stream and the trace segments, and nothing else; only `dispatch` may send commands to hosts.
+function's own log stream and the trace segments, and nothing else; only `dispatch` may send commands to hosts,
+and only `api_certificates` may sign as the certificate authority.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ class On(StrEnum):
     TABLE = "table"
     API_KEYS = "items of API keys in the table"
     KEYS_AND_ACCOUNTS = "items of API keys and accounts in the table"
+    AUTHORITY_ITEMS = "items of the certificate authority in the table"
+    AUTHORITY_KEY = "key of the certificate authority"
     BY_ACCOUNT = "index GSI1"
     BY_OWNER = "index GSI2"
     BY_DEADLINE = "index GSI3"
@@ -147,6 +150,16 @@ API = (
                 ("ssm:DescribeInstanceInformation",),
                 "a list call: the service defines no resource for it",
             ),
+        ),
+    ),
+    # Its own function, so that nothing else that hosts talk to can sign.
+    EntryPoint(
+        name="api_certificates",
+        env=("TABLE_NAME", "AUTHORITY_KEY_ID", "ZONE", "API_URL"),
+        grants=(
+            Grant(On.TABLE, ("dynamodb:GetItem",)),
+            Grant(On.AUTHORITY_ITEMS, ("dynamodb:PutItem",)),
+            Grant(On.AUTHORITY_KEY, ("kms:GetPublicKey", "kms:Sign")),
         ),
     ),
 )

@@ -2,7 +2,8 @@
 
 `authorized` routes pass through the authorizer, which lets every request through and says whose key it bears;
 the function answers 401 in the service's own shape. Hosts sign with their machine key instead, which `api_machine`
-verifies, and what a machine is installed from is for everybody.
+and `api_certificates` verify. What a machine is installed from is for everybody, and so is the authority's
+certificate.
 """
 
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ ROUTES = (
     Route("GET", "/v1/health", "api_root", authorized=False),
     Route("GET", "/v1/openapi.json", "api_root", authorized=False),
     Route("GET", "/docs", "api_root", authorized=False),
+    Route("GET", "/v1/ca.crt", "api_certificates", authorized=False),
+    Route("GET", "/ca", "api_certificates", authorized=False),
     Route("GET", "/v1/offers", "api_offers"),
     Route("GET", "/v1/offers/{offer_id}", "api_offers"),
     Route("POST", "/v1/contracts", "api_contracts"),
@@ -58,6 +61,7 @@ ROUTES = (
     Route("POST", "/v1/host/key", "api_machine", authorized=False),
     Route("POST", "/v1/host/fetch", "api_machine", authorized=False),
     Route("POST", "/v1/host/manifest", "api_machine", authorized=False),
+    Route("POST", "/v1/host/certificates", "api_certificates", authorized=False),
     Route("POST", "/v1/host/call", "api_machine", authorized=False),
     Route("POST", "/v1/host/reply", "api_machine", authorized=False),
 )

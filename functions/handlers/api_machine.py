@@ -6,30 +6,23 @@ from http import HTTPStatus
 
 from aws_lambda_powertools.event_handler import Response
 
-from handlers.gateway import answer, entry_point, make_app, parse_body, parse_record, raw_body
-from handlers.refusals import log_refusal
+from handlers.gateway import answer, entry_point, parse_body, parse_record
+from handlers.machine_gateway import make_machine_app, signer
 from rental.adapters import wiring
-from rental.adapters.machine_tokens import claimed_host_id, make_machine_key, verify_new_key, verify_request
+from rental.adapters.machine_tokens import make_machine_key, verify_new_key
 from rental.adapters.records import from_record
 from rental.adapters.settings import EventSettings, from_env
 from rental.adapters.ssm import SsmNodes
 from rental.adapters.system import SystemClock, SystemEntropy
 from rental.api.machine_requests import CallRequest, FetchRequest, ManifestRequest, ReplyRequest
 from rental.domain.calls import CallId
-from rental.domain.errors import InvalidRequestError, RentalError, UnauthenticatedError
-from rental.domain.host import Host, Inventory, MachineKey
-from rental.domain.ids import ContractId, HostId, InstanceId
-from rental.domain.refusal import Why
+from rental.domain.errors import InvalidRequestError
+from rental.domain.host import Inventory, MachineKey
+from rental.domain.ids import ContractId, InstanceId
 from rental.service.calls import Answering
 from rental.service.machines import Machines
 
-
-def count_refusal(error: RentalError) -> None:
-    """With the host that the request claims to be from, and the path it was for."""
-    log_refusal(error, path=app.current_event.path, host_id=_claimed_host_id())
-
-
-app = make_app(count_refusal)
+app = make_machine_app()
 handler = entry_point(app)
 
 
@@ -61,7 +54,7 @@ def register() -> Response[str]:
 def rotate_key() -> Response[str]:
     from rental.api.machine_schemas import RotateKeyBody
 
-    host = _signer()
+    host = signer(app)
     body = parse_body(app, RotateKeyBody)
     key = _machine_key(body.signing_key, body.sealing_key)
     signed_with = host.machine_key.key_id if host.machine_key is not None else ""
@@ -73,7 +66,7 @@ def rotate_key() -> Response[str]:
 
 @app.post("/v1/host/fetch")
 def fetch() -> Response[str]:
-    host_id = _signer().id
+    host_id = signer(app).id
     body = parse_record(app, FetchRequest)
     order = (body.generation, body.token)
     fetched = machines().fetch(host_id, ContractId(body.contract_id), InstanceId(body.instance_id), order)
@@ -83,7 +76,7 @@ def fetch() -> Response[str]:
 
 @app.post("/v1/host/call")
 def show_call() -> Response[str]:
-    host_id = _signer().id
+    host_id = signer(app).id
     call = answering().show_call(host_id, CallId(parse_record(app, CallRequest).call_id))
     told = {"contract_id": call.contract_id, "instance_id": call.instance_id, "kind": call.kind}
     sealed = {"key_id": call.sealed.key_id, "sealed": call.sealed.ciphertext, "reply_key": call.reply_key}
@@ -92,7 +85,7 @@ def show_call() -> Response[str]:
 
 @app.post("/v1/host/reply")
 def reply() -> Response[str]:
-    host_id = _signer().id
+    host_id = signer(app).id
     body = parse_record(app, ReplyRequest)
     answering().reply(host_id, CallId(body.call_id), body.sealed)
     return answer(HTTPStatus.OK, {"v": 1})
@@ -100,7 +93,7 @@ def reply() -> Response[str]:
 
 @app.post("/v1/host/manifest")
 def manifest() -> Response[str]:
-    host_id = _signer().id
+    host_id = signer(app).id
     parse_record(app, ManifestRequest)
     return answer(HTTPStatus.OK, {"v": 1, "host_id": host_id, **asdict(machines().manifest(host_id))})
 
@@ -110,27 +103,3 @@ def _machine_key(signing_key: str, sealing_key: str) -> MachineKey:
         return make_machine_key(signing_key, sealing_key)
     except ValueError as error:
         raise InvalidRequestError(f"signing_key, sealing_key: {error}") from error
-
-
-def _signer() -> Host:
-    """The host that signed this request; raises UnauthenticatedError."""
-    token = _machine_token()
-    host_id = HostId(claimed_host_id(token))
-    host = wiring.store().read_host(host_id)
-    verify_request(token, host, app.current_event.path, raw_body(app), SystemClock().now())
-    assert host is not None  # else nothing verifies
-    return host
-
-
-def _machine_token() -> str:
-    scheme, _, token = app.current_event.headers.get("authorization", "").partition(" ")
-    if scheme != "Machine":
-        raise UnauthenticatedError("Send a machine token: Authorization: Machine <token>.", why=Why.NO_TOKEN)
-    return str(token)
-
-
-def _claimed_host_id() -> int | None:
-    try:
-        return claimed_host_id(_machine_token())
-    except UnauthenticatedError:
-        return None

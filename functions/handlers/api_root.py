@@ -6,16 +6,10 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from handlers.gateway import answer, entry_point, make_app
+from handlers.gateway import PAGE_HEADERS, answer, entry_point, make_app
 
 app = make_app()
 handler = entry_point(app)
-
-PAGE_HEADERS = {
-    "Cache-Control": "public, max-age=300",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 @app.get("/v1/health")

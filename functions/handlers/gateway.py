@@ -34,6 +34,12 @@ B = TypeVar("B", bound="BaseModel")
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 MAX_ID_DIGITS = 16
+PAGE_HEADERS = {
+    "Cache-Control": "public, max-age=300",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+OUR_PATHS = ("/v1/", "/docs", "/ca")
 
 
 def make_app(on_refusal: Callable[[RentalError], None] | None = None) -> APIGatewayHttpResolver:
@@ -78,7 +84,7 @@ def entry_point(app: APIGatewayHttpResolver) -> Handler:
 
 def _methods_at(path: str) -> tuple[str, ...]:
     """Loaded for paths that look like ours only: whoever tries others must not cost us all models."""
-    if not path.startswith(("/v1/", "/docs")):
+    if not path.startswith(OUR_PATHS):
         return ()
     from rental.api.operations import methods_at
 
@@ -91,6 +97,11 @@ def answer(status: HTTPStatus, body: Any) -> Response[str]:
 
 def request_id(app: APIGatewayHttpResolver) -> str:
     return str(app.current_event.request_context.request_id)
+
+
+def source_address(app: APIGatewayHttpResolver) -> str:
+    """Where the request comes from, as API Gateway saw it: no header says so."""
+    return str(app.current_event.raw_event["requestContext"]["http"]["sourceIp"])
 
 
 def caller(app: APIGatewayHttpResolver, *roles: str) -> Principal:

@@ -8,6 +8,7 @@ from rental.domain.access import Account, ApiKey
 from rental.domain.allocation import Manifest
 from rental.domain.book import Bell, Book, TimelineEntry
 from rental.domain.calls import Call, CallId
+from rental.domain.certificates import Vouched
 from rental.domain.contract import Contract, Sealed
 from rental.domain.host import Host, MachineKey
 from rental.domain.ids import ContractId, HostId, OfferId
@@ -243,6 +244,35 @@ class Envelope(Protocol):
 
 class Envelopes(Protocol):
     def make(self) -> Envelope: ...
+
+
+@dataclass(frozen=True)
+class AuthorityRecord:
+    """The certificate of the authority, PEM: one for each key that signs and each zone that it vouches for."""
+
+    key_id: str
+    zone: str
+    certificate: str
+
+
+class AuthorityStore(Protocol):
+    """Made once: whoever installed it would have to install another."""
+
+    def read_authority(self, key_id: str, zone: str) -> AuthorityRecord | None: ...
+
+    def create_authority(self, record: AuthorityRecord) -> None:
+        """Raises TakenError when others were faster, GuardFailedError."""
+        ...
+
+
+class Authority(Protocol):
+    """Signs certificates. All texts are PEM. Both raise BusyError while its own certificate is being made."""
+
+    def certificate(self) -> str: ...
+
+    def sign(self, csr: str, vouched: Vouched) -> str:
+        """The certificate and then the authority's own. Raises InvalidRequestError for what is no sound request."""
+        ...
 
 
 class Clock(Protocol):

@@ -1,9 +1,10 @@
-"""What must outlive everything else: the tables, and the key of the tokens that were given out."""
+"""What must outlive everything else: the tables, the key of the authority, and that of the tokens that were given out."""
 
 from aws_cdk import CfnOutput, Stack
 from constructs import Construct
 
 from infra.config import Stage
+from infra.constructs.authority_key import AuthorityKey
 from infra.constructs.tables import LivenessTable, RentalTable
 from infra.constructs.token_key import TokenKey
 
@@ -14,5 +15,6 @@ class DataStack(Stack):
         self.rentals = RentalTable(self, "Rentals", stage=stage)
         self.liveness = LivenessTable(self, "Liveness", stage=stage)
         self.token_key = TokenKey(self, "TokenKey", stage=stage)
+        self.authority_key = AuthorityKey(self, "Authority", stage=stage)
         CfnOutput(self, "TableName", value=self.rentals.table_name)
         CfnOutput(self, "LivenessTableName", value=self.liveness.table_name)

@@ -144,7 +144,12 @@ class ServiceStack(Stack):
         alarms.watch_tables([data.rentals, data.liveness])
         alarms.watch_machine(self._machine)
         alarms.watch_sweep(self._functions["sweep"].function, self._functions["sweep"].logs)
-        heard = {"Requests": "api_machine", "Changes": "on_instance_changed", "Heartbeats": "on_heartbeat"}
+        heard = {
+            "Requests": "api_machine",
+            "Certificates": "api_certificates",
+            "Changes": "on_instance_changed",
+            "Heartbeats": "on_heartbeat",
+        }
         alarms.watch_refusals({name: self._functions[function].logs for name, function in heard.items()})
 
     def _tell(self) -> None:

@@ -16,9 +16,11 @@ from infra.stacks.data import DataStack
 from infra.stacks.host import HostStack
 
 STAGE_TAG = "gpulease:stage"
-# Partition keys of API keys and accounts, as `rental/adapters/items.py` writes them. The local cloud does not know the
-# partition keys of a request: the first condition lets everything pass there, the second denies nothing.
+# Partition keys of API keys, accounts and the authority, as `rental/adapters/items.py` writes them. The local cloud
+# does not know the partition keys of a request: what these allow is allowed for all items there, what they deny for
+# none.
 API_KEYS = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": "K#*"}}
+AUTHORITY_ITEMS = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": "CA#*"}}
 KEYS_AND_ACCOUNTS = {"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": ["K#*", "A#*"]}}
 
 
@@ -34,6 +36,7 @@ class Wiring:
             "CELL": str(stage.cell),
             "GRACE_S": str(stage.grace_s),
             "PROVISION_TIMEOUT_S": str(stage.provision_timeout_s),
+            "ZONE": stage.zone,
             "ALLOW_SIMULATED_GPUS": str(stage.allow_simulated_gpus).lower(),
             "TABLE_NAME": data.rentals.table_name,
             "LIVENESS_TABLE_NAME": data.liveness.table_name,
@@ -44,6 +47,7 @@ class Wiring:
             "EVENT_BUS_NAME": host.bus.event_bus_name,
             "TOKEN_KEY_ARN": data.token_key.key_arn,
             "PROXY": stage.proxy.to_json() if stage.proxy is not None else "none",
+            "AUTHORITY_KEY_ID": data.authority_key.key_id,
         }
         nodes = stack.format_arn(service="ssm", resource="managed-instance", resource_name="*")
         document = stack.format_arn(service="ssm", resource="document", resource_name=host.command.ref)
@@ -51,6 +55,8 @@ class Wiring:
             On.TABLE: Target((data.rentals.table_arn,)),
             On.API_KEYS: Target((data.rentals.table_arn,), API_KEYS),
             On.KEYS_AND_ACCOUNTS: Target((data.rentals.table_arn,), KEYS_AND_ACCOUNTS),
+            On.AUTHORITY_ITEMS: Target((data.rentals.table_arn,), AUTHORITY_ITEMS),
+            On.AUTHORITY_KEY: Target((data.authority_key.key_arn,)),
             On.BY_ACCOUNT: Target((f"{data.rentals.table_arn}/index/GSI1",)),
             On.BY_OWNER: Target((f"{data.rentals.table_arn}/index/GSI2",)),
             On.BY_DEADLINE: Target((f"{data.rentals.table_arn}/index/GSI3",)),

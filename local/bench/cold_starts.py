@@ -17,7 +17,7 @@ from infra.host_package import build_host_package
 from local.bench.aws_stub import TABLE, AwsStub
 from local.bench.figures import Figure
 from local.bench.first_answers import FIRST_ANSWERS, FirstAnswer
-from local.bench.rented import CONTRACT, Rented, make_rented
+from local.bench.rented import AUTHORITY_KEY, CONTRACT, ZONE, Rented, make_rented
 from local.supervise import ROOT
 
 TURNS = 7
@@ -102,6 +102,8 @@ def _environment(path: Path, stub: AwsStub) -> dict[str, str]:
         "HOST_ROLE_NAME": "host",
         "EVENT_BUS_NAME": "bus",
         "API_URL": "https://api.example.com",
+        "AUTHORITY_KEY_ID": AUTHORITY_KEY,
+        "ZONE": ZONE,
         "HOST_PACKAGE_BUCKET": "assets",
         "HOST_PACKAGE_KEY": "package.whl",
         "CELL": "0",

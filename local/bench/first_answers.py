@@ -92,6 +92,7 @@ FIRST_ANSWERS = (
     _api("api_accounts", "GET /v1/keys", "Query", caller=A_CLIENT),
     _api("api_install", "GET /v1/host/install.sh", "GetObject"),
     FirstAnswer("api_machine", "POST /v1/host/fetch", _fetch, ("GetItem", "GetItem"), API_TARGET),
+    _api("api_certificates", "GET /v1/ca.crt", "GetItem"),
     _event("step", "route", lambda _: ROUTE, "GetItem"),
     _event("dispatch", "one bell", lambda _: {"Records": [bell_record()]}, "GetItem", "BatchGetItem", "SendCommand"),
     _event(

@@ -12,13 +12,18 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from gpulease_host.machine_key import MachineKey, to_b64
+from rental.adapters.authority import X509Authority
+from rental.adapters.authority_store import ItemAuthorityStore
 from rental.adapters.items import account_item, api_key_item
 from rental.adapters.machine_tokens import make_machine_key
 from rental.adapters.memory.table import MemoryTable
 from rental.adapters.sealing import HpkeSealer
 from rental.adapters.sqs import dump_bell
 from rental.adapters.store import ItemStore
+from rental.adapters.system import SystemClock
 from rental.domain.access import Account, ApiKey, Role, key_id_of
 from rental.domain.allocation import Listing, Manifest
 from rental.domain.book import Bell, Book
@@ -34,6 +39,7 @@ HOST = HostId(7)
 CONTRACT, RUNNING = ContractId(100), ContractId(200)
 OFFER = OfferId(1001)
 CLIENT, OWNER = "client", "owner"
+AUTHORITY_KEY, ZONE = "authority-key", "localhost"
 API_KEY = "gl_client_of-the-bench"
 TERMS = RentalTerms(grace_s=172_800, provision_timeout_s=600)
 SECRETS = {"env": {"A": "b"}, "entrypoint": None, "args": ["sleep", "600"], "onstart": None, "login": None}
@@ -102,6 +108,8 @@ def make_rented() -> Rented:
     store.commit(first, second.with_contract(_running(second.contract(RUNNING))))
     table.put(account_item(Account(CLIENT, "", now)) | {"rev": 1})
     table.put(api_key_item(ApiKey(key_id_of(API_KEY), CLIENT, Role.CLIENT, "", now)) | {"rev": 1})
+    records = ItemAuthorityStore(table, lambda: "commit")
+    X509Authority(ec.generate_private_key(ec.SECP256R1()), AUTHORITY_KEY, ZONE, records, SystemClock()).certificate()
     return Rented(machine, table.items())
 
 

@@ -5,7 +5,7 @@ import re
 import boto3
 import pytest
 
-from rental.adapters.kms import KmsTokens
+from rental.adapters.kms_tokens import KmsTokens
 from rental.adapters.memory.tokens import MemoryTokens
 from rental.domain.ids import ContractId
 from rental.ports import TokenMaker

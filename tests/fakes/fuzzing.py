@@ -52,6 +52,7 @@ BEYOND_ANY_SCHEMA = {
             r"The range must lie within 1024 to 65535, its first port not last\.",
             r"A range may have at most 4096 ports\.",
             r"address must be an? .*",
+            r"csr: .*",
         )
     ),
 }

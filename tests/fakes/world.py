@@ -22,6 +22,7 @@ from rental.domain.ways_in import Direct, Proxy
 from rental.ports import NO_EXTRAS, Extras, OfferPlace, Principal
 from rental.service.access import Access
 from rental.service.calls import Answering, Calls
+from rental.service.certificates import Certificates
 from rental.service.contracts import Contracts
 from rental.service.dispatching import Dispatching
 from rental.service.hosts import Hosts
@@ -39,6 +40,7 @@ from rental.service.retiring import Clearing, Retiring
 from rental.service.silence import Silence
 from rental.service.ssh_keys import SshKeys
 from rental.service.sweeping import Sweeping
+from tests.fakes.authority import ZONE, make_authority
 from tests.fakes.builders import CLIENT, HOST, OWNER, TERMS, make_manifest, make_report, make_request, reported
 from tests.fakes.machine import Machine
 from tests.fakes.ports import (
@@ -111,6 +113,7 @@ class World:
             patience_s=7.0,
         )
         self.answering = Answering(self.call_store, self.clock, self.entropy)
+        self.certificates = Certificates(self.store, make_authority(self.clock, self.table), self.clock, ZONE)
         access_store = ItemAccessStore(self.table, lambda: f"commit-{next(commits)}")
         self.access = Access(access_store, self.clock, self.entropy)
         self.ssh_keys = SshKeys(self.store, self.clock, self.entropy)

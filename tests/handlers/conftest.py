@@ -17,6 +17,7 @@ from moto import mock_aws
 from handlers import (
     api_accounts,
     api_calls,
+    api_certificates,
     api_contracts,
     api_hosts,
     api_install,
@@ -50,6 +51,7 @@ CACHES = (
     wiring.store,
     wiring.access_store,
     wiring.call_store,
+    wiring.authority_store,
     wiring.bells,
     wiring.ledger,
     wiring.liveness,
@@ -60,6 +62,7 @@ CACHES = (
     api_accounts.access,
     api_accounts.ssh_keys,
     api_calls.calls,
+    api_certificates.certificates,
     api_contracts.renting,
     api_contracts.contracts,
     api_hosts.hosts,
@@ -89,7 +92,10 @@ def deployed() -> Iterator[dict[str, str]]:
             sqs, states = boto3.client("sqs"), boto3.client("stepfunctions")
             definition = json.dumps({"StartAt": "A", "States": {"A": {"Type": "Succeed"}}})
             machine = states.create_state_machine(name="life", definition=definition, roleArn=ROLE_ARN)
+            key = boto3.client("kms").create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
             yield {
+                "AUTHORITY_KEY_ID": key["KeyMetadata"]["KeyId"],
+                "ZONE": "localhost",
                 "TABLE_NAME": "table",
                 "LIVENESS_TABLE_NAME": "liveness",
                 "URGENT_QUEUE_URL": sqs.create_queue(QueueName="urgent")["QueueUrl"],

@@ -12,7 +12,7 @@ import boto3
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from gpulease_host.machine_key import seal_reply
-from handlers import api_install, authorizer, dispatch, on_heartbeat, on_instance_changed, step, sweep
+from handlers import api_certificates, api_install, authorizer, dispatch, on_heartbeat, on_instance_changed, step, sweep
 from infra.host_package import build_host_package
 from infra.routes import ROUTES
 from rental.adapters import wiring
@@ -25,6 +25,7 @@ from rental.domain.contract import Sealed
 from rental.domain.ids import ContractId, InstanceId
 from rental.domain.key_ring import NamedKey
 from rental.ports import Principal
+from tests.fakes.authority import make_csr
 from tests.fakes.http import make_event
 from tests.fakes.machine import Machine, base64url
 from tests.fakes.ssh import make_line
@@ -138,6 +139,35 @@ def to_fetch(site: Site) -> Details:
     return {"body": body, "signer": site}
 
 
+def as_jupyter(contract_id: int) -> None:
+    """From now on the contract is one of mode jupyter."""
+    contract = wiring.store().read_contract(ContractId(contract_id))
+    assert contract is not None
+    before = wiring.ledger().open_book(contract.host_id, [contract.id])
+    launch = replace(contract.launch, mode="jupyter")
+    wiring.store().commit(before, before.with_contract(replace(before.contract(contract.id), launch=launch)))
+
+
+def certificate_body(contract_id: int, csr: str | None = None) -> dict[str, Any]:
+    names = {"contract_id": contract_id, "instance_id": contract_id, "generation": 1}
+    return {"v": 1, **names, "csr": csr or make_csr()}
+
+
+def to_trust(_: Site) -> Details:
+    """In a fresh function, of an authority that has its certificate: it is kept."""
+    api_certificates.certificates.cache_clear()
+    api_certificates.certificates().authority.certificate()
+    api_certificates.certificates.cache_clear()
+    return {}
+
+
+def to_certify(site: Site) -> Details:
+    to_trust(site)
+    contract_id = site.rented()
+    as_jupyter(contract_id)
+    return {"body": certificate_body(contract_id), "signer": site}
+
+
 def to_resume(site: Site) -> Details:
     site.rented()
     return {"body": {"v": 1}, "signer": site}
@@ -190,6 +220,8 @@ REQUESTS: Mapping[str, Callable[[Site], Details]] = {
     "GET /v1/health": lambda _: {},
     "GET /v1/openapi.json": lambda _: {},
     "GET /docs": lambda _: {},
+    "GET /v1/ca.crt": to_trust,
+    "GET /ca": to_trust,
     "GET /v1/offers": lambda site: {"caller": site.client},
     "GET /v1/offers/{offer_id}": lambda site: {"caller": site.client, "offer_id": site.wish()["offer_id"]},
     "POST /v1/contracts": lambda site: {"caller": site.client, "body": site.wish()},
@@ -231,6 +263,7 @@ REQUESTS: Mapping[str, Callable[[Site], Details]] = {
     "POST /v1/host/key": to_rotate,
     "POST /v1/host/fetch": to_fetch,
     "POST /v1/host/manifest": to_resume,
+    "POST /v1/host/certificates": to_certify,
     "POST /v1/host/call": to_answer,
     "POST /v1/host/reply": to_reply,
 }

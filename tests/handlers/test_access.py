@@ -13,10 +13,20 @@ from typing import Any
 import pytest
 
 from rental.api.document import build_document
+from tests.fakes.authority import make_csr
 from tests.fakes.documented import check_documented
 from tests.fakes.ssh import make_line
 from tests.handlers.conftest import Site
-from tests.handlers.ordinary import call_of, called, let_host_reply, open_to_ssh, to_install, to_lose
+from tests.handlers.ordinary import (
+    as_jupyter,
+    call_of,
+    called,
+    certificate_body,
+    let_host_reply,
+    open_to_ssh,
+    to_install,
+    to_lose,
+)
 from tests.handlers.scene import REGISTRATION_SECRET, Caller, Scene, everything_kept
 from tests.handlers.test_machine_api import INVENTORY, rotation
 
@@ -26,6 +36,7 @@ OPERATIONS = {
     for path, methods in DOCUMENT["paths"].items()
     for method, each in methods.items()
 }
+CSR = make_csr()
 NOT_OF_THIS_HOST = 409
 """To machines, another host's contract is `not_current`, like one that is over: either way they start nothing."""
 NO_HOST_ANY_MORE = 409
@@ -50,6 +61,7 @@ def body_of(operation: str, scene: Scene) -> Any:
             "generation": 1,
             "token": 1,
         },
+        "issue_certificate": certificate_body(scene.contract_id, CSR),
         "manifest": {"v": 1},
         "run_command": {"command": ["true"]},
         "show_call": {"v": 1, "call_id": call_of(scene.contract_id)},
@@ -118,6 +130,8 @@ def prepared(operation: str, site: Site) -> Scene:
     """Where the operation would succeed, for whom it may."""
     scene = Scene(site)
     called(site, scene.contract_id)
+    if operation == "issue_certificate":
+        as_jupyter(scene.contract_id)
     if operation == "declare_lost":
         to_lose(site)
     if operation == "replace_ssh_keys":

@@ -16,14 +16,15 @@ from handlers.on_instance_changed import handler as on_instance_changed
 from rental.adapters import wiring
 from rental.adapters.records import from_record
 from rental.api.limits import MAX_REPLY
-from rental.api.machine_requests import FetchRequest, ManifestRequest, ReplyRequest
-from rental.api.machine_schemas import FetchBody, ManifestBody, RegisterBody, ReplyBody
+from rental.api.machine_requests import CertificateRequest, FetchRequest, ManifestRequest, ReplyRequest
+from rental.api.machine_schemas import CertificateBody, FetchBody, ManifestBody, RegisterBody, ReplyBody
 from rental.ports import Principal
 from tests.fakes.http import Answer, call
 from tests.fakes.machine import Machine, base64url
 from tests.handlers.conftest import Site, reported
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
+NAMED = {"v": 1, "contract_id": 1, "instance_id": 1, "generation": 1}
 INVENTORY = {
     "gpus": [
         {"index": index, "uuid": f"GPU-{index:04d}", "name": "Test", "memory_bytes": 1 << 36} for index in range(4)
@@ -206,6 +207,7 @@ def test_our_models_take_what_the_schemas_require() -> None:
         (RegisterBody, "register.v1.json", register_body(machine, "1.x")),
         (FetchBody, "fetch.v1.json", {"v": 1, "contract_id": 1, "instance_id": 1, "generation": 1, "token": 1}),
         (ManifestBody, "manifest.v1.json", {"v": 1}),
+        (CertificateBody, "certificate.v1.json", {**NAMED, "csr": "x"}),
     ]
     for kind, name, body in bodies:
         validate(name, {"request": body})
@@ -214,14 +216,28 @@ def test_our_models_take_what_the_schemas_require() -> None:
         assert set(schema["required"]) == {each for each, field in kind.model_fields.items() if field.is_required()}
 
 
-@pytest.mark.parametrize(("quick", "model"), [(FetchRequest, FetchBody), (ManifestRequest, ManifestBody)])
 @pytest.mark.parametrize(
-    "changes", [{}, {"v": 2}, {"v": None}, {"v": True}, {"token": "1"}, {"token": True}, {"token": 1.5}, {"unknown": 1}]
+    ("quick", "model"),
+    [(FetchRequest, FetchBody), (ManifestRequest, ManifestBody), (CertificateRequest, CertificateBody)],
+)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"v": 2},
+        {"v": None},
+        {"v": True},
+        {"token": "1"},
+        {"token": True},
+        {"token": 1.5},
+        {"csr": 1},
+        {"unknown": 1},
+    ],
 )
 def test_what_is_read_quickly_is_taken_and_refused_as_the_model_would(
     quick: type[Any], model: type[BaseModel], changes: dict[str, Any]
 ) -> None:
-    whole = {"v": 1, "contract_id": 1, "instance_id": 1, "generation": 1, "token": 1}
+    whole: dict[str, Any] = {**NAMED, "token": 1, "csr": "x"}
     body = {name: value for name, value in whole.items() if name in model.model_fields} | changes
     for sent in (body, *({each: body[each] for each in body if each != left_out} for left_out in body)):
         assert is_taken(partial(from_record, quick), sent) == is_taken(model.model_validate, sent)

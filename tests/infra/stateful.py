@@ -20,7 +20,7 @@ REGION = "us-east-1"
 
 HELD = {
     "AWS::DynamoDB::Table": "the rentals",
-    "AWS::KMS::Key": "tokens of running containers",
+    "AWS::KMS::Key": "whoever installed the authority's certificate trusts it; tokens of running containers",
     "AWS::SQS::Queue": "bells and reports on their way",
     "AWS::StepFunctions::StateMachine": "executions that wait for months",
     "AWS::Events::EventBus": "hosts know its name",

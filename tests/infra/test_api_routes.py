@@ -21,12 +21,13 @@ def test_only_routes_without_a_key_go_past_the_authorizer(prod: Synthesized) -> 
     routes = [found["Properties"] for found in prod.resources("AWS::ApiGatewayV2::Route").values()]
     past = {route["RouteKey"] for route in routes if route["AuthorizationType"] == "NONE"}
     assert past == {
-        *("$default", "GET /v1/health", "GET /v1/openapi.json", "GET /docs"),
+        *("$default", "GET /v1/health", "GET /v1/openapi.json", "GET /docs", "GET /v1/ca.crt", "GET /ca"),
         *("GET /v1/host/install.sh", "GET /v1/host/package"),
         *(
             "POST /v1/host/register",
             "POST /v1/host/key",
             "POST /v1/host/fetch",
+            "POST /v1/host/certificates",
             "POST /v1/host/call",
             "POST /v1/host/reply",
             "POST /v1/host/manifest",

@@ -77,6 +77,11 @@ def test_a_setting_is_read_as_its_type(setting: str, text: object, value: object
         ("proxy", proxy(first_port=1023), "within 1024 to 65535"),
         ("proxy", proxy(first_port=True), "within 1024 to 65535"),
         ("proxy", proxy(last_port=29_999), "within 1024 to 65535"),
+        ("zone", "GPU.example", "a DNS name in lower case"),
+        ("zone", "gpu.example.", "without a dot at its end"),
+        ("zone", "-x.example", "a DNS name"),
+        ("zone", f"{'x' * 64}.example", "a DNS name"),
+        ("zone", ".".join(["x" * 60] * 4), "at most 200 characters"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused(setting: str, value: str, sentence: str) -> None:

@@ -7,7 +7,15 @@ from typing import Any
 from infra.constructs.grants import TRACING
 from infra.entrypoints import ENTRY_POINTS, On
 from infra.paths import FUNCTIONS
-from rental.adapters.items import account_key, contract_key, manifest_key, memo_key, offer_key, principal_key
+from rental.adapters.items import (
+    account_key,
+    authority_key,
+    contract_key,
+    manifest_key,
+    memo_key,
+    offer_key,
+    principal_key,
+)
 from rental.domain.ids import ContractId, HostId, OfferId
 from tests.infra.permissions import SNAPSHOT, describe, render, statements
 from tests.infra.synthesis import Synthesized
@@ -44,6 +52,23 @@ def test_commands_go_through_our_document_to_nodes_of_this_stage_alone(prod: Syn
     assert "Condition" not in document
     assert render(nodes["Resource"]).endswith(":managed-instance/*")
     assert nodes["Condition"] == {"StringEquals": {"ssm:resourceTag/gpulease:stage": "prod"}}
+
+
+def test_only_api_certificates_may_sign_as_the_authority(prod: Synthesized) -> None:
+    uses = [(role, each) for role, each in statements(prod) if "kms:Sign" in _actions(each)]
+    ((role, each),) = uses
+    assert role.startswith("ApiCertificatesRole")
+    assert render(each["Resource"]) == "{Authority.Arn}"
+    assert _actions(each) == ["kms:GetPublicKey", "kms:Sign"]
+
+
+def test_api_certificates_writes_the_authoritys_certificate_and_nothing_else(prod: Synthesized) -> None:
+    (write,) = [each for role, each in statements(prod) if role.startswith("ApiCertificates") and PUT in _actions(each)]
+    assert _actions(write) == [PUT]
+    pattern = write["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+    assert fnmatch(authority_key("key", "gpu.example")[0], pattern)
+    others = (contract_key(ContractId(1)), manifest_key(HostId(1)), account_key("CA#"), principal_key("0" * 64))
+    assert not [key for key in others if fnmatch(key[0], pattern)]
 
 
 def test_no_action_is_a_wildcard(prod: Synthesized) -> None:
@@ -106,7 +131,9 @@ def test_only_api_accounts_may_write_keys_and_accounts(prod: Synthesized) -> Non
     """Nor does it enforce this one. What the denial would hit is used by the store of accounts and keys alone."""
     denials = {role: each for role, each in statements(prod) if each["Effect"] == "Deny"}
     writing = {
-        role for role, each in statements(prod) if PUT in _actions(each) and "Rentals" in render(each["Resource"])
+        role
+        for role, each in statements(prod)
+        if PUT in _actions(each) and "Rentals" in render(each["Resource"]) and "Condition" not in each
     }
     (unhindered,) = writing - denials.keys()
     assert unhindered.startswith("ApiAccountsRole")

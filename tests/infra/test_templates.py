@@ -53,6 +53,20 @@ def test_production_data_survives_its_stack(prod: Synthesized, local: Synthesize
         assert table["DeletionPolicy"] == "Delete"
 
 
+def test_the_authoritys_key_signs_only_and_survives_its_stack(prod: Synthesized, local: Synthesized) -> None:
+    (key,) = _signing_keys(prod)
+    assert (key["Properties"]["KeySpec"], key["Properties"]["KeyUsage"]) == ("ECC_NIST_P256", "SIGN_VERIFY")
+    assert key["DeletionPolicy"] == key["UpdateReplacePolicy"] == "Retain"
+    (of_local,) = _signing_keys(local)
+    assert of_local["DeletionPolicy"] == "Delete"
+    assert "alias/gpulease-prod-authority" in {each["AliasName"] for each in _properties(prod, "AWS::KMS::Alias")}
+
+
+def _signing_keys(made: Synthesized) -> list[dict[str, Any]]:
+    keys = made.resources("AWS::KMS::Key").values()
+    return [each for each in keys if each["Properties"]["KeyUsage"] == "SIGN_VERIFY"]
+
+
 def test_tables_are_on_demand_and_restorable(prod: Synthesized) -> None:
     for table in _properties(prod, "AWS::DynamoDB::Table"):
         assert table["BillingMode"] == "PAY_PER_REQUEST"
@@ -150,7 +164,8 @@ def test_refusals_of_machines_are_counted_wherever_machines_are_heard(prod: Synt
     for sign in ("=", "!="):
         pattern = f'{{ ($.message = "{refusals.LINE}") && ($.why {sign} "{Why.REPEATED}") }}'
         groups = sorted(group for group in found[pattern])
-        assert [group.partition("Logs")[0] for group in groups] == ["ApiMachine", "OnHeartbeat", "OnInstanceChanged"]
+        told = [group.partition("Logs")[0] for group in groups]
+        assert told == ["ApiCertificates", "ApiMachine", "OnHeartbeat", "OnInstanceChanged"]
 
 
 def test_the_stack_with_the_tables_refuses_to_be_deleted_in_production(prod: Synthesized, local: Synthesized) -> None:

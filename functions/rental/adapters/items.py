@@ -11,6 +11,7 @@ A#<account>       SSH        its SSH keys
 K#<sha256>        K          API key
 I#<account>#<digest> I       idempotency memo, removed by `ttl`
 X#<call>          X          a client's call to an instance, removed by `ttl`
+CA#<key>#<zone>   CA        certificate of the authority, made once
 FIRST-ADMIN       FIRST-ADMIN   that the first administrator's key was made; written at deployment
 
 GSI1 account → contracts (C#…) and API keys (K#…), ACCOUNTS → accounts
@@ -31,7 +32,7 @@ from rental.domain.contract import Contract
 from rental.domain.host import Host
 from rental.domain.ids import ContractId, HostId, OfferId
 from rental.domain.key_ring import KeyRing
-from rental.ports import Extras, Memo, OfferPlace
+from rental.ports import AuthorityRecord, Extras, Memo, OfferPlace
 
 VERSION = 1
 Item = dict[str, Any]
@@ -96,6 +97,10 @@ def call_key(call_id: str) -> Key:
     return (f"X#{call_id}", "X")
 
 
+def authority_key(key_id: str, zone: str) -> Key:
+    return (f"CA#{key_id}#{zone}", "CA")
+
+
 def contract_item(contract: Contract) -> Item:
     item = _item(contract_key(contract.id), contract)
     item |= {"delete_after": contract.delete_after}
@@ -134,6 +139,14 @@ def key_ring_item(ring: KeyRing) -> Item:
 
 def call_item(call: Call) -> Item:
     return _item(call_key(call.id), call) | {"ttl": call.expires_at}
+
+
+def authority_item(record: AuthorityRecord) -> Item:
+    return _item(authority_key(record.key_id, record.zone), record)
+
+
+def load_authority(item: Mapping[str, Any]) -> AuthorityRecord:
+    return from_record(AuthorityRecord, _without_keys(item))
 
 
 def load_call(item: Mapping[str, Any]) -> Call:

@@ -82,6 +82,12 @@ class AddressSettings:
 
 
 @dataclass(frozen=True)
+class AuthoritySettings:
+    authority_key_id: str
+    zone: str
+
+
+@dataclass(frozen=True)
 class PackageSettings:
     host_package_bucket: str
     host_package_key: str

@@ -8,10 +8,11 @@ from botocore.config import Config
 from botocore.session import Session
 
 from rental.adapters.access_store import ItemAccessStore
+from rental.adapters.authority_store import ItemAuthorityStore
 from rental.adapters.call_store import ItemCallStore
 from rental.adapters.dynamodb.liveness import DynamoLiveness
 from rental.adapters.dynamodb.table import DynamoTable
-from rental.adapters.kms import KmsTokens
+from rental.adapters.kms_tokens import KmsTokens
 from rental.adapters.records import from_record
 from rental.adapters.settings import (
     LivenessSettings,
@@ -83,6 +84,11 @@ def access_store() -> ItemAccessStore:
 @cache
 def call_store() -> ItemCallStore:
     return ItemCallStore(DynamoTable(dynamodb(), from_env(TableSettings).table_name), new_commit_id)
+
+
+@cache
+def authority_store() -> ItemAuthorityStore:
+    return ItemAuthorityStore(DynamoTable(dynamodb(), from_env(TableSettings).table_name), new_commit_id)
 
 
 @cache

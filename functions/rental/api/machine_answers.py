@@ -38,6 +38,14 @@ class SealedSecrets(BaseModel):
     ssh_keys: list[str] = Field(description="Public keys, a line of `authorized_keys` each.")
 
 
+class Certificate(BaseModel):
+    """For the JupyterLab of an instance."""
+
+    v: Literal[1]
+    certificate: str = Field(description="PEM: the certificate, and after it the authority's own.")
+    not_after: EpochSeconds = Field(description="When it ends: 30 days, and at most a day after the contract.")
+
+
 class Call(BaseModel):
     """What a client waits for: a command's output, or logs."""
 

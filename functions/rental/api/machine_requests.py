@@ -22,6 +22,17 @@ class FetchRequest:
 
 
 @dataclass(frozen=True)
+class CertificateRequest:
+    """schemas/certificate.v1.json"""
+
+    v: Literal[1]
+    contract_id: int
+    instance_id: int
+    generation: int
+    csr: str
+
+
+@dataclass(frozen=True)
 class CallRequest:
     """schemas/call.v1.json"""
 

@@ -69,6 +69,13 @@ class FetchBody(MachineBody):
     token: Annotated[int, Field(ge=1), WHOLE]
 
 
+class CertificateBody(MachineBody):
+    contract_id: Identifier
+    instance_id: Identifier
+    generation: Annotated[int, Field(ge=1), WHOLE]
+    csr: Annotated[str, Field(max_length=4096, description="A certificate request, PEM: of it only the key counts.")]
+
+
 class CallBody(MachineBody):
     call_id: CallId
 

@@ -273,6 +273,17 @@ MACHINES = (
         refusals=(NotCurrentError, ContractExpiredError, ContractOverError, HostRetiredError),
     ),
     Operation(
+        name="issue_certificate", method="POST", path="/v1/host/certificates", tag=Tag.MACHINES,
+        proof=Proof.MACHINE_TOKEN,
+        summary="A certificate for the JupyterLab of an instance.",
+        details="For the address that the host asks from and for `j-<instance id>.<zone>`. Only while exactly this"
+        " generation is wanted running, in mode jupyter.",
+        body=machine_schemas.CertificateBody, answer=machine_answers.Certificate,
+        refusals=(
+            NotCurrentError, ContractExpiredError, ContractOverError, ConflictError, HostRetiredError, BusyError,
+        ),
+    ),
+    Operation(
         name="show_call", method="POST", path="/v1/host/call", tag=Tag.MACHINES, proof=Proof.MACHINE_TOKEN,
         summary="What a client waits for.",
         body=machine_schemas.CallBody, answer=machine_answers.Call, refusals=(NotCurrentError, HostRetiredError),
@@ -304,6 +315,17 @@ SERVICE = (
         name="show_page", method="GET", path="/docs", tag=Tag.SERVICE, proof=Proof.NONE,
         summary="This description, as a page to read.",
         media="text/html",
+    ),
+    Operation(
+        name="show_authority", method="GET", path="/v1/ca.crt", tag=Tag.SERVICE, proof=Proof.NONE,
+        summary="The certificate of the authority that vouches for instances, as PEM.",
+        details="It can vouch for nothing but servers at IP addresses and in the service's own zone.",
+        media="application/x-x509-ca-cert", refusals=(BusyError,),
+    ),
+    Operation(
+        name="show_authority_page", method="GET", path="/ca", tag=Tag.SERVICE, proof=Proof.NONE,
+        summary="How to trust that certificate, once for each system and browser.",
+        media="text/html", refusals=(BusyError,),
     ),
 )  # fmt: skip
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rental.domain.allocation import Manifest
 from rental.domain.book import Book
-from rental.domain.contract import Sealed
+from rental.domain.contract import Contract, Instance, Sealed
 from rental.domain.errors import BusyError, NotCurrentError, UnauthenticatedError
 from rental.domain.host import Host, HostStatus, Inventory, MachineKey, check_not_retired
 from rental.domain.ids import ContractId, HostId, InstanceId
@@ -16,6 +16,8 @@ from rental.domain.refusal import Why
 from rental.domain.running import check_may_run
 from rental.ports import Clock, Extras, GuardFailedError, Nodes, Store, TakenError
 from rental.service.orders import desired_now, order_of
+
+NO_LONGER = "This is no longer wanted running. Start nothing; a newer order follows."
 
 
 @dataclass(frozen=True)
@@ -76,15 +78,12 @@ class Machines:
 
         `order` is (generation, token). Raises NotCurrentError, ContractExpiredError, ContractOverError.
         """
-        contract = self.store.read_contract(contract_id)
-        if contract is None or contract.host_id != host_id:
-            raise NotCurrentError("This host has no such contract.", why=Why.FOREIGN)
-        check_may_run(contract, self.clock.now())
-        for instance in contract.instances:
-            is_current = (instance.generation, instance.token) == order and desired_now(instance) is Desired.RUNNING
-            if instance.id == instance_id and is_current and contract.launch.sealed is not None:
-                return Fetched(contract.launch.sealed, contract.launch.ssh_keys)
-        raise NotCurrentError("This is no longer wanted running. Start nothing; a newer order follows.")
+        generation, token = order
+        contract = contract_on_host(self.store, host_id, contract_id, self.clock.now())
+        instance = check_wanted_running(contract, instance_id, generation)
+        if instance.token != token or contract.launch.sealed is None:
+            raise NotCurrentError(NO_LONGER)
+        return Fetched(contract.launch.sealed, contract.launch.ssh_keys)
 
     def rotate_key(self, host_id: HostId, key: MachineKey, replaces: str) -> Host:
         """Believe only this key of the host from now on, and seal only to it. Repeats change nothing.
@@ -126,3 +125,24 @@ class Machines:
         if host is None or not hmac.compare_digest(hashlib.sha256(secret.encode()).hexdigest(), expected):
             raise UnauthenticatedError("This registration token is not known.", why=Why.UNKNOWN_TOKEN)
         return host
+
+
+def contract_on_host(store: Store, host_id: HostId, contract_id: ContractId, now: int) -> Contract:
+    """The contract, if this host has it and it may run now.
+
+    Raises NotCurrentError, ContractExpiredError, ContractOverError.
+    """
+    contract = store.read_contract(contract_id)
+    if contract is None or contract.host_id != host_id:
+        raise NotCurrentError("This host has no such contract.", why=Why.FOREIGN)
+    check_may_run(contract, now)
+    return contract
+
+
+def check_wanted_running(contract: Contract, instance_id: InstanceId, generation: int) -> Instance:
+    """The instance, if this generation of it is wanted running now; raises NotCurrentError."""
+    for instance in contract.instances:
+        is_current = instance.generation == generation and desired_now(instance) is Desired.RUNNING
+        if instance.id == instance_id and is_current:
+            return instance
+    raise NotCurrentError(NO_LONGER)

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass, field
 
-from rental.adapters.kms import JUPYTER_MESSAGE
+from rental.adapters.kms_tokens import JUPYTER_MESSAGE
 from rental.domain.ids import ContractId
 
 
