@@ -1,4 +1,4 @@
-"""What must outlive everything else: the tables, the key of the authority, and that of the tokens that were given out."""
+"""What must outlive everything else: tables, the authority's key, and that of tokens which were given out."""
 
 from aws_cdk import CfnOutput, Stack
 from constructs import Construct

@@ -19,6 +19,7 @@ from local.cloud.asgi import App, Request, Response
 
 PINNED_VERSION = "1.5.33"
 HTTP_API = "AWS::ApiGatewayV2::Api"
+KMS_KEY = "AWS::KMS::Key"
 
 PRIVATE_NAMES: Mapping[str, tuple[str, ...]] = {
     "ministack.app": ("app", "_handle_execute_api_request"),
@@ -28,11 +29,14 @@ PRIVATE_NAMES: Mapping[str, tuple[str, ...]] = {
     "ministack.services.cloudformation.provisioners": ("_RESOURCE_HANDLERS",),
     "ministack.services.dynamodb": ("_tables", "_ttl_settings", "_get_item"),
     "ministack.services.eventbridge": ("_put_events", "_SCHEDULER_TICK_INTERVAL"),
+    "ministack.services.kms": ("get_state", "load_persisted_state"),
     "ministack.services.lambda_svc": ("_ESM_IDLE_WAKE_GAP_SECONDS",),
     "ministack.services.stepfunctions": ("_run_execution", "time"),
     "ministack.services.sts": ("register_session",),
 }
 
+KmsKey = dict[str, Any]
+"""A key as the emulator writes it, its material included, by whatever kind it is."""
 ResourceCreate = Callable[[str, dict[str, Any], str], tuple[str, dict[str, Any]]]
 ResourceUpdate = Callable[[str, dict[str, Any], dict[str, Any], str], tuple[str, dict[str, Any]]]
 ResourceDelete = Callable[[str, dict[str, Any]], None]
@@ -122,6 +126,29 @@ def _with_endpoint(deed: Callable[..., tuple[str, dict[str, Any]]], url: str) ->
         return physical_id, attributes | {"ApiEndpoint": url}
 
     return published
+
+
+def restore_kms_keys(find: Callable[[str], KmsKey | None], keep: Callable[[str, KmsKey], None]) -> None:
+    """Have a key of a template be the one that `find` knows, and tell `keep` of one that is new.
+
+    As in AWS, a template that has changed what a key is for is refused.
+    """
+    handlers = _module("ministack.services.cloudformation.provisioners")._RESOURCE_HANDLERS[KMS_KEY]
+    kms = _module("ministack.services.kms")
+    make, update = handlers["create"], handlers["update"]
+
+    def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> Any:
+        name = f"{stack_name}/{logical_id}"
+        known = find(name)
+        if known is not None:
+            kms.load_persisted_state({"keys": {known["KeyId"]: dict(known)}})
+            was = {each: known[each] for each in ("KeySpec", "KeyUsage")}
+            return update(known["KeyId"], was, properties, stack_name)
+        made = make(logical_id, properties, stack_name)
+        keep(name, kms.get_state()["keys"][made[0]])
+        return made
+
+    handlers["create"] = create
 
 
 def http_api_ids() -> list[str]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from local.cloud import document_resource, emulator
+from local.cloud import document_resource, emulator, kms_keys
 from local.cloud.asgi import App
 from local.cloud.journal import Item, Key
 from local.cloud.sessions import RoleSessions
@@ -58,6 +58,7 @@ def with_local_ssm(app: App, settings: CloudSettings) -> App:
         emit=emulator.put_aws_event,
     )
     document_resource.register(SsmDocuments(service))
+    kms_keys.register(kms_keys.KmsKeys(settings.state / "kms.json"))
     return SsmMiddleware(app, service, HmacVerifier(_known_key, time.time))
 
 
