@@ -20,6 +20,7 @@ from gpulease_host.wire import WIRE_VERSION
 
 FETCH_PATH = "/v1/host/fetch"
 CALL_PATH = "/v1/host/call"
+CERTIFICATES_PATH = "/v1/host/certificates"
 REPLY_PATH = "/v1/host/reply"
 KEY_PATH = "/v1/host/key"
 MANIFEST_PATH = "/v1/host/manifest"
@@ -91,6 +92,11 @@ class Api:
             "token": order.token,
         }
         return self._post(FETCH_PATH, body)
+
+    def certify(self, order: Order, csr: str) -> Any:
+        """A certificate for the notebook of this order. Raises ApiError."""
+        names = {"contract_id": order.contract_id, "instance_id": order.instance_id, "generation": order.generation}
+        return self._post(CERTIFICATES_PATH, {**names, "csr": csr})
 
     def manifest(self) -> Any:
         """The whole wanted state of this host. Raises ApiError."""

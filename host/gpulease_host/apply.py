@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import assert_never
+from typing import NoReturn, assert_never
 
 from gpulease_host.backoff import Backoff
 from gpulease_host.decide import (
@@ -37,6 +37,7 @@ from gpulease_host.engine import (
 )
 from gpulease_host.gpus import Gpus, holders
 from gpulease_host.journal import JournalError
+from gpulease_host.launch.certificates import Certificates
 from gpulease_host.ledger import Ledger
 from gpulease_host.loading import Loading
 from gpulease_host.log import Log
@@ -61,6 +62,7 @@ class Applier:
     gpus: Gpus
     loading: Loading
     permissions: Permissions
+    certificates: Certificates
     clock: Callable[[], float]
     again: Callable[[int, float], None]
     """Have an instance worked on again, after so many seconds."""
@@ -159,21 +161,27 @@ class Applier:
     def _start(self, record: Record, containers: tuple[Container, ...]) -> None:
         wait = self.engine.why_not_startable(record.order)
         if wait is not None:
-            self.ledger.swap(record, replace(record, reason=wait))
-            raise NotYetError(wait)
+            self._wait(record, wait)
         permission = self.permissions.ask(record.order)
         match permission:
             case Granted():
+                wait = self.certificates.why_not_ready(record.order)
+                if wait is not None:
+                    self._wait(record, wait)
                 self._begin(record, permission.secrets, containers)
             case Denied():
                 self.ledger.swap(record, replace(record, held=permission.reason))
             case Unusable():
                 self._fail(record, permission.reason)
             case Unreachable():
-                self.ledger.swap(record, replace(record, reason=permission.reason))
-                raise NotYetError(permission.reason)
+                self._wait(record, permission.reason)
             case _:
                 assert_never(permission)
+
+    def _wait(self, record: Record, reason: str) -> NoReturn:
+        """It stays loading, and says why; raises NotYetError."""
+        self.ledger.swap(record, replace(record, reason=reason))
+        raise NotYetError(reason)
 
     def _begin(self, record: Record, secrets: Secrets, containers: tuple[Container, ...]) -> None:
         """Nothing else can begin on these GPUs meanwhile, and nobody's order has changed: then start."""

@@ -26,6 +26,7 @@ from gpulease_host.gpus import Gpus, holders
 from gpulease_host.instance_queue import InstanceQueue
 from gpulease_host.intake import Intake
 from gpulease_host.key_ring import KeyRing
+from gpulease_host.launch.certificates import CertificateApi, Certificates
 from gpulease_host.ledger import Ledger
 from gpulease_host.loading import Loading
 from gpulease_host.log import Log
@@ -46,9 +47,10 @@ ASK_LOOK_S = 2.0
 EVENTS_AGAIN_S = 1.0
 ENGINE_WAIT_S = 2.0
 KEY_LOOK_S = 5.0
+CERTIFICATE_LOOK_S = 60.0
 
 
-class HostApi(FetchApi, ManifestApi, CallApi, Protocol):
+class HostApi(FetchApi, CertificateApi, ManifestApi, CallApi, Protocol):
     """What the daemon asks of the control plane."""
 
 
@@ -88,6 +90,7 @@ class Daemon:
         self.reporter = Reporter(self.ledger, self.world, self.gpus, self.loading, lambda: self.asker.is_sweeping)
         self.sender = self._build_sender()
         self.ledger.on_change = self.sender.ring
+        self.certificates = self._build_certificates()
         self.applier = self._build_applier()
         self.watch = self._build_watch()
         self.calls = Calls(parts.api, parts.keys, parts.engine, parts.log, parts.elapsed)
@@ -108,6 +111,7 @@ class Daemon:
         repeat("watch", self._watch_once, self.stopping, self.stopping)
         repeat("events", self._follow_events, self.stopping, self.stopping)
         repeat("asking", self._ask_once, self.stopping, self.stopping)
+        repeat("certificates", self.renew_certificates, self.stopping, self.stopping)
         repeat("key", self._finish_rotation, self.stopping, self.stopping)
         repeat("sender", self.sender.step, self.sender.bell, self.stopping)
         self._socket = SocketServer(self.parts.settings.folder, self.intake.answer)
@@ -152,6 +156,11 @@ class Daemon:
             return self._key_backoff.failed("key")
         self._key_backoff.succeeded("key")
         return KEY_LOOK_S
+
+    def renew_certificates(self) -> float:
+        records = self.ledger.view().records.values()
+        self.certificates.renew(record.order for record in records if record.status == "running")
+        return CERTIFICATE_LOOK_S
 
     def _end_everything(self) -> None:
         """This is no host any more: nothing runs on, and nothing is removed unless somebody registers anew."""
@@ -200,6 +209,11 @@ class Daemon:
             log=parts.log,
         )
 
+    def _build_certificates(self) -> Certificates:
+        parts = self.parts
+        backoff = Backoff(60.0, 3600.0, parts.random)
+        return Certificates(parts.settings.folder, parts.api, parts.clock, parts.elapsed, backoff, parts.log)
+
     def _build_applier(self) -> Applier:
         parts = self.parts
         return Applier(
@@ -209,6 +223,7 @@ class Daemon:
             gpus=self.gpus,
             loading=self.loading,
             permissions=Permissions(parts.api, parts.keys),
+            certificates=self.certificates,
             clock=parts.clock,
             again=self.queue.add,
             backoff=Backoff(0.5, 15.0, parts.random),

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -33,6 +33,9 @@ from gpulease_host.machine_key import SEAL_INFO, MachineKey, from_b64, to_b64
 from gpulease_host.sender import Kind, SendError
 from gpulease_host.wire import order_to_wire
 from tests.host.orders import HOST_ID, NOW, inventory, uuid_of
+
+if TYPE_CHECKING:
+    from tests.host.notary import Notary  # it needs the service, which a daemon on fakes does not have
 
 _starts = itertools.count(1)
 
@@ -225,9 +228,13 @@ class PublicKey:
 
 
 class FakeApi:
-    """Grants every fetch, names `orders` in the manifest; `error` is raised instead when set."""
+    """Grants every fetch and certificate, names `orders` in the manifest; `error` is raised instead when set."""
 
-    def __init__(self, key: MachineKey) -> None:
+    def __init__(self, key: MachineKey, authority: Notary) -> None:
+        self.authority = authority
+        self.certified: list[Order] = []
+        self.certificate_error: ApiError | None = None
+        self.certificate_answer: Any = None
         self.key = PublicKey(key.signing_public, key.sealing_public)
         self.orders: list[Order] = []
         self.fetched: list[Order] = []
@@ -249,6 +256,14 @@ class FakeApi:
             raise self.fetch_error
         sealed = None if self.secrets is None else seal(self.key, order.contract_id, self.secrets)
         return {"v": 1, "key_id": self.key.key_id, "sealed": sealed, "ssh_keys": self.ssh_keys}
+
+    def certify(self, order: Order, csr: str) -> Any:
+        self.certified.append(order)
+        if self.certificate_error is not None:
+            raise self.certificate_error
+        if self.certificate_answer is not None:
+            return self.certificate_answer
+        return {"v": 1, "certificate": self.authority.sign(order.instance_id, csr), "not_after": 0}
 
     def manifest(self) -> Any:
         if self.manifest_error is not None:

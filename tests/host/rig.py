@@ -20,6 +20,7 @@ from gpulease_host.records import Record
 from gpulease_host.settings import Settings
 from gpulease_host.wire import order_to_wire
 from tests.host.fakes import FakeApi, FakeClock, FakeEngine, FakeSink
+from tests.host.notary import Notary
 from tests.host.orders import HOST_ID, inventory
 
 KEY = MachineKey.generate()
@@ -42,7 +43,7 @@ class Rig:
 
     def __post_init__(self) -> None:
         self.engine = FakeEngine(self.clock, self.gpus)
-        self.api = FakeApi(KEY)
+        self.api = FakeApi(KEY, Notary(self.clock))
         if not self.key_path.exists():
             KEY.save(self.key_path)
 

@@ -18,6 +18,7 @@ from tests.host.test_wire import check
 
 KEY = MachineKey.generate()
 FETCH, MANIFEST, REGISTER = "/v1/host/fetch", "/v1/host/manifest", "/v1/host/register"
+CERTIFICATES = "/v1/host/certificates"
 
 
 @pytest.fixture
@@ -35,6 +36,13 @@ def test_a_fetch_is_signed_and_as_its_schema_says(http: HttpApi, api: Api) -> No
     http.orders[11] = order()
     assert api.fetch(order()) == {"v": 1, "key_id": KEY.key_id, "sealed": None}
     check("fetch", {"request": http.seen[0][1]})
+
+
+def test_a_request_for_a_certificate_is_signed_and_as_its_schema_says(http: HttpApi, api: Api) -> None:
+    answer = {"v": 1, "certificate": "pem", "not_after": 5}
+    http.replies[CERTIFICATES] = [(200, answer)]
+    assert api.certify(order(), "csr") == answer
+    check("certificate", {"request": http.seen[0][1]})
 
 
 def test_the_manifest_is_signed_and_as_its_schema_says(http: HttpApi, api: Api) -> None:

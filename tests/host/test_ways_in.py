@@ -10,10 +10,11 @@ import pytest
 from gpulease_host.api import ApiRefusedError, ApiUnreachableError
 from gpulease_host.engine import ImageMissingError, Order, Secrets
 from tests.host.launch.test_ssh_keys import ED25519, RSA
-from tests.host.orders import order
+from tests.host.orders import NOW, order
 from tests.host.rig import Rig
 from tests.host.test_wire import check
 
+DAY_S = 86_400
 CLOSED = "ssh does not answer yet."
 
 
@@ -106,6 +107,35 @@ def test_a_start_waits_for_the_toolkit_and_says_so(rig: Rig) -> None:
     rig.engine.not_startable = None
     rig.pass_time(20)
     assert rig.instance()["status"] == "running"
+
+
+def test_a_notebook_waits_for_its_certificate_and_says_so(rig: Rig) -> None:
+    rig.api.certificate_error = ApiUnreachableError("the API answered 503")
+    rig.give(replace(order(), mode="jupyter"))
+    told = rig.instance()
+    assert (told["status"], told["reason"]) == ("loading", "Waits for its certificate: the API answered 503")
+    assert rig.engine.starts() == []
+    rig.api.certificate_error = None
+    rig.pass_time(20)
+    assert rig.instance()["status"] == "running"
+
+
+def test_what_is_no_longer_wanted_does_not_wait_for_a_certificate(rig: Rig) -> None:
+    rig.api.certificate_error = ApiRefusedError(409, "not_current", "This is no longer wanted running.")
+    rig.give(replace(order(), mode="jupyter"))
+    rig.give(replace(order(generation=2), mode="jupyter", desired="stopped", token=None))
+    assert (rig.instance()["status"], rig.instance()["reason"]) == ("stopped", None)
+
+
+def test_the_certificate_of_what_runs_is_renewed_and_of_what_does_not_it_is_not(rig: Rig) -> None:
+    for instance_id, gpu in ((11, 0), (12, 1)):
+        long = order(instance_id, gpus=(gpu,), end_at=NOW + 60 * DAY_S)
+        rig.give(replace(long, mode="jupyter"))
+    rig.give(replace(order(12, 2, "stopped", gpus=(1,), end_at=NOW + 60 * DAY_S), mode="jupyter"))
+    assert [each.instance_id for each in rig.api.certified] == [11, 12]
+    rig.clock.now += 21 * DAY_S
+    rig.daemon.renew_certificates()
+    assert [each.instance_id for each in rig.api.certified] == [11, 12, 11]
 
 
 def test_what_a_start_that_broke_off_has_left_goes_with_the_contract(rig: Rig) -> None:

@@ -6,7 +6,6 @@ running container keeps the one it has.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,8 @@ from typing import Any
 
 from gpulease_host.engine import WAYS_IN, EngineError, Order, Secrets
 from gpulease_host.launch import reaching
-from gpulease_host.launch.instance_files import InstanceFiles
+from gpulease_host.launch.instance_files import InstanceFiles, files_of
 from gpulease_host.launch.ssh_keys import SshKeyError
-from gpulease_host.launch.tls import SelfMadeTls, TlsProvider
 from gpulease_host.toolkit import layout
 from gpulease_host.toolkit.background import ToolkitKeeper
 from gpulease_host.toolkit.store import ToolkitStore
@@ -39,10 +37,9 @@ class Launch:
 
 
 class WaysIn:
-    def __init__(self, folder: Path, store: ToolkitStore, tls: TlsProvider | None = None) -> None:
-        self._folder = folder / "instances"
+    def __init__(self, folder: Path, store: ToolkitStore) -> None:
+        self._folder = folder
         self._store = store
-        self._tls = tls or SelfMadeTls(time.time)
         self.keeper = ToolkitKeeper(self._store)
 
     def why_not_startable(self, order: Order) -> str | None:
@@ -53,8 +50,10 @@ class WaysIn:
         if self.keeper.ready() is None:
             raise WayInError(self.keeper.why_not_ready() or "The toolkit is gone.")
         files = self.files(order.instance_id)
+        if order.mode == "jupyter" and files.certificate is None:
+            raise WayInError("JupyterLab has no certificate.")
         try:
-            files.prepare(order.instance_id, order.mode, secrets, _notebook_folder(workdir, files), self._tls)
+            files.prepare(order.mode, secrets, _notebook_folder(workdir, files))
         except (OSError, SshKeyError) as error:
             raise WayInError(f"The way in could not be prepared: {error}") from error
         return Launch(self._store.folder / "current", files.inside)
@@ -76,7 +75,7 @@ class WaysIn:
             raise WayInError(f"The keys could not be changed: {error}") from error
 
     def files(self, instance_id: int) -> InstanceFiles:
-        return InstanceFiles(self._folder / str(instance_id))
+        return files_of(self._folder, instance_id)
 
     def remove(self, instance_id: int) -> None:
         self.files(instance_id).remove()

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gpulease_host.engine import Secrets
 from gpulease_host.files import write_durably
 from gpulease_host.launch import ssh_keys
-from gpulease_host.launch.tls import TlsFiles, TlsProvider
+from gpulease_host.launch.tls import TlsFiles
 from gpulease_host.toolkit import layout
 
 # sshd needs no password, no terminal and no forwarding to say that it is there.
@@ -57,10 +57,13 @@ class InstanceFiles:
             return None
         return public if name == KNOWN_AS and (self.inside / layout.HOST_KEY_FILE).exists() else None
 
-    def prepare(self, instance_id: int, mode: str, secrets: Secrets, workdir: str, tls: TlsProvider) -> None:
-        """Make what is missing and write what may have changed. Raises OSError and SshKeyError."""
+    def make_folders(self) -> None:
         for folder in (self.folder.parent, self.folder, self.inside):
             folder.mkdir(mode=0o700, exist_ok=True)
+
+    def prepare(self, mode: str, secrets: Secrets, workdir: str) -> None:
+        """Make what is missing and write what may have changed. Raises OSError and SshKeyError."""
+        self.make_folders()
         self._make_keys()
         self._write(layout.MODE_FILE, mode)
         self._write(layout.FOLDER_FILE, workdir)
@@ -71,8 +74,6 @@ class InstanceFiles:
             self._write(layout.ONSTART_FILE, secrets.onstart + "\n")
         if mode == "jupyter":
             self._write(layout.TOKEN_FILE, secrets.jupyter_token or self.token or _new_token())
-            if self.certificate is None:
-                self.set_tls(tls.tls_for(instance_id))
 
     def set_ssh_keys(self, keys: Iterable[str]) -> None:
         """Whoever came in by a key that is no longer among these is let out."""
@@ -91,6 +92,11 @@ class InstanceFiles:
     @property
     def certificate(self) -> str | None:
         return self._read(layout.CERTIFICATE_FILE)
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        certificate, key = self.certificate, self._read(layout.TLS_KEY_FILE)
+        return None if certificate is None or key is None else TlsFiles(certificate.encode(), key.encode())
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -119,6 +125,11 @@ class InstanceFiles:
             return (self.inside / name).read_text()
         except FileNotFoundError:
             return None
+
+
+def files_of(folder: Path, instance_id: int) -> InstanceFiles:
+    """In the host's folder."""
+    return InstanceFiles(folder / "instances" / str(instance_id))
 
 
 def _new_token() -> str:

@@ -10,6 +10,7 @@ import ssl
 import subprocess
 
 from gpulease_host.launch.instance_files import KNOWN_AS, InstanceFiles
+from gpulease_host.launch.tls import authority_of
 from gpulease_host.toolkit import layout
 
 CONNECT_TIMEOUT_S = 2
@@ -54,14 +55,16 @@ def why_ssh_is_not_reached(address: str, files: InstanceFiles) -> str | None:
 
 
 def why_jupyter_is_not_reached(address: str, files: InstanceFiles) -> str | None:
-    """A request that only the token's holder gets answered, over a connection that only the certificate's can hold."""
+    """A request that only the token's holder gets answered, from one whom the service's authority vouches for.
+
+    Not by its name: it is asked at an address that only this host knows.
+    """
     certificate, token = files.certificate, files.token
     if certificate is None or token is None:
         return "JupyterLab has no certificate or token yet."
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
-    context.load_verify_locations(cadata=certificate)
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(cadata=authority_of(certificate))
     connection = http.client.HTTPSConnection(address, layout.JUPYTER_PORT, timeout=HTTP_TIMEOUT_S, context=context)
     try:
         connection.request("GET", "/api/status", headers={"Authorization": f"token {token}"})

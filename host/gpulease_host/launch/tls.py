@@ -1,70 +1,78 @@
-"""The certificate of an instance's JupyterLab: where it comes from is a `TlsProvider`'s affair.
+"""The certificate of an instance's JupyterLab: a key of its own, a request to sign it, and what came of that.
 
-Today the host makes its own. A certificate signed by the service's authority comes through the same call, and a renewed
-one is written over the old: JupyterLab reads it with the next connection.
+The key is made here and leaves the host in no request. JupyterLab reads both files with the next connection.
 """
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-LIFE_S = 398 * 86_400
-BACKDATED_S = 3600
-"""For clocks that are behind."""
+RENEW_SHARE = 1 / 3
+"""Of its life, when so much is left: of 30 days, the last ten."""
+BEGIN = "-----BEGIN CERTIFICATE-----"
+
+
+class CertificateError(ValueError):
+    """A certificate cannot be used, in a sentence."""
 
 
 @dataclass(frozen=True)
 class TlsFiles:
-    """PEM texts, as they are written for JupyterLab; the certificate with the chain that it needs."""
+    """PEM texts, as they are written for JupyterLab; the certificate with the authority's own after it."""
 
     certificate: bytes
     key: bytes = field(repr=False)
 
 
-class TlsProvider(Protocol):
-    def tls_for(self, instance_id: int) -> TlsFiles: ...
+@dataclass(frozen=True)
+class Validity:
+    """Epoch seconds."""
+
+    begins_at: float
+    ends_at: float
+
+    @property
+    def renew_at(self) -> float:
+        return self.ends_at - (self.ends_at - self.begins_at) * RENEW_SHARE
 
 
 @dataclass(frozen=True)
-class SelfMadeTls:
-    """Signed by itself: whoever connects directly has to accept it once."""
+class Request:
+    key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()), repr=False)
 
-    clock: Callable[[], float]
+    def csr(self) -> str:
+        """It names nothing: the service says what the certificate is for."""
+        builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
-    def tls_for(self, instance_id: int) -> TlsFiles:
-        key = ec.generate_private_key(ec.SECP256R1())
-        host = f"instance-{instance_id}.gpulease.internal"
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-        begins = datetime.datetime.fromtimestamp(self.clock() - BACKDATED_S, datetime.UTC)
-        names = x509.SubjectAlternativeName(
-            [x509.DNSName(host), x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    def files(self, chain: str) -> TlsFiles:
+        """With what the service has signed. Raises CertificateError."""
+        key = self.key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(begins)
-            .not_valid_after(begins + datetime.timedelta(seconds=LIFE_S))
-            .add_extension(names, critical=False)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .sign(key, hashes.SHA256())
-        )
-        return TlsFiles(certificate.public_bytes(serialization.Encoding.PEM), _private_pem(key))
+        files = TlsFiles(chain.encode(), key)
+        check(files)
+        return files
 
 
-def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+def check(files: TlsFiles) -> Validity:
+    """Raises CertificateError unless this is a certificate of this very key by the authority behind it."""
+    try:
+        certificate, authority = x509.load_pem_x509_certificates(files.certificate)
+        key = serialization.load_pem_private_key(files.key, None)
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature) as error:
+        raise CertificateError("it is not a key and a certificate with its authority's own") from error
+    if certificate.public_key() != key.public_key():
+        raise CertificateError("it is of another key")
+    return Validity(certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp())
+
+
+def authority_of(chain: str) -> str:
+    """The last certificate of a chain."""
+    return BEGIN + chain.rpartition(BEGIN)[2]

@@ -19,6 +19,7 @@ from tests.host.docker_engine.bench import MIB, Bench, wait_until
 from tests.host.docker_engine.conftest import bench_on, docker_host
 from tests.host.launch.notebook import Notebook
 from tests.host.launch.visitor import Visitor, free_port
+from tests.host.notary import Notary
 
 __all__ = ["docker_host"]
 ROOMY = Limits("1/4", 250, 256 * MIB, 400 * MIB, 64 * MIB, 256, 640 * MIB, 250)
@@ -91,6 +92,9 @@ def open_place(bench: Bench, tmp_path: Path) -> OpenPlace:
         given = Secrets(**{"ssh_keys": (visitor.public,), "jupyter_token": TOKEN, **secrets})
         files = InstanceFiles(tmp_path / "instances" / str(order.instance_id))
         bench.made.append(order)
+        if mode == "jupyter":
+            files.make_folders()
+            files.set_tls(Notary().files(order.instance_id))
         place = Place(bench, order, visitor, files, given)
         place.start()
         return place

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from gpulease_host.launch.tls import authority_of
+
 Message = dict[str, Any]
 TIMEOUT_S = 60
 
@@ -52,11 +54,11 @@ class Notebook:
 
     def socket(self, path: str) -> WebSocket:
         raw = socket.create_connection(("127.0.0.1", self.port), TIMEOUT_S)
-        return WebSocket.open(self._context().wrap_socket(raw, server_hostname="localhost"), path, self.token)
+        return WebSocket.open(self._context().wrap_socket(raw, server_hostname="127.0.0.1"), path, self.token)
 
     def _context(self) -> ssl.SSLContext:
-        """Trusts this one certificate, and checks the name."""
-        return ssl.create_default_context(cadata=self.certificate)
+        """Trusts the authority behind this certificate, and checks the address."""
+        return ssl.create_default_context(cadata=authority_of(self.certificate))
 
 
 @dataclass

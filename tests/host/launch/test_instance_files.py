@@ -6,19 +6,17 @@ import ssl
 from pathlib import Path
 
 import pytest
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
 
 from gpulease_host.engine import Secrets
 from gpulease_host.launch import ssh_keys
 from gpulease_host.launch.instance_files import InstanceFiles
 from gpulease_host.launch.ssh_keys import SshKeyError
-from gpulease_host.launch.tls import SelfMadeTls, TlsFiles
 from gpulease_host.toolkit import layout
 from tests.host.launch.test_ssh_keys import ED25519, RSA
+from tests.host.notary import Notary
 
-NOW = 1_800_000_000
-TLS = SelfMadeTls(lambda: NOW)
+NOTARY = Notary()
 
 
 @pytest.fixture
@@ -28,15 +26,15 @@ def files(tmp_path: Path) -> InstanceFiles:
 
 def prepare(files: InstanceFiles, mode: str = "jupyter", secrets: Secrets | None = None) -> None:
     given = secrets or Secrets(ssh_keys=(ED25519,), jupyter_token="a" * 20, onstart="echo hi")
-    files.prepare(11, mode, given, "/root", TLS)
+    files.prepare(mode, given, "/root")
 
 
-def test_keys_certificate_and_token_are_made_once(files: InstanceFiles) -> None:
+def test_keys_and_token_are_made_once(files: InstanceFiles) -> None:
     prepare(files)
     before = {path.name: path.read_bytes() for path in files.inside.iterdir()}
     prepare(files)
     assert {path.name: path.read_bytes() for path in files.inside.iterdir()} == before
-    assert before.keys() >= {layout.HOST_KEY_FILE, layout.KEYS_FILE, layout.TOKEN_FILE, layout.CERTIFICATE_FILE}
+    assert before.keys() >= {layout.HOST_KEY_FILE, layout.KEYS_FILE, layout.TOKEN_FILE}
 
 
 def test_the_host_key_is_told_by_its_public_half_once_it_is_whole(files: InstanceFiles) -> None:
@@ -53,7 +51,7 @@ def test_the_host_key_is_told_by_its_public_half_once_it_is_whole(files: Instanc
 
 def test_a_preparation_that_broke_off_anywhere_is_done_again(files: InstanceFiles) -> None:
     prepare(files)
-    for name in (layout.HOST_KEY_FILE, layout.CERTIFICATE_FILE, layout.MODE_FILE):
+    for name in (layout.HOST_KEY_FILE, layout.TOKEN_FILE, layout.MODE_FILE):
         (files.inside / name).unlink()
         prepare(files)
         assert (files.inside / name).exists()
@@ -61,6 +59,7 @@ def test_a_preparation_that_broke_off_anywhere_is_done_again(files: InstanceFile
 
 def test_only_the_owner_reads_them(files: InstanceFiles) -> None:
     prepare(files)
+    files.set_tls(NOTARY.files(11))
     assert {oct(path.stat().st_mode & 0o777) for path in files.folder.rglob("*")} == {"0o600", "0o700"}
     assert files.folder.parent.stat().st_mode & 0o777 == 0o700
 
@@ -105,24 +104,11 @@ def test_mode_ssh_has_no_token_and_no_certificate(files: InstanceFiles) -> None:
     assert (files.token, files.certificate) == (None, None)
 
 
-def test_the_certificate_is_one_that_a_browser_could_take() -> None:
-    made = TLS.tls_for(11)
-    certificate = x509.load_pem_x509_certificate(made.certificate)
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert names.get_values_for_type(x509.DNSName) == ["instance-11.gpulease.internal", "localhost"]
-    assert certificate.not_valid_before_utc.timestamp() < NOW < certificate.not_valid_after_utc.timestamp()
-    assert b"PRIVATE" not in repr(made).encode()
-
-
-def test_a_certificate_from_elsewhere_takes_the_place_of_the_hosts_own(files: InstanceFiles, tmp_path: Path) -> None:
-    class FromElsewhere:
-        def tls_for(self, instance_id: int) -> TlsFiles:
-            return SelfMadeTls(lambda: NOW + 86_400).tls_for(instance_id)
-
-    files.prepare(11, "jupyter", Secrets(), "/root", FromElsewhere())
+def test_a_renewed_certificate_takes_the_place_of_the_old_one_with_its_key(files: InstanceFiles) -> None:
+    prepare(files)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(files.inside / layout.CERTIFICATE_FILE, files.inside / layout.TLS_KEY_FILE)
-    renewed = TLS.tls_for(11)
-    files.set_tls(renewed)
-    assert files.certificate == renewed.certificate.decode()
-    context.load_cert_chain(files.inside / layout.CERTIFICATE_FILE, files.inside / layout.TLS_KEY_FILE)
+    for _ in range(2):
+        made = NOTARY.files(11)
+        files.set_tls(made)
+        assert files.tls == made
+        context.load_cert_chain(files.inside / layout.CERTIFICATE_FILE, files.inside / layout.TLS_KEY_FILE)

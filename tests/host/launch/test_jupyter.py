@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from gpulease_host.launch.tls import SelfMadeTls
 from local.images import BUSYBOX
 from tests.host.docker_engine.bench import client_of, wait_until
 from tests.host.launch import rootfs
 from tests.host.launch.conftest import TOKEN, OpenPlace, Place
 from tests.host.launch.notebook import KernelSession
+from tests.host.notary import Notary
 
 pytestmark = pytest.mark.docker
 
@@ -93,7 +93,7 @@ def test_a_renewed_certificate_is_used_and_kernels_live_on(open_place: OpenPlace
     before = place.notebook
     with before.kernel() as kernel:
         kernel.run("kept = 7")
-        place.files.set_tls(SelfMadeTls(time.time).tls_for(place.order.instance_id))
+        place.files.set_tls(Notary().files(place.order.instance_id))
         assert place.notebook.certificate != before.certificate
         assert place.notebook.get("/api/status")[0] == 200
         assert kernel.run("kept").result["text/plain"] == "7"
