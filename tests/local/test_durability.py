@@ -135,6 +135,16 @@ def test_a_restart_gives_back_the_same_tables(tmp_path: Path, tiny_assembly: Pat
     assert len((tmp_path / "journal.jsonl").read_text().splitlines()) == len(before)
 
 
+def test_a_restart_gives_back_the_same_keys(tmp_path: Path, tiny_assembly: Path) -> None:
+    port, said = free_port(), []
+    for _ in range(2):
+        info = supervise.start_cloud(tmp_path, port, tiny_assembly)
+        found = info.client("kms").get_public_key(KeyId=info.outputs["KeyId"])
+        said.append((info.outputs["KeyId"], found["PublicKey"]))
+        supervise.stop_cloud(tmp_path)
+    assert said[0] == said[1]
+
+
 def test_a_refused_write_leaves_no_trace(tmp_path: Path, tiny_assembly: Path) -> None:
     info = supervise.start_cloud(tmp_path, free_port(), tiny_assembly)
     client, table = info.client("dynamodb"), info.outputs["TableName"]

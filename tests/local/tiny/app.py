@@ -11,6 +11,7 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as sources
 from aws_cdk import aws_sqs as sqs
@@ -20,7 +21,7 @@ from constructs import Construct
 
 
 class DataStack(cdk.Stack):
-    """A table with a time to live, and an index."""
+    """A table with a time to live, and a key that signs."""
 
     def __init__(self, scope: Construct, name: str) -> None:
         super().__init__(scope, name)
@@ -33,6 +34,8 @@ class DataStack(cdk.Stack):
             time_to_live_attribute="ttl",
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
+        key = kms.Key(self, "Key", key_spec=kms.KeySpec.ECC_NIST_P256, key_usage=kms.KeyUsage.SIGN_VERIFY)
+        cdk.CfnOutput(self, "KeyId", value=key.key_id)
         cdk.CfnOutput(self, "TableName", value=self.table.table_name)
 
 
