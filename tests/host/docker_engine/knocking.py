@@ -66,14 +66,20 @@ def _ask(targets: list[Target]) -> list[Target]:
 
 
 def _answers(target: Target) -> bool:
-    """A word that comes back: a proxy that takes a connection and cannot pass it on is no answer."""
+    """A word that comes back: a proxy that takes a connection and cannot pass it on is no answer.
+
+    Of a datagram any word will do, for a server on every address may send it from another one.
+    """
     protocol, address, port = target
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
     with socket.socket(socket.AF_INET, kind) as caller:
         caller.settimeout(PATIENCE_S)
         try:
-            caller.connect((address, port))
-            caller.send(b"anybody?")
+            if protocol == "tcp":
+                caller.connect((address, port))
+                caller.send(b"anybody?")
+            else:
+                caller.sendto(b"anybody?", (address, port))
             return caller.recv(100) == b"here"
         except OSError:
             return False

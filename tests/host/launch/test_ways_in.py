@@ -154,7 +154,7 @@ def test_no_file_of_the_host_is_seen_beside_the_toolkit_and_the_instances_own(
     place = open_place(BUSYBOX)
     names = [layout.HOST_KEY_FILE, place.files.probe_key.name, "known_host", "credentials", "docker.sock", "journal"]
     wanted = " -o ".join(f"-name {name}" for name in names)
-    found = place.visitor.said(f"find / '(' -path /proc -o -path /sys ')' -prune -o '(' {wanted} ')' -print")
+    found = place.visitor.said(f"find / '(' -path /proc -o -path /sys ')' -prune -o ! -type d '(' {wanted} ')' -print")
     assert found.split() == [f"{layout.INSTANCE}/{layout.HOST_KEY_FILE}"]
     assert "planted" not in place.visitor.said(f"cat {layout.INSTANCE}/../credentials 2>&1; env")
 
