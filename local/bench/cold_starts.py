@@ -110,4 +110,6 @@ def _environment(path: Path, stub: AwsStub) -> dict[str, str]:
         "GRACE_S": "172800",
         "PROVISION_TIMEOUT_S": "600",
         "ALLOW_SIMULATED_GPUS": "true",
+        "PROXY": "none",
+        "TOKEN_KEY_ARN": "key",
     }

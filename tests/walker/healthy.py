@@ -14,7 +14,7 @@ from gpulease_host.wire import parse_order
 from rental.domain.contract import Contract, Instance
 from rental.domain.ids import ContractId
 from rental.service.orders import order_of
-from tests.fakes.builders import HOST
+from tests.fakes.builders import DIRECT, HOST, PROXY, make_request
 from tests.fakes.world import World, client
 from tests.walker.snapshot import Machine, SeenContainer, Snapshot, tables_of
 
@@ -22,9 +22,10 @@ RULE = "-A POSTROUTING -s 10.213.0.0/28 ! -o {bridge} -j MASQUERADE"
 
 
 def healthy() -> Snapshot:
-    """Three contracts on one host: one runs, one is stopped, one has been deleted."""
-    world = World().add_host()
-    running, stopped, over = world.rent_active(), world.rent_active(), world.rent_active()
+    """Three contracts on one host: one runs, one is stopped, one has been deleted. All can be got into."""
+    world = World(proxy=PROXY).add_host(direct=DIRECT)
+    launch = replace(make_request().launch, mode="jupyter")
+    running, stopped, over = (world.rent_active(launch=launch) for _ in range(3))
     world.contracts.stop_contract(stopped.id, client, None)
     world.hear(stopped.id, "stopped")
     world.contracts.end_contract(over.id, client)
@@ -124,7 +125,7 @@ def with_line(seen: Snapshot, contract: Contract, **changes: Any) -> Snapshot:
 def with_items(seen: Snapshot, pk: str, **changes: Any) -> Snapshot:
     """Attributes of an item as it lies in the table, without a look at what they mean."""
     changed = tuple(
-        {**item, **changes} if item["pk"] == pk and item["sk"] in "CH" else item for item in seen.tables.items
+        {**item, **changes} if item["pk"] == pk and item["sk"] in "CHP" else item for item in seen.tables.items
     )
     return with_tables(seen, items=changed)
 

@@ -14,7 +14,7 @@ from rental.domain.allocation import Lease, Waiter
 from rental.domain.contract import Sealed
 from rental.domain.lifecycle import ContractStatus, Desired, InstanceStatus
 from tests.fakes.builders import HOST
-from tests.walker import ends, exclusive, leftovers, ownership, rest
+from tests.walker import ends, exclusive, leftovers, numbers, ownership, rest
 from tests.walker.acknowledged import Acknowledged, lost_requests
 from tests.walker.healthy import (
     RULE,
@@ -76,6 +76,14 @@ def claim_of_the_over(seen: Snapshot) -> Snapshot:
     return with_manifest(seen, claims=claims, disk_free_bytes=free)
 
 
+def same_ports(seen: Snapshot) -> Snapshot:
+    manifest = seen.tables.manifests[HOST]
+    ports = manifest.claims[first(seen).id].tcp_ports
+    return with_manifest(
+        seen, claims={each: replace(claim, tcp_ports=ports) for each, claim in manifest.claims.items()}
+    )
+
+
 def smaller_claim(seen: Snapshot) -> Snapshot:
     manifest = seen.tables.manifests[HOST]
     claim = replace(manifest.claims[first(seen).id], disk_bytes=1)
@@ -99,6 +107,21 @@ SPOILED = [
         "is used by the running containers",
     ),
     Spoiled(exclusive.gpus_of_others, lambda s: with_container(s, 0, gpus=("GPU-0003",)), "runs with ['GPU-0003']"),
+    Spoiled(numbers.host_ports_that_differ, same_ports, "is held by 2 contracts"),
+    Spoiled(
+        numbers.host_ports_that_differ, lambda s: with_contract(s, first(s), instances=second(s).instances), "published"
+    ),
+    Spoiled(
+        numbers.proxy_numbers_that_differ,
+        lambda s: with_instance(s, first(s), proxy_jupyter_port=None),
+        "which does not have it",
+    ),
+    Spoiled(numbers.proxy_numbers_that_differ, lambda s: with_instance(s, first(s), proxy_ssh_port=7), "does not hold"),
+    Spoiled(
+        numbers.proxy_numbers_that_differ,
+        lambda s: with_items(s, f"P#{first(s).proxy_ports[0]}", instance_id=third(s).id),
+        f"is held by instance {third(healthy()).id}",
+    ),
     Spoiled(exclusive.disk_promised_beyond_the_host, lambda s: with_manifest(s, disk_free_bytes=-1), "-1 free"),
     Spoiled(exclusive.claims_that_differ, smaller_claim, "claims 1 bytes"),
     Spoiled(exclusive.disk_beyond_the_machine, lambda s: with_machine(s, disk_bytes=5), "its file system has 5"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tests.walker import ends, exclusive, history, leftovers, ownership, rest
+from tests.walker import ends, exclusive, history, leftovers, numbers, ownership, rest
 from tests.walker.snapshot import Snapshot
 
 Check = Callable[[Snapshot], Iterator[str]]
@@ -15,6 +15,8 @@ ALWAYS: dict[str, tuple[Check, ...]] = {
         exclusive.leases_that_differ,
         exclusive.two_containers_on_a_gpu,
         exclusive.gpus_of_others,
+        numbers.host_ports_that_differ,
+        numbers.proxy_numbers_that_differ,
     ),
     "I2": (
         exclusive.disk_promised_beyond_the_host,
