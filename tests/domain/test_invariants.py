@@ -31,7 +31,7 @@ from rental.domain.retiring import NEVER, end_with_host, retire
 from rental.domain.running import grant_waiters, grantable, reboot_instances, start_instances, stop_instances
 from rental.domain.silence import close_silent, fall_silent
 from rental.domain.ways_in import ContainerPort, Direct
-from tests.fakes.builders import CAUSE, HOST, OWNER, make_manifest, make_report, make_request, rent
+from tests.fakes.builders import CAUSE, OWNER, make_manifest, make_report, make_request, rent
 from tests.fakes.ports import NOW
 from tests.fakes.ssh import make_line
 from tests.fakes.tables import make_host
