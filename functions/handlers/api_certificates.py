@@ -40,8 +40,7 @@ def issue_certificate() -> Response[str]:
     host = signer(app)
     body = parse_record(app, CertificateRequest)
     names = (ContractId(body.contract_id), InstanceId(body.instance_id), body.generation)
-    # No owner can declare an address yet, so it is always the one that the host asks from.
-    issued = certificates().issue(host.id, names, body.csr, source_address(app), None)
+    issued = certificates().issue(host.id, names, body.csr, source_address(app))
     logger.info("certificate issued", extra={"host_id": host.id, "instance_id": body.instance_id})
     return answer(HTTPStatus.OK, {"v": 1, "certificate": issued.certificate, "not_after": issued.not_after})
 

@@ -139,15 +139,6 @@ def to_fetch(site: Site) -> Details:
     return {"body": body, "signer": site}
 
 
-def as_jupyter(contract_id: int) -> None:
-    """From now on the contract is one of mode jupyter."""
-    contract = wiring.store().read_contract(ContractId(contract_id))
-    assert contract is not None
-    before = wiring.ledger().open_book(contract.host_id, [contract.id])
-    launch = replace(contract.launch, mode="jupyter")
-    wiring.store().commit(before, before.with_contract(replace(before.contract(contract.id), launch=launch)))
-
-
 def certificate_body(contract_id: int, csr: str | None = None) -> dict[str, Any]:
     names = {"contract_id": contract_id, "instance_id": contract_id, "generation": 1}
     return {"v": 1, **names, "csr": csr or make_csr()}
@@ -163,8 +154,7 @@ def to_trust(_: Site) -> Details:
 
 def to_certify(site: Site) -> Details:
     to_trust(site)
-    contract_id = site.rented()
-    as_jupyter(contract_id)
+    contract_id = site.rented(mode="jupyter", args=None)
     return {"body": certificate_body(contract_id), "signer": site}
 
 

@@ -18,7 +18,6 @@ from tests.fakes.documented import check_documented
 from tests.fakes.ssh import make_line
 from tests.handlers.conftest import Site
 from tests.handlers.ordinary import (
-    as_jupyter,
     call_of,
     called,
     certificate_body,
@@ -130,8 +129,6 @@ def prepared(operation: str, site: Site) -> Scene:
     """Where the operation would succeed, for whom it may."""
     scene = Scene(site)
     called(site, scene.contract_id)
-    if operation == "issue_certificate":
-        as_jupyter(scene.contract_id)
     if operation == "declare_lost":
         to_lose(site)
     if operation == "replace_ssh_keys":

@@ -17,7 +17,7 @@ from rental.domain.refusal import Why
 from tests.fakes.authority import make_csr, make_key, shake_hands
 from tests.fakes.http import Answer, call, make_event
 from tests.handlers.conftest import API_URL, Site
-from tests.handlers.ordinary import as_jupyter, certificate_body
+from tests.handlers.ordinary import certificate_body
 from tests.handlers.scene import everything_kept
 from tests.handlers.test_machine_api import validate
 
@@ -33,9 +33,7 @@ def fresh(site: Site) -> None:
 @pytest.fixture
 def notebook(site: Site) -> int:
     """A contract of mode jupyter."""
-    contract_id = site.rented()
-    as_jupyter(contract_id)
-    return contract_id
+    return site.rented(mode="jupyter", args=None)
 
 
 def issue(site: Site, body: dict[str, Any], headers: dict[str, str] | None = None) -> Answer:

@@ -15,23 +15,25 @@ from rental.domain.errors import (
 from rental.domain.ids import HostId, InstanceId
 from rental.service.certificates import Issued
 from tests.fakes.authority import make_csr, make_key
-from tests.fakes.builders import HOST
+from tests.fakes.builders import DIRECT, HOST
 from tests.fakes.world import World, client
 
-SOURCE = "203.0.113.5"
+SOURCE = DIRECT.address
 JUPYTER = Launch("alpine:3", mode="jupyter", sealed=Sealed("0123456789abcdef", "c2VhbGVk"))
 
 
-def issue(
-    world: World, contract: Contract, generation: int | None = None, declared: str | None = None, **changes: str
-) -> Issued:
+def serving() -> World:
+    return World().add_host(direct=DIRECT)
+
+
+def issue(world: World, contract: Contract, generation: int | None = None, **changes: str) -> Issued:
     instance = world.read(contract.id).instances[0]
     names = (contract.id, instance.id, generation or instance.generation)
-    return world.certificates.issue(HOST, names, changes.get("csr") or make_csr(), SOURCE, declared)
+    return world.certificates.issue(HOST, names, changes.get("csr") or make_csr(), changes.get("source", SOURCE))
 
 
 def test_a_running_notebook_gets_a_certificate_of_the_authority() -> None:
-    world = World().add_host()
+    world = serving()
     issued = issue(world, world.rent_active(launch=JUPYTER))
     leaf, own = x509.load_pem_x509_certificates(issued.certificate.encode())
     leaf.verify_directly_issued_by(own)
@@ -40,12 +42,12 @@ def test_a_running_notebook_gets_a_certificate_of_the_authority() -> None:
 
 
 def test_a_notebook_that_is_about_to_start_gets_one_too() -> None:
-    world = World().add_host()
+    world = serving()
     assert issue(world, world.rent(launch=JUPYTER)).certificate
 
 
 def test_what_is_of_another_host_instance_generation_or_mode_gets_none() -> None:
-    world = World().add_host()
+    world = serving()
     contract, plain = world.rent_active(launch=JUPYTER), world.rent_active()
     refused = [
         (HOST, (contract.id, contract.instances[0].id, 2)),
@@ -55,11 +57,11 @@ def test_what_is_of_another_host_instance_generation_or_mode_gets_none() -> None
     ]
     for host_id, names in refused:
         with pytest.raises(NotCurrentError):
-            world.certificates.issue(host_id, names, make_csr(), SOURCE, None)
+            world.certificates.issue(host_id, names, make_csr(), SOURCE)
 
 
 def test_what_is_stopped_expired_or_over_gets_none() -> None:
-    world = World().add_host()
+    world = serving()
     stopped, expired, over = (world.rent_active(launch=JUPYTER) for _ in range(3))
     world.contracts.stop_contract(stopped.id, client, None)
     world.contracts.end_contract(over.id, client)
@@ -73,22 +75,22 @@ def test_what_is_stopped_expired_or_over_gets_none() -> None:
 
 
 def test_a_host_that_asks_from_elsewhere_than_declared_gets_none() -> None:
-    world = World().add_host()
+    world = serving()
     contract = world.rent_active(launch=JUPYTER)
-    assert issue(world, contract, declared=SOURCE)
+    assert issue(world, contract)
     with pytest.raises(ConflictError):
-        issue(world, contract, declared="203.0.113.6")
+        issue(world, contract, source="203.0.113.6")
 
 
 def test_what_is_no_sound_request_is_refused() -> None:
-    world = World().add_host()
+    world = serving()
     contract = world.rent_active(launch=JUPYTER)
     with pytest.raises(InvalidRequestError):
         issue(world, contract, csr="x")
 
 
 def test_a_conflict_while_the_authority_is_set_up_is_told_as_busy_and_leaves_nothing_behind() -> None:
-    world = World().add_host()
+    world = serving()
     contract = world.rent_active(launch=JUPYTER)
     world.faults.append("conflict")
     with pytest.raises(BusyError):

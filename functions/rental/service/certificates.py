@@ -23,18 +23,16 @@ class Certificates:
     clock: Clock
     zone: str
 
-    def issue(
-        self, host_id: HostId, names: tuple[ContractId, InstanceId, int], csr: str, source: str, declared: str | None
-    ) -> Issued:
+    def issue(self, host_id: HostId, names: tuple[ContractId, InstanceId, int], csr: str, source: str) -> Issued:
         """A certificate for the JupyterLab of an instance: only while exactly this is wanted running there.
 
-        `names` are of contract, instance and generation. `source` is the address that the host asks from, `declared`
-        the one that its owner says it is reached at, if any. Raises NotCurrentError, ContractExpiredError,
-        ContractOverError, ConflictError, InvalidRequestError, BusyError.
+        `names` are of contract, instance and generation. `source` is the address that the host asks from. Raises
+        NotCurrentError, ContractExpiredError, ContractOverError, ConflictError, InvalidRequestError, BusyError.
         """
         contract_id, instance_id, generation = names
         now = self.clock.now()
         contract = contract_on_host(self.store, host_id, contract_id, now)
         check_wanted_running(contract, instance_id, generation)
+        declared = contract.address if contract.launch.jupyter_via == "direct" else None
         vouched = vouch(contract, instance_id, address_of(source, declared), self.zone, now)
         return Issued(self.authority.sign(csr, vouched), vouched.not_after)
