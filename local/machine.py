@@ -15,6 +15,7 @@ from pathlib import Path
 from local import supervise
 from local.client import Client, wait_until
 from local.cloud.settings import CloudInfo
+from local.ports import free_range
 from local.sources import fingerprint
 from local.toolkits import TOOLKITS
 
@@ -23,6 +24,9 @@ LISTED_S = 365 * 86_400
 GPU_PRICE_MICROUSD_H = 350_000
 DISK_PRICE_MICROUSD_GIB_MONTH = 100_000
 JOIN_TIMEOUT_S = 90
+PUBLISH_ADDRESS = "127.0.0.1"
+OPEN_PORTS = 100
+"""Where contracts are reached directly: on loopback, so that nobody else reaches them."""
 AGENT_SOURCES = ("local/agent",)
 DAEMON_SOURCES = ("host", "constraints.txt")
 
@@ -77,6 +81,7 @@ class Machine:
         self.start_daemon()
         host_id = int(admission["id"])
         self._wait_until_heard(owner, host_id)
+        self._open_ports(owner, host_id)
         self._list(owner, host_id)
         return host_id
 
@@ -126,6 +131,11 @@ class Machine:
             JOIN_TIMEOUT_S,
         )
 
+    def _open_ports(self, owner: Client, host_id: int) -> None:
+        first = free_range(OPEN_PORTS)
+        body = {"address": PUBLISH_ADDRESS, "first_port": first, "last_port": first + OPEN_PORTS - 1}
+        owner.put(f"/v1/hosts/{host_id}/direct", body)
+
     def _list(self, owner: Client, host_id: int) -> None:
         owner.put(
             f"/v1/hosts/{host_id}/listing",
@@ -163,7 +173,7 @@ class Machine:
             "DOCKER_HOST": self.docker_host,
             "GPULEASE_HEARTBEAT_S": str(self.heartbeat_s),
             "GPULEASE_TOOLKIT_DIR": str(TOOLKITS),
-            "GPULEASE_PUBLISH_ADDRESS": "127.0.0.1",
+            "GPULEASE_PUBLISH_ADDRESS": PUBLISH_ADDRESS,
         }
 
 

@@ -20,7 +20,7 @@ from tests.service.test_dispatching import validate
 
 DIRECT = {"address": "203.0.113.5", "first_port": 20_000, "last_port": 20_999}
 WEB = {"container": 8080, "protocol": "tcp"}
-NOWHERE = {"ssh": {"direct": None, "proxy": None}, "jupyter": None}
+NOWHERE = {"ssh": {"direct": None, "proxy": None, "host_key": None}, "jupyter": None}
 
 
 def on_direct(site: Site, method: str, body: Any = None, **details: Any) -> Answer:

@@ -19,6 +19,7 @@ def present_access(contract: Contract, instance: Instance, proxy: Proxy | None) 
         "ssh": {
             "direct": _present_ssh(direct_ssh_way(contract, instance)),
             "proxy": _present_ssh(proxy_ssh_way(instance, proxy)),
+            "host_key": instance.ssh_host_key,
         },
         "jupyter": {"via": jupyter.via, "url": jupyter.url} if jupyter is not None else None,
     }

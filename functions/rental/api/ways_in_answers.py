@@ -37,6 +37,10 @@ class SshWays(BaseModel):
 
     direct: SshWay | None = Field(description="On the host's own address.")
     proxy: SshWay | None = Field(description="Over the first of the deployment's proxies; each has the same numbers.")
+    host_key: str | None = Field(
+        description="The instance's public host key as OpenSSH writes it, the same for its life, on the host's word; "
+        "null until it ran once. For `known_hosts`."
+    )
 
 
 class JupyterWay(BaseModel):
