@@ -123,5 +123,5 @@ def test_the_accounts_key_gets_into_what_is_rented_after_it(running: Running, fo
         assert visitor.said("whoami") == "root"
     finally:
         removed = running.client.delete(f"/v1/ssh-keys/{key['id']}")
-    assert contract["id"] in str(removed["contracts"]) or removed["contracts"]
+    assert removed["contracts"] == [contract["id"]]
     assert show(running, contract)["ssh_keys"]
