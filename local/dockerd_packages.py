@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 # A program that proves the package is there, looked for where root's PATH would find it.
@@ -26,7 +27,7 @@ class MissingPackagesError(Exception):
 
 
 def missing() -> list[str]:
-    absent = [package for package, program in PROGRAMS.items() if shutil.which(program, path=ROOT_PATH) is None]
+    absent = _absent(PROGRAMS)
     if not _venv_works():
         absent.append("python3-venv")
     return absent
@@ -35,6 +36,15 @@ def missing() -> list[str]:
 def ensure() -> None:
     """Install what is missing, or raise with the line that would."""
     provide(missing(), may_install=os.geteuid() == 0 and _is_debian())
+
+
+def provide_programs(programs: Mapping[str, str]) -> None:
+    """The packages, each told by a program that it brings; none of them brings a server."""
+    provide(_absent(programs), may_install=os.geteuid() == 0 and _is_debian())
+
+
+def _absent(programs: Mapping[str, str]) -> list[str]:
+    return [package for package, program in programs.items() if shutil.which(program, path=ROOT_PATH) is None]
 
 
 def provide(absent: list[str], *, may_install: bool) -> None:

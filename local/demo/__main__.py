@@ -9,6 +9,8 @@ from local import dockerd
 from local.client import ApiError, WaitedTooLongError
 from local.demo.narration import Narrator
 from local.demo.rental import DURATION_S, Rental, UnexpectedError
+from local.demo.ways_in import Visit
+from local.dockerd_packages import MissingPackagesError
 from local.leftovers import remove_containers
 from local.machine import JoinError
 from local.ports import free_port
@@ -19,6 +21,7 @@ from local.synth import SynthesisError
 GRACE_S = 10
 HEARTBEAT_S = 5
 STATE = LOCAL / "demo"
+PICTURE = LOCAL / "jupyterlab.png"
 FAILURES = (ApiError, JoinError, ProcessError, SynthesisError, UnexpectedError, WaitedTooLongError)
 
 
@@ -32,7 +35,8 @@ def main() -> int:
             running = site.start(tell.say)
             tell.say(f"serving on {running.cloud.front_url}, host {running.host_id}")
         _play(Rental(running, tell, {}, {}))
-    except dockerd.DockerdError as error:
+        _visit(Visit(running, tell, PICTURE, site.state / "visit"))
+    except (dockerd.DockerdError, MissingPackagesError) as error:
         print(error, file=sys.stderr)
         return 2
     except FAILURES as error:
@@ -62,6 +66,18 @@ def _play(rental: Rental) -> None:
     )
     for title, act in acts:
         with rental.tell.step(title):
+            act()
+
+
+def _visit(visit: Visit) -> None:
+    acts = (
+        ("The client rents a GPU with JupyterLab, in an image that has neither sshd nor Python", visit.rent),
+        ("The client logs in by ssh", visit.log_in),
+        ("The client runs a cell of a notebook in a real browser", visit.open_notebook),
+        ("The client ends the contract early", visit.end),
+    )
+    for title, act in acts:
+        with visit.tell.step(title):
             act()
 
 
