@@ -44,6 +44,7 @@ def test_killed_mid_provision_every_acknowledged_contract_comes_up(site: Site, r
     wait_for_empty_host(running)
 
 
+@pytest.mark.slow
 def test_killed_mid_run_the_container_runs_on_and_ends_in_time(site: Site, running: Running) -> None:
     long = rent(running)
     short = rent(running, duration_s=20)

@@ -23,6 +23,7 @@ def _synthesize_bare(folder: Path, *before: str) -> subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.slow
 def test_it_needs_no_credentials_and_gives_the_same_again(local: Synthesized, tmp_path: Path) -> None:
     done = _synthesize_bare(tmp_path / "out")
     assert done.returncode == 0, done.stderr

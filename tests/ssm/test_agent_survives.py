@@ -31,6 +31,7 @@ def test_a_command_that_ran_when_the_agent_was_killed_is_not_run_again(rig: Rig,
     assert runs(tmp_path / "runs") == 1
 
 
+@pytest.mark.slow
 def test_an_agent_killed_again_and_again_runs_each_command_at_most_once(rig: Rig, tmp_path: Path) -> None:
     rig.endpoint.put_script(f"echo {{{{ Order }}}} >> {tmp_path}/runs")
     commands = []

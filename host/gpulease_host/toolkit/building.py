@@ -27,6 +27,7 @@ TEXTS: Mapping[str, str] = {
     "openssl.cnf": "",
 }
 SCRIPTS = ("session", "within", "kernel")
+NOTIFICATIONS = "@jupyterlab/apputils-extension:notification"
 
 
 def build(root: Path) -> None:
@@ -96,6 +97,7 @@ def _add_python(root: Path) -> None:
     site = python_copy.copy_python(root)
     python_copy.install_jupyter(site)
     _offer_one_kernel(root)
+    _settle_jupyter(root)
     found = list(python_copy.binaries(root))
     elf.copy_libraries(found, root, own=root)
     elf.copy_library(OPENED_LATE, _opened_late(), root)
@@ -113,6 +115,15 @@ def _offer_one_kernel(root: Path) -> None:
     folder = root / "python" / "share" / "jupyter" / "kernels" / "python3"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "kernel.json").write_text(json.dumps(spec))
+
+
+def _settle_jupyter(root: Path) -> None:
+    """There is no network inside to look for news in, and nothing that its user could update."""
+    folder = root / "python" / "share" / "jupyter" / "lab" / "settings"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "overrides.json").write_text(
+        json.dumps({NOTIFICATIONS: {"fetchNews": "false", "checkForUpdates": False}})
+    )
 
 
 def _opened_late() -> Path:
