@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from infra.layer import LayerBuildError
-from local.bench import answering, bundle, cold_starts, starting, transitions
+from local.bench import answering, bundle, cold_starts, reaching, starting, transitions
 from local.bench.figures import Figure, render
 from local.dockerd import ensure
 from local.leftovers import remove_containers
@@ -24,6 +24,7 @@ GRACE_S = 5
 
 ON_A_SITE: dict[str, Callable[[Running], list[Figure]]] = {
     "starts": starting.figures,
+    "ways-in": reaching.figures,
     "answers": answering.figures,
     "transitions": transitions.figures,
 }

@@ -13,8 +13,9 @@ import pytest
 from local import toolkits
 from local.client import ApiError, wait_until
 from local.images import BUSYBOX
-from local.site import Running
+from local.site import Running, Site
 from tests.e2e.renting import offer_of, request_for, show, wait_for, wait_for_instance
+from tests.e2e.watching import Watch, look_clean
 from tests.host.launch.notebook import Notebook
 from tests.host.launch.visitor import Visitor
 
@@ -52,22 +53,25 @@ def started_at(engine: docker.DockerClient, contract: dict[str, Any]) -> str:
     return str(engine.containers.get(f"gpulease-{contract['id']}").attrs["State"]["StartedAt"])
 
 
-def notebook_of(running: Running, contract: dict[str, Any]) -> Notebook:
+def notebook_of(running: Running, contract: dict[str, Any], watch: Watch) -> Notebook:
+    """From now on its token is looked for wherever it does not belong."""
     told = running.client.get(f"/v1/contracts/{contract['id']}/jupyter")
     assert told["url"] == contract["instances"][0]["access"]["jupyter"]["url"]
+    watch.known[f"JupyterLab's token of contract {contract['id']}"] = told["token"].encode()
     port = int(told["url"].rsplit(":", 1)[1].rstrip("/"))
     authority = running.client.session.get(f"{running.cloud.front_url}/v1/ca.crt", timeout=10).text
     return Notebook(port, told["token"], authority)
 
 
-def test_a_notebook_is_reached_directly_and_ssh_too(running: Running, folder: Path) -> None:
+def test_a_notebook_is_reached_directly_and_ssh_too(running: Running, folder: Path, watch: Watch, site: Site) -> None:
     contract, visitor = rent_with_ways_in(running, folder, mode="jupyter", jupyter_via="direct", onstart="touch /began")
     assert visitor.said("whoami; ls /began") == "root\n/began"
-    notebook = notebook_of(running, contract)
+    notebook = notebook_of(running, contract, watch)
     assert notebook.get("/api/status")[0] == 200
     assert notebook.get("/api/status", token="not-the-token-of-this-contract")[0] == 403
     with notebook.kernel() as kernel:
         assert kernel.run("print(6 * 7)").stdout == "42\n"
+    look_clean(watch, running, site)
 
 
 def test_other_keys_get_in_without_a_restart_and_the_old_one_no_more(

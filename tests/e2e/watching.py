@@ -21,8 +21,11 @@ from local.client import Client
 from local.site import LOCAL, Running, Site
 from tests.fakes.planting import Search
 
-HOMES = ("keys.json", "settings.json", "cloud.json", "host/machine.key*", "agent/*")
-"""Where secrets belong: API keys of the local site, the account's own key, machine keys, the agent's."""
+HOMES = (
+    *("keys.json", "settings.json", "cloud.json", "kms.json"),
+    *("host/machine.key*", "host/instances/*/inside/*", "agent/*"),
+)
+"""Where secrets belong: API keys of the local site, keys of the emulator, machine keys, what lets into instances."""
 HASHES = re.compile(rb'"(?:code_sha256|registration_sha256)": ?(?:\{"S": ?)?"([0-9a-f]{64})"|"K#([0-9a-f]{64})"')
 RECEIVED = 10
 
