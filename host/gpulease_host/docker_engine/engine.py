@@ -124,6 +124,7 @@ class DockerEngine:
         except RefusedError:
             self._api.check_listening()  # of one that is going away it is no answer
             raise
+        self._known_running()  # so that it can be killed even if Docker is gone before the watch looks
 
     def why_not_startable(self, order: Order) -> str | None:
         return self._ways_in.why_not_startable(order)

@@ -73,10 +73,9 @@ def test_a_start_that_was_cut_off_half_way_can_be_repeated(private_docker: Priva
 
 
 @pytest.mark.docker
-def test_while_docker_is_away_a_container_can_be_killed(private_docker: PrivateDocker) -> None:
+def test_while_docker_is_away_a_container_that_has_just_started_can_be_killed(private_docker: PrivateDocker) -> None:
     bench = private_docker.bench
     order = bench.run("sleep", "600")
-    bench.engine.watch({order.instance_id: order.limits})
     process = Path(f"/proc/{bench.pids(order)[0]}")
     private_docker.kill()
     bench.engine.kill(order.instance_id)
