@@ -1,6 +1,7 @@
 # Everything a newcomer runs. `make demo` and `make test` do all the set-up themselves.
 PYTHON ?= python3
 PORT ?= 8080
+PROXIES ?= 0
 VENV := .venv
 RUN := PYTHONPATH=functions:host:. $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
@@ -20,8 +21,8 @@ $(INSTALLED): requirements.txt constraints.txt local/venv.sh
 demo: setup          ## One whole rental, played live (under 3 minutes after set-up)
 	@$(RUN) -m local.demo
 
-up: setup          ## The service on http://127.0.0.1:8080 (PORT= for another)
-	@$(RUN) -m local.up --port $(PORT)
+up: setup          ## The service on http://127.0.0.1:8080 (PORT= for another, PROXIES=1 for a proxy)
+	@$(RUN) -m local.up --port $(PORT) --proxies $(PROXIES)
 
 down: $(INSTALLED)          ## Stop what `make up` started
 	@$(RUN) -m local.down

@@ -52,6 +52,8 @@ class Stage:
     """Synthesis refuses without a built dependency layer."""
     enforce_tls: bool = True
     """Queues refuse plain HTTP."""
+    tunnel_ends: str = "[]"
+    """The proxies as hosts see them, JSON: `[{"address", "port", "user", "host_key"}]`."""
     alarm_email: str | None = None
     throttle_rate_per_s: int = 100
     throttle_burst: int = 200
@@ -85,6 +87,9 @@ LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 ZONE = re.compile(rf"{LABEL}(\.{LABEL})*")
 MAX_ZONE = 200
 """A name has 253 characters, and an instance's own label comes before."""
+MOST_PROXIES = 16
+TUNNEL_END = {"address", "port", "user", "host_key", "public_address", "loopback_address"}
+HOST_KEY = re.compile(r"ssh-ed25519 [A-Za-z0-9+/]{68}")
 PLAIN = re.compile(r"\w+")
 """What our settings look like. The CDK's own context keys have a colon, a slash or a hyphen in them."""
 
@@ -164,8 +169,28 @@ def _checked(stage: Stage) -> Stage:
         raise StageError("grace_s is at least one second")
     if not 10 <= stage.provision_timeout_s <= HOUR_S:
         raise StageError("provision_timeout_s lies between 10 seconds and an hour")
+    _check_tunnel_ends(stage.tunnel_ends)
     if not 0 <= stage.cell < 64:
         raise StageError("cell has six bits: 0 to 63")
     if len(stage.zone) > MAX_ZONE or not ZONE.fullmatch(stage.zone):
         raise StageError(f"zone is a DNS name in lower case of at most {MAX_ZONE} characters, without a dot at its end")
     return stage
+
+
+def _check_tunnel_ends(text: str) -> None:
+    """A mistake would not show until hosts refuse what they are told."""
+    try:
+        ends = json.loads(text)
+        good = isinstance(ends, list) and len(ends) <= MOST_PROXIES and all(map(_is_tunnel_end, ends))
+    except ValueError:
+        good = False
+    if not good:
+        raise StageError(f"tunnel_ends is a JSON list of at most {MOST_PROXIES} proxies; docs/proxy.md has its form")
+
+
+def _is_tunnel_end(end: object) -> bool:
+    if not isinstance(end, dict) or not {"address", "port", "user", "host_key"} <= end.keys() <= TUNNEL_END:
+        return False
+    texts = all(isinstance(value, str) and value.isprintable() for name, value in end.items() if name != "port")
+    port = end["port"]
+    return texts and type(port) is int and 1 <= port <= 65535 and HOST_KEY.fullmatch(end["host_key"]) is not None

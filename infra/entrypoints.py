@@ -135,6 +135,7 @@ API = (
             Grant(On.BY_ACCOUNT, QUERY),
         ),
     ),
+    EntryPoint(name="api_proxy", env=("TABLE_NAME",), grants=(Grant(On.TABLE, LOOK_UP),)),
     EntryPoint(
         name="api_install",
         env=("API_URL", "HOST_PACKAGE_BUCKET", "HOST_PACKAGE_KEY"),
@@ -142,7 +143,7 @@ API = (
     ),
     EntryPoint(
         name="api_machine",
-        env=("TABLE_NAME", "EVENT_BUS_NAME"),
+        env=("TABLE_NAME", "EVENT_BUS_NAME", "TUNNEL_ENDS"),
         grants=(
             *COMMIT,
             Grant(

@@ -1,4 +1,4 @@
-"""The API keys of a local service: one each for an administrator, a host's owner and a client.
+"""The API keys of a local service: one each for an administrator, a host's owner, a client and proxies.
 
 The keys are made once per state folder and put into the table at every start, so they stay good over
 restarts and over an emptied table. The table holds only their hashes.
@@ -17,7 +17,7 @@ from typing import Any
 
 from local.cloud.settings import CloudInfo, write_secret
 
-ROLES = ("admin", "host", "client")
+ROLES = ("admin", "host", "client", "proxy")
 KEYS_FILE = "keys.json"
 KEY_BYTES = 32
 
@@ -30,6 +30,7 @@ class Credentials:
     admin_key: str
     host_key: str
     client_key: str
+    proxy_key: str
 
     def write(self, path: Path) -> None:
         """Leave them where only the owner reads them."""
@@ -45,7 +46,7 @@ def provide_keys(info: CloudInfo, state: Path, *, clock: Callable[[], float] = t
         account, now = f"local-{role}", int(clock())
         for item in (account_item(account, now), key_item(key, role=role, account=account, created_at=now)):
             _put_once(table, info.outputs["TableName"], item)
-    return Credentials(info.front_url, keys["admin"], keys["host"], keys["client"])
+    return Credentials(info.front_url, keys["admin"], keys["host"], keys["client"], keys["proxy"])
 
 
 def key_item(key: str, *, role: str, account: str, created_at: int) -> dict[str, Any]:
@@ -64,11 +65,10 @@ def account_item(name: str, created_at: int) -> dict[str, Any]:
 
 
 def _lasting_keys(path: Path) -> dict[str, str]:
-    if path.exists():
-        kept: dict[str, str] = json.loads(path.read_text())
-        return kept
-    keys = {role: f"gl_{role}_{secrets.token_urlsafe(KEY_BYTES)}" for role in ROLES}
-    write_secret(path, json.dumps(keys, indent=2))
+    kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    keys = {role: kept.get(role) or f"gl_{role}_{secrets.token_urlsafe(KEY_BYTES)}" for role in ROLES}
+    if keys != kept:
+        write_secret(path, json.dumps(keys, indent=2))
     return keys
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from gpulease_host.toolkit.errors import ToolkitError
-from local import dockerd, dockerd_packages, images, registry, toolkits
+from local import dockerd, dockerd_packages, images, proxies, registry, toolkits
 from local.site import LOCAL
 
 
@@ -24,6 +24,7 @@ def main() -> int:
     print(docker.note)
     try:
         print(f"toolkit for ssh and jupyter: {toolkits.ensure()}")
+        proxies.ensure_packages()
     except dockerd_packages.MissingPackagesError as error:
         print(error, file=sys.stderr)
         return 2

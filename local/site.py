@@ -15,6 +15,7 @@ from local.client import Client
 from local.cloud.settings import CloudInfo
 from local.credentials import Credentials, provide_keys
 from local.machine import SIMULATED_GPUS, Machine, has_nvidia_gpus
+from local.proxies import LocalProxies
 
 LOCAL = supervise.ROOT / ".local"
 
@@ -34,6 +35,7 @@ class Site:
     heartbeat_s: int = 60
     sources: Path = supervise.ROOT
     docker_socket: Path | None = None
+    proxies: int = 0
 
     @property
     def docker_state(self) -> Path:
@@ -48,17 +50,23 @@ class Site:
         credentials = provide_keys(cloud, self.state)
         say("Making this machine a host …")
         machine = Machine(self.state, docker.docker_host, self.heartbeat_s)
+        self.local_proxies.start(cloud.front_url, credentials.proxy_key)
         host_id = machine.join(cloud, Client(cloud.front_url, credentials.host_key), simulated_gpus())
         return Running(cloud, credentials, host_id, docker.docker_host)
 
     def assembly(self) -> Path:
         """The synthesized templates."""
         context = {} if self.grace_s is None else {"grace_s": str(self.grace_s)}
-        return synth.cached_assembly(self.sources, context)
+        return synth.cached_assembly(self.sources, context | self.local_proxies.context())
+
+    @property
+    def local_proxies(self) -> LocalProxies:
+        return LocalProxies(self.state, self.proxies)
 
     def stop(self) -> bool:
         """Stop what this site started; True when something was running. Containers are not touched."""
         running = [supervise.stop(name, state=self.state) for name in ("daemon", "agent")]
+        running.append(self.local_proxies.stop())
         return supervise.stop_cloud(self.state) or any(running)
 
 

@@ -8,7 +8,9 @@ import sys
 from local.cloud.launch import LaunchError
 from local.deploy import DeployError
 from local.dockerd import DockerdError
+from local.dockerd_packages import MissingPackagesError
 from local.machine import JoinError
+from local.proxies import MOST, ProxyError, ensure_packages
 from local.site import LOCAL, Site
 from local.supervise import ProcessError
 from local.synth import SynthesisError
@@ -21,10 +23,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make up", description=__doc__)
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--grace-s", type=int, help="seconds between expiry and deletion; 48 h when left out")
+    parser.add_argument(
+        "--proxies", type=int, choices=range(MOST + 1), default=0, help="for clients of hosts behind NAT"
+    )
     options = parser.parse_args()
     try:
-        running = Site(LOCAL / "up", options.port, options.grace_s).start()
-    except (DeployError, DockerdError, JoinError, LaunchError, ProcessError, SynthesisError) as error:
+        if options.proxies:
+            ensure_packages()
+        running = Site(LOCAL / "up", options.port, options.grace_s, proxies=options.proxies).start()
+    except (
+        MissingPackagesError,
+        ProxyError,
+        DeployError,
+        DockerdError,
+        JoinError,
+        LaunchError,
+        ProcessError,
+        SynthesisError,
+    ) as error:
         print(error, file=sys.stderr)
         return 2
     running.credentials.write(CREDENTIALS)

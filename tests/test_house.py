@@ -16,7 +16,7 @@ from rental.domain import errors
 from rental.domain.lifecycle import ContractStatus, Desired, InstanceStatus
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ("functions", "host", "infra", "local")
+SOURCES = ("functions", "host", "infra", "local", "proxy")
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}

@@ -1,5 +1,6 @@
 """/v1/host/*: what machines ask, signed with their machine key."""
 
+import json
 from dataclasses import asdict
 from functools import cache
 from http import HTTPStatus
@@ -11,16 +12,18 @@ from handlers.machine_gateway import make_machine_app, signer
 from rental.adapters import wiring
 from rental.adapters.machine_tokens import make_machine_key, verify_new_key
 from rental.adapters.records import from_record
-from rental.adapters.settings import EventSettings, from_env
+from rental.adapters.settings import EventSettings, TunnelSettings, from_env
 from rental.adapters.ssm import SsmNodes
 from rental.adapters.system import SystemClock, SystemEntropy
-from rental.api.machine_requests import CallRequest, FetchRequest, ManifestRequest, ReplyRequest
+from rental.api.machine_requests import CallRequest, FetchRequest, ManifestRequest, ReplyRequest, TunnelRequest
 from rental.domain.calls import CallId
 from rental.domain.errors import InvalidRequestError
 from rental.domain.host import Inventory, MachineKey
 from rental.domain.ids import ContractId, InstanceId
+from rental.domain.tunnel import TunnelEnd
 from rental.service.calls import Answering
 from rental.service.machines import Machines
+from rental.service.tunneling import Tunneling
 
 app = make_machine_app()
 handler = entry_point(app)
@@ -29,6 +32,11 @@ handler = entry_point(app)
 @cache
 def machines() -> Machines:
     return Machines(wiring.store(), SsmNodes(wiring.lazy_client("ssm")), SystemClock())
+
+
+@cache
+def tunneling() -> Tunneling:
+    return Tunneling(wiring.store(), SystemClock())
 
 
 @cache
@@ -62,6 +70,15 @@ def rotate_key() -> Response[str]:
         verify_new_key(body.proof, host.id, key, signed_with)
     rotated = machines().rotate_key(host.id, key, signed_with)
     return answer(HTTPStatus.OK, {"v": 1, "host_id": rotated.id, "key_id": key.key_id})
+
+
+@app.post("/v1/host/tunnel")
+def open_tunnel() -> Response[str]:
+    host_id = signer(app).id
+    body = parse_record(app, TunnelRequest)
+    tunneling().introduce(host_id, body.public_key)
+    ends = [from_record(TunnelEnd, each) for each in json.loads(from_env(TunnelSettings).tunnel_ends)]
+    return answer(HTTPStatus.OK, {"v": 1, "host_id": host_id, "proxies": [asdict(each) for each in ends]})
 
 
 @app.post("/v1/host/fetch")

@@ -14,6 +14,7 @@ from rental.domain.host import Host, MachineKey
 from rental.domain.ids import ContractId, HostId, OfferId
 from rental.domain.key_ring import KeyRing
 from rental.domain.liveness import Presence
+from rental.domain.tunnel import TunnelKeyPlace
 
 T = TypeVar("T")
 
@@ -69,6 +70,7 @@ class Extras:
     new_offers: tuple[OfferPlace, ...] = ()
     dropped_offers: tuple[OfferId, ...] = ()
     host: Host | None = None
+    tunnel_key: TunnelKeyPlace | None = None
 
 
 NO_EXTRAS = Extras()
@@ -93,6 +95,10 @@ class Store(Memos, Protocol):
 
     def read_proxy_ports(self, ports: Sequence[int]) -> frozenset[int]:
         """Those of the proxy's numbers that a contract holds."""
+        ...
+
+    def read_tunnel_host(self, fingerprint: str) -> HostId | None:
+        """Whose tunnel key this is, or was."""
         ...
 
     def read_principal(self, api_key_sha256: str) -> Principal | None: ...

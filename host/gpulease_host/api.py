@@ -23,6 +23,7 @@ CALL_PATH = "/v1/host/call"
 CERTIFICATES_PATH = "/v1/host/certificates"
 REPLY_PATH = "/v1/host/reply"
 KEY_PATH = "/v1/host/key"
+TUNNEL_PATH = "/v1/host/tunnel"
 MANIFEST_PATH = "/v1/host/manifest"
 REGISTER_PATH = "/v1/host/register"
 CONNECT_TIMEOUT_S = 3.05
@@ -105,6 +106,10 @@ class Api:
     def replace_key(self, body: dict[str, Any]) -> Any:
         """Raises ApiError."""
         return self._post(KEY_PATH, body)
+
+    def open_tunnel(self, public_key: str) -> Any:
+        """Raises ApiError."""
+        return self._post(TUNNEL_PATH, {"public_key": public_key})
 
     def show_call(self, call_id: str) -> Any:
         """What a client waits for. Raises ApiError."""

@@ -69,6 +69,8 @@ class Applier:
     backoff: Backoff
     log: Log
     stop_grace_s: int
+    withdraw: Callable[[int], None] = lambda _instance_id: None
+    """Have no proxy lead to an instance any more: its address is about to be free."""
 
     def settle(self, instance_id: int) -> None:
         """Bring one instance to what is wanted of it. What fails for now is tried again later."""
@@ -104,6 +106,7 @@ class Applier:
             case Settle():
                 if action.after.status == "absent":
                     # There is no container, but a start that broke off, or somebody's hand, may have left the rest.
+                    self.withdraw(record.order.instance_id)
                     self.engine.remove(record.order.contract_id, record.order.instance_id)
                 self._record(record, action)
             case Stop():
@@ -145,6 +148,7 @@ class Applier:
         self._say(record, "removing", "The control plane says that its contract is gone.")
         self.engine.stop(order.instance_id, REMOVE_GRACE_S)
         self.ledger.note_ended(order.instance_id)
+        self.withdraw(order.instance_id)
         self.engine.remove(order.contract_id, order.instance_id)
         now = self.ledger.record(order.instance_id)
         action = bury(now, self.clock()) if now is not None and now.order == order else None

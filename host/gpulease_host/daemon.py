@@ -2,7 +2,7 @@
 
 socket ──► intake ──► ledger (journal) ──► queue ──► workers: decide, do ──► engine
 asking (manifest) ───┘       │                ▲
-                             │                ├── watch, each second
+                             │                ├── watch, each second        tunnels ──► proxies
                              ▼                └── the engine's events
                           report ──► sender ──► EventBridge
 """
@@ -37,6 +37,8 @@ from gpulease_host.rotation import KeyApi, Rotation
 from gpulease_host.sender import Sender, Sink
 from gpulease_host.settings import Settings
 from gpulease_host.threads import repeat
+from gpulease_host.tunnels.connection import Connect, SshConnection
+from gpulease_host.tunnels.tunnels import TunnelApi, Tunnels
 from gpulease_host.unix_socket import SocketServer
 from gpulease_host.watch import Watch
 from gpulease_host.workers import Workers
@@ -50,7 +52,7 @@ KEY_LOOK_S = 5.0
 CERTIFICATE_LOOK_S = 60.0
 
 
-class HostApi(FetchApi, CertificateApi, ManifestApi, CallApi, Protocol):
+class HostApi(FetchApi, CertificateApi, ManifestApi, CallApi, TunnelApi, Protocol):
     """What the daemon asks of the control plane."""
 
 
@@ -72,6 +74,8 @@ class Parts:
     elapsed: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     random: Callable[[], float] = field(default=random.random)
+    connect: Connect = SshConnection.open
+    """To a proxy."""
 
 
 class Daemon:
@@ -91,6 +95,7 @@ class Daemon:
         self.sender = self._build_sender()
         self.ledger.on_change = self.sender.ring
         self.certificates = self._build_certificates()
+        self.tunnels = self._build_tunnels()
         self.applier = self._build_applier()
         self.watch = self._build_watch()
         self.calls = Calls(parts.api, parts.keys, parts.engine, parts.log, parts.elapsed)
@@ -113,6 +118,7 @@ class Daemon:
         repeat("asking", self._ask_once, self.stopping, self.stopping)
         repeat("certificates", self.renew_certificates, self.stopping, self.stopping)
         repeat("key", self._finish_rotation, self.stopping, self.stopping)
+        repeat("tunnels", self.tunnels.step, self.stopping, self.stopping)
         repeat("sender", self.sender.step, self.sender.bell, self.stopping)
         self._socket = SocketServer(self.parts.settings.folder, self.intake.answer)
         self._socket.start()
@@ -125,6 +131,7 @@ class Daemon:
         if self._socket is not None:
             self._socket.stop()
         self._workers.stop()
+        self.tunnels.close()
         self.calls.stop()
         self.parts.log.say("daemon stopped")
 
@@ -229,6 +236,20 @@ class Daemon:
             backoff=Backoff(0.5, 15.0, parts.random),
             log=parts.log,
             stop_grace_s=parts.settings.stop_grace_s,
+            withdraw=self.tunnels.withdraw,
+        )
+
+    def _build_tunnels(self) -> Tunnels:
+        parts = self.parts
+        return Tunnels(
+            api=parts.api,
+            ledger=self.ledger,
+            world=self.world,
+            key_path=parts.settings.tunnel_key_path,
+            connect=parts.connect,
+            elapsed=parts.elapsed,
+            random=parts.random,
+            log=parts.log,
         )
 
     def _build_watch(self) -> Watch:

@@ -70,6 +70,9 @@ class Order:
     """When the control plane gives this start up; None when it waits as long as the contract lasts."""
     keys_revision: int = 0
     """Rises when the contract's ssh keys change; the keys themselves are fetched."""
+    proxy_ssh_port: int | None = None
+    """Its number on the deployment's proxies, in modes ssh and jupyter; None where there is none."""
+    proxy_jupyter_port: int | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,8 @@ class Container:
     error: str | None
     gpus: tuple[str, ...]
     """Their UUIDs: the driver numbers its GPUs anew when one is gone."""
+    address: str | None = None
+    """Where this host reaches it, while it runs."""
 
 
 @dataclass(frozen=True)

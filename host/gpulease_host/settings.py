@@ -42,6 +42,10 @@ class Settings:
         return self.folder / "machine.key"
 
     @property
+    def tunnel_key_path(self) -> Path:
+        return self.folder / "tunnel.key"
+
+    @property
     def journal_path(self) -> Path:
         return self.folder / "journal"
 

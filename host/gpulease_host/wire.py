@@ -19,6 +19,7 @@ WIRE_VERSION = 1
 _DESIRED = ("running", "stopped", "absent")
 _MAX_ID = 2**53 - 1
 _MAX_PORT = 65535
+_LEAST_PROXY_PORT = 1024
 _JUPYTER_TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
 _LIMIT_INTEGERS = (
     "cpu_weight_permille",
@@ -148,6 +149,8 @@ def parse_order(value: Any) -> Order:
         limits=_parse_limits(body.get("limits")),
         start_by=None if body.get("start_by") is None else _integer(body, "start_by", 0),
         keys_revision=_integer(body, "keys_revision", 0) if "keys_revision" in body else 0,
+        proxy_ssh_port=_proxy_port(body, "proxy_ssh_port"),
+        proxy_jupyter_port=_proxy_port(body, "proxy_jupyter_port"),
     )
     _check_gpus(order)
     return order
@@ -171,6 +174,8 @@ def order_to_wire(order: Order) -> dict[str, Any]:
         "limits": {"gpus": limits.gpus, **{name: getattr(limits, name) for name in _LIMIT_INTEGERS}},
         "start_by": order.start_by,
         "keys_revision": order.keys_revision,
+        "proxy_ssh_port": order.proxy_ssh_port,
+        "proxy_jupyter_port": order.proxy_jupyter_port,
     }
 
 
@@ -250,6 +255,10 @@ def _parse_port(value: Any) -> Port:
         raise WireError("protocol of ports[] is neither tcp nor udp")
     host = None if body.get("host") is None else _integer(body, "host", 1, _MAX_PORT)
     return Port(_integer(body, "container", 1, _MAX_PORT), cast(Transport, protocol), host)
+
+
+def _proxy_port(body: Mapping[str, Any], name: str) -> int | None:
+    return None if body.get(name) is None else _integer(body, name, _LEAST_PROXY_PORT, _MAX_PORT)
 
 
 def _parse_token(value: Any) -> str | None:

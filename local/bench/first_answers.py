@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from local.bench.rented import API_KEY, CLIENT, CONTRACT, HOST, OFFER, OWNER, RUNNING, Rented, bell_record
+from local.bench.rented import API_KEY, CLIENT, CONTRACT, HOST, OFFER, OWNER, RUNNING, TUNNEL_KEY, Rented, bell_record
 
 API_TARGET = 1.7
 EVENT_TARGET = 1.35
@@ -40,7 +40,7 @@ def _request(
     caller: Mapping[str, str] | None = None,
     body: str | None = None,
     headers: Mapping[str, str] | None = None,
-    **parameters: int,
+    **parameters: int | str,
 ) -> Event:
     """A request as API Gateway hands it on, payload format 2.0; `caller` is what the authorizer found."""
     method, template = route.split()
@@ -69,6 +69,7 @@ def _heartbeat(rented: Rented) -> Event:
 
 
 A_CLIENT = {"account": CLIENT, "role": "client"}
+A_PROXY = {"account": OWNER, "role": "proxy"}
 AN_OWNER = {"account": OWNER, "role": "host"}
 RENTAL = json.dumps(
     {"offer_id": OFFER, "image": "alpine:3", "args": ["sleep", "600"], "env": {"A": "b"}, "disk_gib": 10}
@@ -82,6 +83,9 @@ RENTED = ("GetItem", "GetItem", "GetItem", "TransactWriteItems", "SendMessage", 
 ANSWERED = ("GetItem", "GetItem", "TransactWriteItems", "SendMessage", "GetItem")
 """A call to a host that replies at once."""
 
+LED = ("GetItem", "GetItem", "GetItem", "BatchGetItem")
+"""Which of a host's instances are led to."""
+
 FIRST_ANSWERS = (
     FirstAnswer("authorizer", "a known key", lambda _: KEY, ("GetItem",), API_TARGET),
     _api("api_root", "GET /v1/health"),
@@ -90,6 +94,7 @@ FIRST_ANSWERS = (
     _api("api_calls", "GET /v1/contracts/{contract_id}/logs", *ANSWERED, caller=A_CLIENT, contract_id=RUNNING),
     _api("api_hosts", "GET /v1/hosts/{host_id}", "GetItem", "GetItem", "GetItem", caller=AN_OWNER, host_id=HOST),
     _api("api_accounts", "GET /v1/keys", "Query", caller=A_CLIENT),
+    _api("api_proxy", "GET /v1/proxy/hosts/{fingerprint}", *LED, caller=A_PROXY, fingerprint=TUNNEL_KEY),
     _api("api_install", "GET /v1/host/install.sh", "GetObject"),
     FirstAnswer("api_machine", "POST /v1/host/fetch", _fetch, ("GetItem", "GetItem"), API_TARGET),
     _api("api_certificates", "GET /v1/ca.crt", "GetItem"),

@@ -33,6 +33,7 @@ from rental.domain.ids import ContractId, HostId, InstanceId, OfferId
 from rental.domain.lifecycle import ContractStatus, InstanceStatus
 from rental.domain.renting import Drawn, RentalRequest, RentalTerms, open_contract
 from rental.domain.shares import GIB
+from rental.domain.tunnel import TunnelKeyPlace
 from rental.ports import Extras, OfferPlace
 
 HOST = HostId(7)
@@ -40,6 +41,8 @@ CONTRACT, RUNNING = ContractId(100), ContractId(200)
 OFFER = OfferId(1001)
 CLIENT, OWNER = "client", "owner"
 AUTHORITY_KEY, ZONE = "authority-key", "localhost"
+TUNNEL_KEY = "f" * 64
+"""Fingerprint of the key with which the host logs in to proxies."""
 API_KEY = "gl_client_of-the-bench"
 TERMS = RentalTerms(grace_s=172_800, provision_timeout_s=600)
 SECRETS = {"env": {"A": "b"}, "entrypoint": None, "args": ["sleep", "600"], "onstart": None, "login": None}
@@ -93,12 +96,16 @@ def make_rented() -> Rented:
     offers = {1: OFFER, 2: OfferId(1002), 4: OfferId(1004)}
     listing = Listing(1_250_000, 150_000, now + 86_400, 1, False, 1, offers)
     manifest = Manifest(HOST, OWNER, INVENTORY, INVENTORY.disk_bytes, listing)
-    host = Host(HOST, OWNER, "", HostStatus.ACTIVE, now, "0" * 64, now, "activation", "mi-7", key, INVENTORY)
+    host = Host(
+        HOST, OWNER, "", HostStatus.ACTIVE, now, "0" * 64, now, "activation", "mi-7", key, INVENTORY, TUNNEL_KEY
+    )
     table = MemoryTable()
     store = ItemStore(table, lambda: "commit")
     store.create_host(host)
     place = OfferPlace(OFFER, HOST, 1)
-    listed = store.commit(Book(manifest), Book(manifest), Extras(new_offers=(place,)))
+    listed = store.commit(
+        Book(manifest), Book(manifest), Extras(new_offers=(place,), tunnel_key=TunnelKeyPlace(TUNNEL_KEY, HOST))
+    )
     sealed = HpkeSealer().seal(key, CONTRACT, json.dumps(SECRETS).encode())
     request = RentalRequest(CLIENT, OFFER, 1, "", Launch("alpine:3", env_keys=("A",), sealed=sealed), 10, 3600, 1)
     rented = open_contract(listed.manifest, request, TERMS, Drawn([CONTRACT]), now)

@@ -11,7 +11,7 @@ from rental.api.operation import Operation, Proof
 from rental.api.operations import OPERATIONS, PARAMETERS
 
 FUNCTIONS = {(route.method, route.path): route.function for route in ROUTES}
-ROLES = {"client", "host"}
+ROLES = {"client", "host", "proxy"}
 
 
 def test_operations_and_routes_are_the_same() -> None:

@@ -15,6 +15,7 @@ ROUTES = (
     r"/v1/hosts/(?P<host_id>[^/]*)(/\w+)?",
     r"/v1/keys/(?P<key_id>[^/]*)",
     r"/v1/ssh-keys/(?P<ssh_key_id>[^/]*)",
+    r"/v1/proxy/hosts/(?P<fingerprint>[^/]*)",
 )
 REQUEST_ID = "request-1"
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]

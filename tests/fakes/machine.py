@@ -15,6 +15,15 @@ from rental.adapters.machine_tokens import make_machine_key
 from rental.domain.contract import Sealed
 from rental.domain.host import MachineKey
 
+TUNNEL_END = {"address": "proxy.example", "port": 2222, "user": "tunnel", "host_key": "ssh-ed25519 " + "A" * 68}
+"""As a deployment's settings name a proxy."""
+
+
+def tunnel_key_of(number: int) -> str:
+    """The public half of a tunnel key; another for each number."""
+    blob = b"\x00\x00\x00\x0bssh-ed25519\x00\x00\x00\x20" + number.to_bytes(32, "big")
+    return f"ssh-ed25519 {base64.b64encode(blob).decode()}"
+
 
 def base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -23,6 +23,7 @@ from handlers import (
     api_install,
     api_machine,
     api_offers,
+    api_proxy,
     dispatch,
     reports,
     step,
@@ -40,7 +41,7 @@ from tests.fakes.builders import MOST_GPUS, PROXY, make_listing, make_manifest
 from tests.fakes.dynamo import create_liveness_table, create_table
 from tests.fakes.http import Answer, call
 from tests.fakes.kms import create_token_key
-from tests.fakes.machine import Machine
+from tests.fakes.machine import TUNNEL_END, Machine
 
 API_URL = "https://api.example.com"
 FINE = SimpleNamespace(status_code=200)
@@ -69,6 +70,8 @@ CACHES = (
     api_install.package,
     api_machine.machines,
     api_machine.answering,
+    api_machine.tunneling,
+    api_proxy.tunneling,
     api_offers.offers,
     dispatch.dispatching,
     reports.observing,
@@ -104,6 +107,7 @@ def deployed() -> Iterator[dict[str, str]]:
                 "COMMAND_DOCUMENT_NAME": "Command",
                 "HOST_ROLE_NAME": "host",
                 "EVENT_BUS_NAME": "bus",
+                "TUNNEL_ENDS": json.dumps([TUNNEL_END]),
                 "API_URL": API_URL,
                 "HOST_PACKAGE_BUCKET": "assets",
                 "HOST_PACKAGE_KEY": "package.whl",

@@ -18,16 +18,18 @@ from infra.routes import ROUTES
 from rental.adapters import wiring
 from rental.adapters.call_store import ItemCallStore
 from rental.adapters.dynamodb.table import DynamoTable
-from rental.adapters.system import new_commit_id
+from rental.adapters.system import SystemClock, new_commit_id
 from rental.domain.access import ApiKey, Role
 from rental.domain.calls import Call, CallId, CallKind
 from rental.domain.contract import Sealed
 from rental.domain.ids import ContractId, InstanceId
 from rental.domain.key_ring import NamedKey
+from rental.domain.tunnel import fingerprint_of
 from rental.ports import Principal
+from rental.service.tunneling import Tunneling
 from tests.fakes.authority import make_csr
 from tests.fakes.http import make_event
-from tests.fakes.machine import Machine, base64url
+from tests.fakes.machine import Machine, base64url, tunnel_key_of
 from tests.fakes.ssh import make_line
 from tests.handlers.conftest import Site, reported
 from tests.handlers.test_async import record, ring
@@ -158,6 +160,18 @@ def to_certify(site: Site) -> Details:
     return {"body": certificate_body(contract_id), "signer": site}
 
 
+def to_tunnel(site: Site) -> Details:
+    return {"body": {"v": 1, "public_key": tunnel_key_of(site.number)}, "signer": site}
+
+
+def to_lead(site: Site) -> Details:
+    """As one of the proxies, which a host has just reached."""
+    running(site)
+    key = tunnel_key_of(site.number)
+    Tunneling(wiring.store(), SystemClock()).introduce(site.host_id, key)
+    return {"caller": Principal("proxy", "proxy"), "fingerprint": fingerprint_of(key)}
+
+
 def to_resume(site: Site) -> Details:
     site.rented()
     return {"body": {"v": 1}, "signer": site}
@@ -247,10 +261,12 @@ REQUESTS: Mapping[str, Callable[[Site], Details]] = {
     },
     "GET /v1/ssh-keys": lambda site: {"caller": site.client},
     "DELETE /v1/ssh-keys/{ssh_key_id}": kept_ssh_key,
+    "GET /v1/proxy/hosts/{fingerprint}": to_lead,
     "GET /v1/host/install.sh": to_install,
     "GET /v1/host/package": to_install,
     "POST /v1/host/register": to_register,
     "POST /v1/host/key": to_rotate,
+    "POST /v1/host/tunnel": to_tunnel,
     "POST /v1/host/fetch": to_fetch,
     "POST /v1/host/manifest": to_resume,
     "POST /v1/host/certificates": to_certify,

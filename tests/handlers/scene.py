@@ -12,12 +12,15 @@ from typing import Any
 from handlers import on_instance_changed
 from rental.adapters import wiring
 from rental.adapters.items import Guarded, account_item, api_key_item, host_item, key_ring_item, manifest_item
+from rental.adapters.system import SystemClock
 from rental.domain.access import Account, ApiKey, Role, key_id_of
 from rental.domain.host import Host, HostStatus
 from rental.domain.ids import HostId
 from rental.domain.key_ring import KeyRing, NamedKey
+from rental.domain.tunnel import fingerprint_of
+from rental.service.tunneling import Tunneling
 from tests.fakes.gateway import Response, answer_of
-from tests.fakes.machine import Machine
+from tests.fakes.machine import Machine, tunnel_key_of
 from tests.fakes.ssh import make_line
 from tests.handlers.conftest import Site, reported
 
@@ -62,6 +65,7 @@ class Scene:
         ring = key_ring_item(KeyRing(site.client.account, (self.ssh_key,)))
         items = [*self._accounts(), *self._keys(), *self._hosts(), ring]
         wiring.store().table.transact([Guarded((item["pk"], item["sk"]), item | {"rev": 1}) for item in items])
+        Tunneling(wiring.store(), SystemClock()).introduce(site.host_id, tunnel_key_of(site.number))
         wiring.access_store().delete_key(key_id_of(self._secret("revoked", Role.ADMIN)))
 
     def paths(self) -> dict[str, object]:
@@ -72,6 +76,7 @@ class Scene:
             "offer_id": self.site.number * 1000 + 1,
             "ssh_key_id": self.ssh_key.id,
             "key_id": key_id_of(self._secret("client", Role.CLIENT)),
+            "fingerprint": fingerprint_of(tunnel_key_of(self.site.number)),
         }
 
     def parties(self, parameter: str) -> dict[str, str]:
@@ -83,6 +88,7 @@ class Scene:
             "key_id": {"client": client},
             "ssh_key_id": {"client": client},
             "offer_id": {},
+            "fingerprint": {},
         }
         return belongs[parameter]
 

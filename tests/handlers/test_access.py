@@ -15,6 +15,7 @@ import pytest
 from rental.api.document import build_document
 from tests.fakes.authority import make_csr
 from tests.fakes.documented import check_documented
+from tests.fakes.machine import tunnel_key_of
 from tests.fakes.ssh import make_line
 from tests.handlers.conftest import Site
 from tests.handlers.ordinary import (
@@ -62,6 +63,7 @@ def body_of(operation: str, scene: Scene) -> Any:
         },
         "issue_certificate": certificate_body(scene.contract_id, CSR),
         "manifest": {"v": 1},
+        "open_tunnel": {"v": 1, "public_key": tunnel_key_of(site.number * 10 + 1)},
         "run_command": {"command": ["true"]},
         "show_call": {"v": 1, "call_id": call_of(scene.contract_id)},
         "reply": {"v": 1, "call_id": call_of(scene.contract_id), "sealed": "x"},
@@ -186,7 +188,8 @@ def test_what_is_not_yours_cannot_be_told_from_what_is_not_there(site: Site, ope
     scene = Scene(site)
     method, template, _ = OPERATIONS[operation]
     body = body_of(operation, scene)
-    absent = template.format(contract_id=1, host_id=1, offer_id=1, key_id="0" * 64, ssh_key_id="0" * 64)
+    keys = dict.fromkeys(("key_id", "ssh_key_id", "fingerprint"), "0" * 64)
+    absent = template.format(contract_id=1, host_id=1, offer_id=1, **keys)
     for role in ("client", "host"):
         stranger = scene.callers()[f"stranger as {role}"]
         nowhere = scene.ask(method, absent, stranger, body)

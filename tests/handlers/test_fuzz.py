@@ -20,7 +20,7 @@ from tests.handlers.conftest import Site, reported
 from tests.handlers.ordinary import let_host_reply, to_install, to_lose
 
 FUZZER = Principal("fuzzer", "admin")
-SELDOM_MET = {"register", "fetch", "rotate_key", "show_call", "reply", "issue_certificate"}
+SELDOM_MET = {"register", "fetch", "rotate_key", "show_call", "reply", "issue_certificate", "show_ports"}
 """These ask for a token, a proof or a name that fits what is now: a fuzzer finds one now and then."""
 
 

@@ -79,6 +79,8 @@ class FakeEngine:
         self.not_reached: str | None = None
         self.ssh_keys: dict[int, tuple[str, ...]] = {}
         self.host_keys: dict[int, str] = {}
+        self.address: str | None = None
+        self.while_removing: Callable[[], object] = lambda: None
         self._lock = threading.RLock()
 
     def inventory(self) -> dict[str, Any]:
@@ -117,6 +119,7 @@ class FakeEngine:
             self.held[order.instance_id] = Container(
                 order.contract_id, order.instance_id, generation, token,
                 "running", None, False, int(self.clock()), f"start {next(_starts)} of {os.getpid()}", None, gpus,
+                self.address,
             )  # fmt: skip
 
     def why_not_startable(self, order: Order) -> str | None:
@@ -152,6 +155,7 @@ class FakeEngine:
         self._check_up()
         with self._lock:
             self.calls.append(f"remove {instance_id}")
+            self.while_removing()
             self.held.pop(instance_id, None)
             if self.remove_error is not None:
                 raise self.remove_error
@@ -246,6 +250,9 @@ class FakeApi:
         self.calls: dict[str, dict[str, Any]] = {}
         self.replies: list[tuple[str, str]] = []
         self.after_reply: Callable[[], object] = lambda: None
+        self.tunnel_keys: list[str] = []
+        self.tunnel_error: ApiError | None = None
+        self.proxies: list[dict[str, Any]] = []
         self.lost_answers = 0
         """So many replacements of the key are done without an answer."""
         self.is_retired = False
@@ -270,6 +277,12 @@ class FakeApi:
             raise self.manifest_error
         named = {} if self.sealed_key_ids is None else {"sealed_key_ids": self.sealed_key_ids}
         return {"v": 1, "host_id": HOST_ID, "orders": [order_to_wire(each) for each in self.orders], **named}
+
+    def open_tunnel(self, public_key: str) -> Any:
+        self.tunnel_keys.append(public_key)
+        if self.tunnel_error is not None:
+            raise self.tunnel_error
+        return {"v": 1, "host_id": HOST_ID, "proxies": self.proxies}
 
     def show_call(self, call_id: str) -> Any:
         if call_id not in self.calls:

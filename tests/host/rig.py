@@ -18,6 +18,7 @@ from gpulease_host.log import Log
 from gpulease_host.machine_key import MachineKey, to_b64
 from gpulease_host.records import Record
 from gpulease_host.settings import Settings
+from gpulease_host.tunnels.connection import Connect, SshConnection
 from gpulease_host.wire import order_to_wire
 from tests.host.fakes import FakeApi, FakeClock, FakeEngine, FakeSink
 from tests.host.notary import Notary
@@ -40,6 +41,7 @@ class Rig:
     api: FakeApi = field(init=False)
     sink: FakeSink = field(default_factory=FakeSink)
     boots: int = 0
+    connect: Connect = SshConnection.open
 
     def __post_init__(self) -> None:
         self.engine = FakeEngine(self.clock, self.gpus)
@@ -68,6 +70,7 @@ class Rig:
             elapsed=self.clock,
             sleep=self.clock.sleep,
             random=lambda: 0.5,
+            connect=self.connect,
         )
         self.daemon = Daemon(parts, inventory(self.gpus, self.engine.gone))
         self.daemon.gpus.look(())

@@ -26,6 +26,7 @@ def test_only_routes_without_a_key_go_past_the_authorizer(prod: Synthesized) -> 
         *(
             "POST /v1/host/register",
             "POST /v1/host/key",
+            "POST /v1/host/tunnel",
             "POST /v1/host/fetch",
             "POST /v1/host/certificates",
             "POST /v1/host/call",

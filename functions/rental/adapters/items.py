@@ -6,6 +6,7 @@ C#<contract>      E#<seq>    one line of its timeline
 H#<host>          H          host
 H#<host>          CAP        the host's manifest
 O#<offer>         O          where an offer stands
+T#<fingerprint>   T          whose tunnel key this is
 A#<account>       A          account
 A#<account>       SSH        its SSH keys
 K#<sha256>        K          API key
@@ -71,6 +72,10 @@ def manifest_key(host_id: HostId) -> Key:
 
 def offer_key(offer_id: OfferId) -> Key:
     return (f"O#{offer_id}", "O")
+
+
+def tunnel_key(fingerprint: str) -> Key:
+    return (f"T#{fingerprint}", "T")
 
 
 def principal_key(api_key_sha256: str) -> Key:
@@ -256,6 +261,8 @@ def _extra_writes(extras: Extras) -> Iterator[Guarded]:
         yield _next(_item(offer_key(place.offer_id), place), 0)
     for offer_id in extras.dropped_offers:
         yield Guarded(offer_key(offer_id), None)
+    if extras.tunnel_key is not None:
+        yield _next(_item(tunnel_key(extras.tunnel_key.fingerprint), extras.tunnel_key), 0)
     if extras.host is not None:
         yield _next(host_item(extras.host), extras.host.rev)
 

@@ -77,6 +77,12 @@ class EventSettings:
 
 
 @dataclass(frozen=True)
+class TunnelSettings:
+    tunnel_ends: str
+    """JSON: a list of `TunnelEnd`."""
+
+
+@dataclass(frozen=True)
 class AddressSettings:
     api_url: str
 

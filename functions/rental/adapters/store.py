@@ -31,6 +31,7 @@ from rental.adapters.items import (
     proxy_port_key,
     raised,
     replacement_of,
+    tunnel_key,
     writes_of,
 )
 from rental.domain.allocation import Manifest
@@ -120,6 +121,10 @@ class ItemStore:
     def read_proxy_ports(self, ports: Sequence[int]) -> frozenset[int]:
         found = self.table.get_many([proxy_port_key(port) for port in ports])
         return frozenset(int(item["pk"].removeprefix("P#")) for item in found)
+
+    def read_tunnel_host(self, fingerprint: str) -> HostId | None:
+        item = self.table.get(tunnel_key(fingerprint))
+        return HostId(int(item["host_id"])) if item is not None else None
 
     def read_memo(self, account: str, key: str, now: int) -> Memo | None:
         return read_memo(self.table, account, key, now)

@@ -273,6 +273,21 @@ class Account(BaseModel):
     created_at: EpochSeconds
 
 
+class HostPort(BaseModel):
+    """A port of each proxy that leads to an instance."""
+
+    instance_id: Id
+    kind: Literal["ssh", "jupyter"]
+    port: int
+
+
+class HostPorts(BaseModel):
+    """What a host may listen on, on each proxy: the numbers of what is wanted running on it now."""
+
+    host_id: Id
+    bindings: list[HostPort]
+
+
 class ApiKey(BaseModel):
     """What is kept of an API key: never the key."""
 

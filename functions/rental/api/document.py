@@ -39,8 +39,8 @@ SECURITY_SCHEMES = {
     Proof.API_KEY: {
         "type": "http",
         "scheme": "bearer",
-        "description": "An API key of role client, host or admin: `Authorization: Bearer <key>`. An admin may do what"
-        " clients and owners of hosts may, on its own account.",
+        "description": "An API key of role client, host, proxy or admin: `Authorization: Bearer <key>`. An admin may do"
+        " what clients and owners of hosts may, on its own account.",
     },
     Proof.MACHINE_TOKEN: {
         "type": "http",

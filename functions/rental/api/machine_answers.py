@@ -29,6 +29,25 @@ class RotatedKey(BaseModel):
     key_id: str
 
 
+class Proxy(BaseModel):
+    """A proxy of the deployment, as hosts see it."""
+
+    address: str = Field(description="Where it takes tunnels: a host name or an IP address.")
+    port: int
+    user: str = Field(description="Whom tunnels log in as.")
+    host_key: str = Field(description="The public key that it has to show, `ssh-ed25519 …`.")
+    public_address: str = Field(description="Its address on which numbers for ssh are asked for.")
+    loopback_address: str = Field(description="Its address on which numbers for JupyterLab are asked for.")
+
+
+class Proxies(BaseModel):
+    """Where the host may open tunnels to."""
+
+    v: Literal[1]
+    host_id: Id
+    proxies: list[Proxy]
+
+
 class SealedSecrets(BaseModel):
     """What the client sent in confidence, which only the machine key opens, and whom the instance lets in."""
 
@@ -95,6 +114,8 @@ class Order(BaseModel):
     image: str
     mode: str
     keys_revision: int = Field(ge=0, description="Rises when the SSH keys are replaced: fetch them anew.")
+    proxy_ssh_port: int | None = Field(description="Its number on each proxy, for ssh; null where there is none.")
+    proxy_jupyter_port: int | None = Field(description="Likewise for JupyterLab.")
     ports: list[str]
     gpus: list[OrderGpu]
     limits: Limits

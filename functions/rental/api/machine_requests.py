@@ -54,6 +54,14 @@ class ReplyRequest:
 
 
 @dataclass(frozen=True)
+class TunnelRequest:
+    """schemas/tunnel.v1.json"""
+
+    v: Literal[1]
+    public_key: str
+
+
+@dataclass(frozen=True)
 class ManifestRequest:
     """schemas/manifest.v1.json"""
 

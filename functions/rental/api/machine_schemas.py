@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from rental.api.limits import MAX_ID, MAX_REPLY, SEALED
 from rental.api.numbers import WHOLE
 
+TUNNEL_KEY = r"^ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-P][A-Za-z0-9+/]{42}$"
 Size = Annotated[int, Field(ge=0, lt=1 << 62), WHOLE]
 Identifier = Annotated[int, Field(ge=1, le=MAX_ID), WHOLE]
 Name = Annotated[str, Field(max_length=256)]
@@ -60,6 +61,10 @@ class RotateKeyBody(MachineBody):
     signing_key: Key
     sealing_key: Key
     proof: Annotated[str, Field(max_length=1024, description="A JWT by the new key: `iss` (the host), `replaces`.")]
+
+
+class TunnelBody(MachineBody):
+    public_key: Annotated[str, Field(pattern=TUNNEL_KEY, description="One line of OpenSSH, without a comment.")]
 
 
 class FetchBody(MachineBody):

@@ -25,6 +25,7 @@ class Tag(StrEnum):
     HOSTS = "Hosts"
     ACCESS = "Accounts and keys"
     MACHINES = "Machines"
+    PROXIES = "Proxies"
     SERVICE = "Service"
 
 
@@ -35,6 +36,7 @@ TAGS = {
     Tag.HOSTS: "What owners do with their machines.",
     Tag.ACCESS: "Who may come in. A key is shown once, in the answer that makes it.",
     Tag.MACHINES: "What machines ask for themselves. They sign with their machine key.",
+    Tag.PROXIES: "What the deployment's proxies ask, with an API key of role proxy, which opens nothing else.",
     Tag.SERVICE: "The service itself.",
 }
 

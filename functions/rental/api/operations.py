@@ -266,6 +266,13 @@ MACHINES = (
         refusals=(NotCurrentError, HostRetiredError, BusyError),
     ),
     Operation(
+        name="open_tunnel", method="POST", path="/v1/host/tunnel", tag=Tag.MACHINES, proof=Proof.MACHINE_TOKEN,
+        summary="Make known with which key the host logs in to proxies, and learn where they are.",
+        details="From then on proxies let that key in, and no other of the host. May be repeated.",
+        body=machine_schemas.TunnelBody, answer=machine_answers.Proxies,
+        refusals=(NotCurrentError, ConflictError, HostRetiredError, BusyError),
+    ),
+    Operation(
         name="fetch", method="POST", path="/v1/host/fetch", tag=Tag.MACHINES, proof=Proof.MACHINE_TOKEN,
         summary="The secrets of an instance that is about to start.",
         details="Answered only while exactly this generation and token is wanted running.",
@@ -301,6 +308,15 @@ MACHINES = (
     ),
 )  # fmt: skip
 
+PROXIES = (
+    Operation(
+        name="show_ports", method="GET", path="/v1/proxy/hosts/{fingerprint}", tag=Tag.PROXIES, roles=("proxy",),
+        summary="What the host that logs in with this key may listen on.",
+        details="Only what is wanted running now has a line.",
+        answer=answers.HostPorts,
+    ),
+)  # fmt: skip
+
 SERVICE = (
     Operation(
         name="health", method="GET", path="/v1/health", tag=Tag.SERVICE, proof=Proof.NONE,
@@ -329,7 +345,7 @@ SERVICE = (
     ),
 )  # fmt: skip
 
-OPERATIONS = (*OFFERS, *CONTRACTS, *SSH_KEYS, *HOSTS, *ACCESS, *MACHINES, *SERVICE)
+OPERATIONS = (*OFFERS, *CONTRACTS, *SSH_KEYS, *HOSTS, *ACCESS, *MACHINES, *PROXIES, *SERVICE)
 
 PARAMETERS = {
     "contract_id": (answers.Id, "The contract."),
@@ -337,6 +353,7 @@ PARAMETERS = {
     "offer_id": (answers.Id, "The offer."),
     "key_id": (answers.KeyId, "The key."),
     "ssh_key_id": (answers.KeyId, "The SSH key."),
+    "fingerprint": (answers.KeyId, "SHA-256 of the tunnel key, hexadecimal."),
     "instance_id": (schemas.Identifier, "The instance; left out, the contract's first."),
     "tail": (LogLines, "At most so many lines, the last ones."),
     "since": (schemas.EpochSeconds, "Only lines written since."),

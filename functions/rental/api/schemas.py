@@ -231,7 +231,7 @@ class IssueKey(Body):
     """A new API key; account and role are the caller's own where they are left out."""
 
     account: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    role: Literal["client", "host", "admin"] | None = None
+    role: Literal["client", "host", "admin", "proxy"] | None = None
     label: Label = ""
 
 

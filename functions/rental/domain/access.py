@@ -15,6 +15,8 @@ class Role(StrEnum):
     CLIENT = "client"
     HOST = "host"
     ADMIN = "admin"
+    PROXY = "proxy"
+    """One of the deployment's proxies: reads which host may listen where, and nothing else."""
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,8 @@ class Host:
     node_id: str | None = None
     machine_key: MachineKey | None = None
     inventory: Inventory | None = None
+    tunnel_key: str | None = None
+    """Fingerprint of the key with which it logs in to proxies."""
     reason: str | None = None
     rev: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict, compare=False)

@@ -22,6 +22,8 @@ def order_of(contract: Contract, instance: Instance) -> dict[str, Any]:
         "keys_revision": contract.launch.keys_revision,
         "image": contract.launch.image,
         "mode": contract.launch.mode,
+        "proxy_ssh_port": instance.proxy_ssh_port,
+        "proxy_jupyter_port": instance.proxy_jupyter_port,
         "ports": [
             {"container": each.container, "protocol": each.protocol, "host": each.host} for each in instance.ports
         ],

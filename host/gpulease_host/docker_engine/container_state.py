@@ -14,6 +14,7 @@ from gpulease_host.docker_engine.container_config import (
     INSTANCE_LABEL,
     TOKEN_LABEL,
 )
+from gpulease_host.docker_engine.networks import network_name
 from gpulease_host.engine import Container
 
 Status = Literal["created", "running", "exited"]
@@ -45,6 +46,7 @@ def container_of(
         run=None if started_at is None else state["StartedAt"],
         error=state["Error"] or None,
         gpus=gpu_uuids(labels, uuids_by_index),
+        address=_address(inspected, int(labels[CONTRACT_LABEL])) if status == "running" else None,
     )
 
 
@@ -54,6 +56,12 @@ def gpu_uuids(labels: Mapping[str, str], uuids_by_index: Mapping[int, str]) -> t
         return tuple(uuid for uuid in labels[GPU_UUIDS_LABEL].split(",") if uuid)
     indexes = [int(index) for index in labels.get(GPUS_LABEL, "").split(",") if index]
     return tuple(uuids_by_index[index] for index in indexes if index in uuids_by_index)
+
+
+def _address(inspected: Mapping[str, Any], contract_id: int) -> str | None:
+    """On its contract's own network."""
+    networks = (inspected.get("NetworkSettings") or {}).get("Networks") or {}
+    return (networks.get(network_name(contract_id)) or {}).get("IPAddress") or None
 
 
 def _was_oom(container_id: str, state: Mapping[str, Any], started_at: float | None, killed_since: KilledSince) -> bool:

@@ -1,0 +1,105 @@
+"""The programs that do the work: started, restarted when they die, their lines logged."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from typing import IO
+
+from proxy.log import Log
+
+FIRST_DELAY_S = 0.5
+MOST_DELAY_S = 30.0
+STEADY_S = 60.0
+STOP_S = 5.0
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class Child:
+    """One program. It ends with the thread that started it, so only the main thread may."""
+
+    def __init__(self, name: str, command: Sequence[str], elapsed: Callable[[], float], log: Log) -> None:
+        self.name = name
+        self._command = list(command)
+        self._elapsed = elapsed
+        self._log = log
+        self._process: subprocess.Popen[str] | None = None
+        self._started_at = 0.0
+        self._delay_s = FIRST_DELAY_S
+        self._not_before = 0.0
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    def keep(self) -> None:
+        """Start it unless it runs, later and later while it keeps dying."""
+        now = self._elapsed()
+        if self._process is not None:
+            status = self._process.poll()
+            if status is None:
+                return
+            self._process = None
+            lasted = now - self._started_at
+            self._delay_s = FIRST_DELAY_S if lasted > STEADY_S else min(MOST_DELAY_S, self._delay_s * 2)
+            self._not_before = now + self._delay_s
+            self._log.say("program ended", program=self.name, status=status, again_in_s=round(self._delay_s, 1))
+        if now >= self._not_before:
+            self._start(now)
+
+    def reload(self) -> None:
+        if self.pid is not None and self._process is not None:
+            self._process.send_signal(signal.SIGHUP)
+            self._log.say("program reloaded", program=self.name)
+
+    def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _start(self, now: float) -> None:
+        self._started_at = now
+        process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            preexec_fn=_end_with_parent,
+        )
+        self._process = process
+        self._log.say("program started", program=self.name, pid=process.pid)
+        for stream in (process.stdout, process.stderr):
+            assert stream is not None
+            threading.Thread(target=self._relay, args=(stream,), name=f"{self.name} lines", daemon=True).start()
+
+    def _relay(self, stream: IO[str]) -> None:
+        for line in stream:
+            text = line.strip()
+            if text:
+                self._log.say("line", program=self.name, **_read(text))
+
+
+def _read(text: str) -> dict[str, object]:
+    """A line that is JSON already is kept as such. Of nginx's own, what was requested goes: links hold tokens."""
+    try:
+        fields = json.loads(text) if text.startswith("{") else None
+    except ValueError:
+        fields = None
+    return {"told": fields if isinstance(fields, dict) else text.partition(", client: ")[0]}
+
+
+def _end_with_parent() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

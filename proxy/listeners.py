@@ -1,0 +1,97 @@
+"""Which process of sshd listens on which port of this machine, read from the kernel."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxy.silence import silence_s
+
+PROC = Path("/proc")
+LISTENING = "0A"
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A process, its parent, and the ports it listens on at the addresses that were asked for.
+
+    `silent_s`: how long ago its host said something; None where it has no connection to one.
+    """
+
+    pid: int
+    parent: int
+    ports: frozenset[int]
+    silent_s: float | None = None
+
+
+def sshd_pids() -> set[int]:
+    """All processes of sshd that are this account's."""
+    return {pid for pid in _own_pids() if _name(pid) == "sshd"}
+
+
+def listeners(addresses: Collection[str], tunnel_port: int) -> list[Listener]:
+    """Every process of sshd of this account that listens at one of the addresses. Raises OSError."""
+    sockets, silence = _listening(addresses), silence_s(tunnel_port)
+    found = []
+    for pid in sshd_pids():
+        inodes = set(_socket_inodes(pid))
+        ports = frozenset(sockets[inode] for inode in inodes & sockets.keys())
+        if ports:
+            silent_s = min((silence[inode] for inode in inodes & silence.keys()), default=None)
+            found.append(Listener(pid, _parent(pid), ports, silent_s))
+    return found
+
+
+def _listening(addresses: Collection[str]) -> dict[str, int]:
+    """Ports by the inode of their socket. Tunnels listen on IPv4 only: a permit names the address."""
+    found = {}
+    for line in (PROC / "self/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        address, _, port = fields[1].partition(":")
+        if fields[3] == LISTENING and socket.inet_ntoa(struct.pack("=I", int(address, 16))) in addresses:
+            found[fields[9]] = int(port, 16)
+    return found
+
+
+def _own_pids() -> Iterator[int]:
+    for entry in PROC.iterdir():
+        try:
+            if entry.name.isdecimal() and entry.stat().st_uid == os.geteuid():
+                yield int(entry.name)
+        except OSError:
+            continue  # it has ended
+
+
+def _name(pid: int) -> str:
+    return _stat(pid)[0]
+
+
+def _parent(pid: int) -> int:
+    return int(_stat(pid)[1][1] or 0)
+
+
+def _stat(pid: int) -> tuple[str, list[str]]:
+    """Its name, and the fields after it; a name may hold anything."""
+    try:
+        head, _, tail = (PROC / str(pid) / "stat").read_text().rpartition(")")
+    except OSError:
+        return "", ["", "0"]
+    return head.partition("(")[2], tail.split()
+
+
+def _socket_inodes(pid: int) -> Iterator[str]:
+    try:
+        descriptors = list((PROC / str(pid) / "fd").iterdir())
+    except OSError:
+        return
+    for each in descriptors:
+        try:
+            target = str(each.readlink())
+        except OSError:
+            continue
+        if target.startswith("socket:["):
+            yield target.removeprefix("socket:[").rstrip("]")

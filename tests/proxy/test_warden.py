@@ -1,0 +1,141 @@
+"""Connections end when their host may not listen there any more, has gone, or was never let in by this run."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+
+import pytest
+
+from proxy.hosts import ROUTE_AGE_S, USABLE_S, Hosts
+from proxy.listeners import Listener
+from proxy.log import Log
+from proxy.service import Binding, HostPorts, ServiceError
+from proxy.warden import HANDING_BACK_S, PERMIT_AGE_S, SILENT_S, Warden
+
+ONE, TWO = "1" * 64, "2" * 64
+PID, CHILD = 100, 101
+
+
+@dataclass
+class FakeService:
+    known: dict[str, HostPorts] = field(default_factory=dict)
+    is_away: bool = False
+
+    def ports_of(self, fingerprint: str) -> HostPorts | None:
+        if self.is_away:
+            raise ServiceError("away")
+        return self.known.get(fingerprint)
+
+    def ca(self) -> bytes:
+        raise ServiceError("away")
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.service = FakeService()
+        log = Log(io.StringIO(), lambda: self.now)
+        self.hosts = Hosts(self.service, lambda: self.now, log)
+        self.listeners: list[Listener] = []
+        self.alive = {PID, CHILD}
+        self.ended: list[int] = []
+        self.warden = Warden(self.hosts, lambda: self.listeners, lambda: self.alive, log, self.ended.append)
+
+    def permit(self, *ports: int, key: str = ONE, instance_id: int = 70) -> None:
+        self.service.known[key] = HostPorts(7, tuple(Binding(instance_id, "jupyter", port) for port in ports))
+
+    def pass_time(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self.now < until and not self.ended:
+            self.now += 5
+            self.warden.step(self.now)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    made = Scene()
+    made.permit(40001)
+    made.hosts.log_in(ONE, PID)
+    made.listeners = [Listener(CHILD, PID, frozenset({40001}), 1.0)]
+    return made
+
+
+def test_who_listens_on_its_own_ports_is_left_alone(scene: Scene) -> None:
+    scene.pass_time(3600)
+    assert scene.ended == []
+
+
+def test_a_port_that_is_another_s_by_now_is_taken_back(scene: Scene) -> None:
+    scene.permit(40002)
+    scene.pass_time(PERMIT_AGE_S + HANDING_BACK_S + 30)
+    assert scene.ended == [CHILD]
+
+
+def test_a_host_has_time_to_give_a_port_back(scene: Scene) -> None:
+    scene.permit(40002)
+    scene.pass_time(PERMIT_AGE_S + HANDING_BACK_S / 2)
+    scene.listeners = [Listener(CHILD, PID, frozenset(), 1.0)]
+    scene.pass_time(3600)
+    assert scene.ended == []
+
+
+def test_a_restart_between_two_looks_counts_for_nothing(scene: Scene) -> None:
+    scene.permit(40002)
+    scene.pass_time(PERMIT_AGE_S + HANDING_BACK_S / 2)
+    scene.permit(40001)
+    scene.pass_time(3600)
+    assert scene.ended == []
+
+
+def test_a_host_that_was_given_up_loses_its_connection(scene: Scene) -> None:
+    scene.service.known.clear()
+    scene.pass_time(PERMIT_AGE_S + HANDING_BACK_S + 30)
+    assert scene.ended == [CHILD]
+
+
+def test_nobody_is_cut_off_because_the_service_does_not_answer(scene: Scene) -> None:
+    scene.service.is_away = True
+    scene.pass_time(24 * 3600)
+    assert scene.ended == []
+
+
+def test_a_silent_host_loses_its_connection(scene: Scene) -> None:
+    scene.listeners = [Listener(CHILD, PID, frozenset({40001}), SILENT_S + 1)]
+    scene.pass_time(5)
+    assert scene.ended == [CHILD]
+
+
+def test_what_an_earlier_run_left_is_ended(scene: Scene) -> None:
+    scene.listeners = [Listener(55, 1, frozenset({40001}), 1.0)]
+    scene.pass_time(5)
+    assert scene.ended == [55]
+
+
+def test_a_route_is_there_while_its_host_is_connected(scene: Scene) -> None:
+    assert scene.hosts.jupyter_port(70) == 40001
+    assert scene.hosts.jupyter_port(71) is None
+    scene.alive = set()
+    scene.listeners = []
+    scene.warden.step(scene.now)
+    assert scene.hosts.jupyter_port(70) is None
+
+
+def test_a_route_outlives_the_service_s_silence_for_a_while(scene: Scene) -> None:
+    scene.service.is_away = True
+    scene.now += ROUTE_AGE_S + 1
+    assert scene.hosts.jupyter_port(70) == 40001
+    scene.now += USABLE_S
+    assert scene.hosts.jupyter_port(70) is None
+
+
+def test_a_route_ends_with_its_permit(scene: Scene) -> None:
+    scene.permit(40002, instance_id=71)
+    scene.now += ROUTE_AGE_S + 1
+    assert scene.hosts.jupyter_port(70) is None
+
+
+def test_of_two_hosts_that_name_one_instance_neither_is_led_to(scene: Scene) -> None:
+    scene.permit(40009, key=TWO)
+    scene.hosts.log_in(TWO, 200)
+    assert scene.hosts.jupyter_port(70) is None
