@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from rental.adapters.store import ItemStore
+from rental.api.schemas import OpenContract
 from rental.domain.contract import Contract
 from rental.domain.errors import (
     BusyError,
@@ -18,14 +20,14 @@ from rental.domain.errors import (
     NotFoundError,
     OfferTakenError,
 )
-from rental.domain.ids import OfferId
+from rental.domain.ids import INSTANCE_BITS, OfferId
 from rental.ports import Memo
 from rental.service.ledger import ATTEMPTS
 from rental.service.renting import MAX_SECRETS_BYTES
 from rental.service.repeating import MEMO_S, Repeatable
 from tests.fakes.builders import CLIENT, make_request
 from tests.fakes.ports import FakeEntropy
-from tests.fakes.world import World, client
+from tests.fakes.world import World, client, offer
 
 ONCE = Repeatable("key", b"this")
 
@@ -72,6 +74,20 @@ def test_ids_that_clash_are_drawn_again() -> None:
     world = World(entropy=FakeEntropy(repeat=3)).add_host()
     contracts = [world.rent(num_gpus=2, instances=2), world.rent(), world.rent()]
     assert len({each.id for contract in contracts for each in contract.instances}) == 4
+
+
+def test_a_contract_keeps_the_ids_of_its_instances_free_with_the_one_that_its_write_refuses() -> None:
+    world = World(entropy=FakeEntropy(repeat=2)).add_host(gpus=16)
+    contracts = [world.rent(offer_id=offer(8), instances=8, disk_gib=1) for _ in range(2)]
+    for contract in contracts:
+        assert [each.id for each in contract.instances] == list(range(contract.id, contract.id + 8))
+    assert {contract.id % 16 for contract in contracts} == {0}
+    assert contracts[0].id != contracts[1].id
+
+
+def test_more_instances_than_a_contract_keeps_ids_for_are_refused_as_a_request() -> None:
+    with pytest.raises(ValidationError, match="instances"):
+        OpenContract(offer_id=1, image="busybox", disk_gib=1, instances=(1 << INSTANCE_BITS) + 1)
 
 
 def test_secrets_are_stored_sealed_only() -> None:

@@ -6,7 +6,9 @@
     └─────────────────┴────────┴────────────────┘
 
 They sort by time, name the cell they were made in, and are never reused: a write refuses an id that exists and
-the caller draws again.
+the caller draws again. Instances have no item of their own: the first has its contract's id, which ends in
+INSTANCE_BITS zeros, and the others count on from it. So the write that refuses a contract's id keeps all instances
+apart, on whatever hosts: names, certificates and routes of JupyterLab are made of their ids.
 """
 
 from typing import NewType
@@ -18,6 +20,7 @@ OfferId = NewType("OfferId", int)
 
 CELL_BITS = 6
 RANDOM_BITS = 15
+INSTANCE_BITS = 4
 MAX_ID = (1 << 53) - 1
 
 

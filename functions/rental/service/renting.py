@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rental.domain.allocation import Manifest
 from rental.domain.book import Book
 from rental.domain.contract import Contract, Sealed
 from rental.domain.errors import ConflictError, InvalidRequestError, NotFoundError
-from rental.domain.ids import CELL_BITS, RANDOM_BITS, ContractId, OfferId, compose_id
+from rental.domain.ids import CELL_BITS, INSTANCE_BITS, RANDOM_BITS, ContractId, OfferId, compose_id
 from rental.domain.letting_in import first_keys, takes_ssh_keys
 from rental.domain.publishing import count_proxy_ports
 from rental.domain.renting import Drawn, RentalRequest, RentalTerms, open_contract
@@ -72,7 +71,7 @@ class Renting:
         listing = before.manifest.listing
         if listing is None or listing.offers.get(place.num_gpus) != request.offer_id:
             raise NotFoundError("The offer is gone: its host has a new listing. Search again.")
-        ids = self._draw_ids(request.instances, before.manifest, now)
+        ids = self._draw_ids(request.instances, now)
         drawn = Drawn(ids, self._draw_proxy_ports(request))
         contract_id = ContractId(ids[0])
         if request.launch.mode == "jupyter":
@@ -114,13 +113,8 @@ class Renting:
         count = count_proxy_ports(request.launch, request.instances, proxy)
         return draw_proxy_ports(self.ledger, proxy, count) if proxy is not None and count else ()
 
-    def _draw_ids(self, count: int, manifest: Manifest, now: int) -> list[int]:
-        """Ids that no instance on the host has; the first is the contract's, which its write checks too."""
-        cell = self.cell % (1 << CELL_BITS)
-        taken = {instance_id for claim in manifest.claims.values() for instance_id in claim.instances}
-        drawn: list[int] = []
-        while len(drawn) < count:
-            identifier = compose_id(now, cell, self.ledger.entropy.below(1 << RANDOM_BITS))
-            if identifier not in taken and identifier not in drawn:
-                drawn.append(identifier)
-        return drawn
+    def _draw_ids(self, count: int, now: int) -> Sequence[int]:
+        """The contract's, which its write refuses if it exists, and what it keeps free for more instances."""
+        drawn = self.ledger.entropy.below(1 << RANDOM_BITS - INSTANCE_BITS)
+        first = compose_id(now, self.cell % (1 << CELL_BITS), drawn << INSTANCE_BITS)
+        return range(first, first + count)
