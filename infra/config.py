@@ -11,8 +11,6 @@ from typing import Any, get_args
 DAY_S = 86_400
 HOUR_S = 3_600
 NAME = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-MAX_ZONE = 200
-"""What is left of a DNS name beside `j-<instance id>.`"""
 
 
 class StageError(ValueError):
@@ -21,15 +19,16 @@ class StageError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Proxy:
-    """Addresses at which clients reach the proxies, the DNS zone of JupyterLab's names, and the proxies' ports."""
+    """Addresses at which clients reach the proxies, and the proxies' ports."""
 
     addresses: tuple[str, ...]
-    zone: str
     first_port: int
     last_port: int
+    https_port: int = 443
+    """Of JupyterLab, whose names are in the stage's zone."""
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
+    def to_json(self, zone: str) -> str:
+        return json.dumps({**asdict(self), "zone": zone}, sort_keys=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +39,8 @@ class Stage:
     grace_s: int = 2 * DAY_S
     """From a contract's end to the deletion of its data. A promise to clients: only tests shorten it."""
     zone: str = "localhost"
-    """The DNS zone of instances, `j-<id>.<zone>`: the only one that the certificate authority may vouch for."""
+    """The DNS zone of instances, `j-<id>.<zone>`: the only one that the certificate authority may vouch for, and the
+    one whose names lead to the proxies."""
     provision_timeout_s: int = 900
     """An instance that does not run by then has failed. Covers the pull of a large image."""
     log_retention_days: int = 30
@@ -68,6 +68,8 @@ STAGES = {
         Stage(name="dev", allow_simulated_gpus=True, keep_data=False, log_level="DEBUG"),
         Stage(
             name="local",
+            # Leads to this machine without DNS; browsers take `*.<zone>` in a certificate only where a zone has a dot.
+            zone="jupyter.localhost",
             allow_simulated_gpus=True,
             keep_data=False,
             log_retention_days=1,
@@ -141,17 +143,18 @@ def _read_proxy(value: object) -> Proxy | None:
         given = json.loads(value) if isinstance(value, str) else value
     except ValueError as error:
         raise StageError(f"proxy is none or JSON, not {value!r}") from error
-    wanted = {field.name for field in fields(Proxy)}
-    if not isinstance(given, Mapping) or set(given) != wanted:
-        raise StageError(f"proxy has {', '.join(sorted(wanted))}, and nothing else")
-    addresses, zone, first, last = (given[name] for name in ("addresses", "zone", "first_port", "last_port"))
+    known = {field.name for field in fields(Proxy)}
+    if not isinstance(given, Mapping) or set(given) | {"https_port"} != known:
+        raise StageError(f"proxy has {', '.join(sorted(known))}, and nothing else")
+    addresses, first, last = (given[name] for name in ("addresses", "first_port", "last_port"))
+    https_port = given.get("https_port", Proxy.https_port)
     if not isinstance(addresses, list) or not addresses or not all(map(_is_host, addresses)):
         raise StageError("proxy: addresses is a list of IP addresses or DNS names")
-    if not isinstance(zone, str) or not NAME.fullmatch(zone) or len(zone) > MAX_ZONE:
-        raise StageError(f"proxy: zone is a DNS name in small letters of at most {MAX_ZONE}")
     if not all(type(port) is int for port in (first, last)) or not 1024 <= first <= last <= 65_535:
         raise StageError("proxy: first_port to last_port lie within 1024 to 65535")
-    return Proxy(addresses=tuple(addresses), zone=zone, first_port=first, last_port=last)
+    if type(https_port) is not int or not 1 <= https_port <= 65_535 or first <= https_port <= last:
+        raise StageError("proxy: https_port is a port outside of first_port to last_port")
+    return Proxy(addresses=tuple(addresses), first_port=first, last_port=last, https_port=https_port)
 
 
 def _is_host(value: object) -> bool:
@@ -174,6 +177,8 @@ def _checked(stage: Stage) -> Stage:
         raise StageError("cell has six bits: 0 to 63")
     if len(stage.zone) > MAX_ZONE or not ZONE.fullmatch(stage.zone):
         raise StageError(f"zone is a DNS name in lower case of at most {MAX_ZONE} characters, without a dot at its end")
+    if stage.proxy is not None and not NAME.fullmatch(stage.zone):
+        raise StageError(f"proxy needs a zone whose names lead to it, and {stage.zone} is none")
     return stage
 
 

@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infra.config import STAGES
 from local import dockerd_packages, supervise, zone_certificate
 from local.dockerd_packages import ROOT_PATH
 
 PACKAGES = {"openssh-server": "sshd", "openssh-client": "ssh", "nginx-light": "nginx", "python3": "python3"}
-ZONE = "jupyter.localhost"
+ZONE = STAGES["local"].zone
+FIRST_PORT, LAST_PORT = 30_000, 32_767
+"""Numbers of instances: below those that Linux gives to whoever connects."""
 TUNNEL_PORT = 2222
 HTTPS_PORT = 8443
 ACCOUNT = "daemon"
@@ -43,7 +46,7 @@ class LocalProxies:
 
     def context(self) -> dict[str, str]:
         """What the stage is told of them. Raises ProxyError."""
-        return {"tunnel_ends": json.dumps(self.ends())} if self.count else {}
+        return {"tunnel_ends": json.dumps(self.ends()), "proxy": json.dumps(self._for_clients())} if self.count else {}
 
     def ends(self) -> list[dict[str, Any]]:
         """As hosts see them; their keys are made if there are none. Raises ProxyError."""
@@ -59,6 +62,15 @@ class LocalProxies:
             }
             for number in self._numbers()
         ]
+
+    def _for_clients(self) -> dict[str, Any]:
+        addresses = [address(number) for number in self._numbers()]
+        return {
+            "addresses": addresses,
+            "first_port": FIRST_PORT,
+            "last_port": LAST_PORT,
+            "https_port": self.https_port,
+        }
 
     def start(self, api_url: str, api_key: str) -> None:
         """What runs already stays."""

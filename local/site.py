@@ -15,7 +15,7 @@ from local.client import Client
 from local.cloud.settings import CloudInfo
 from local.credentials import Credentials, provide_keys
 from local.machine import SIMULATED_GPUS, Machine, has_nvidia_gpus
-from local.proxies import LocalProxies
+from local.proxies import HTTPS_PORT, TUNNEL_PORT, LocalProxies
 
 LOCAL = supervise.ROOT / ".local"
 
@@ -36,6 +36,8 @@ class Site:
     sources: Path = supervise.ROOT
     docker_socket: Path | None = None
     proxies: int = 0
+    tunnel_port: int = TUNNEL_PORT
+    https_port: int = HTTPS_PORT
 
     @property
     def docker_state(self) -> Path:
@@ -61,7 +63,9 @@ class Site:
 
     @property
     def local_proxies(self) -> LocalProxies:
-        return LocalProxies(self.state, self.proxies)
+        """In a folder beside the site's own, into which only root may look."""
+        beside = self.state.with_name(f"{self.state.name}-proxies")
+        return LocalProxies(beside, self.proxies, self.tunnel_port, self.https_port)
 
     def stop(self) -> bool:
         """Stop what this site started; True when something was running. Containers are not touched."""

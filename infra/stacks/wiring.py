@@ -47,7 +47,7 @@ class Wiring:
             "TUNNEL_ENDS": stage.tunnel_ends,
             "EVENT_BUS_NAME": host.bus.event_bus_name,
             "TOKEN_KEY_ARN": data.token_key.key_arn,
-            "PROXY": stage.proxy.to_json() if stage.proxy is not None else "none",
+            "PROXY": stage.proxy.to_json(stage.zone) if stage.proxy is not None else "none",
             "AUTHORITY_KEY_ID": data.authority_key.key_id,
         }
         nodes = stack.format_arn(service="ssm", resource="managed-instance", resource_name="*")

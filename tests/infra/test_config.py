@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from infra.config import FIXED, STAGES, Proxy, StageError, choose_stage
+from infra.config import FIXED, STAGES, StageError, choose_stage
+from rental.adapters.records import from_record
+from rental.domain import ways_in
 
 PROXY: dict[str, Any] = {
     "addresses": ["198.51.100.1"],
-    "zone": "proxy.example.com",
     "first_port": 30_000,
     "last_port": 39_999,
 }
@@ -45,12 +46,19 @@ def test_dev_is_what_nobody_chose() -> None:
         ("alarm_email", "a@example.com", "a@example.com"),
         ("log_level", "WARNING", "WARNING"),
         ("proxy", "none", None),
-        ("proxy", json.dumps(PROXY), Proxy(**PROXY | {"addresses": ("198.51.100.1",)})),
-        ("proxy", PROXY, Proxy(**PROXY | {"addresses": ("198.51.100.1",)})),
     ],
 )
 def test_a_setting_is_read_as_its_type(setting: str, text: object, value: object) -> None:
     assert getattr(choose_stage({"stage": "prod", setting: text}), setting) == value
+
+
+@pytest.mark.parametrize("value", [json.dumps(PROXY), PROXY, PROXY | {"https_port": 8443}])
+def test_functions_are_told_of_proxies_with_the_zone_that_the_authority_vouches_for(value: Any) -> None:
+    stage = choose_stage({"stage": "prod", "zone": "gpu.example", "proxy": value})
+    assert stage.proxy is not None
+    told = from_record(ways_in.Proxy, json.loads(stage.proxy.to_json(stage.zone)))
+    https_port = 443 if value != PROXY | {"https_port": 8443} else 8443
+    assert told == ways_in.Proxy(("198.51.100.1",), "gpu.example", 30_000, 39_999, https_port)
 
 
 @pytest.mark.parametrize(
@@ -65,15 +73,16 @@ def test_a_setting_is_read_as_its_type(setting: str, text: object, value: object
         ("allow_simulated_gpus", "yes", "true or false"),
         ("proxy", "198.51.100.1", "proxy is none or JSON"),
         ("proxy", "{", "proxy is none or JSON"),
-        ("proxy", "[]", "proxy has addresses, first_port, last_port, zone"),
+        ("proxy", "[]", "proxy has addresses, first_port, https_port, last_port"),
         ("proxy", proxy(more=1), "and nothing else"),
         ("proxy", proxy(addresses=[]), "addresses is a list"),
         ("proxy", proxy(addresses="198.51.100.1"), "addresses is a list"),
         ("proxy", proxy(addresses=["1.2.3.400"]), "addresses is a list"),
         ("proxy", proxy(addresses=["-oProxyCommand=x.y"]), "addresses is a list"),
-        ("proxy", proxy(zone="Proxy.example.com"), "zone is a DNS name"),
-        ("proxy", proxy(zone="example.com/"), "zone is a DNS name"),
-        ("proxy", proxy(zone=f"{'a.' * 100}example"), "zone is a DNS name"),
+        ("proxy", proxy(zone="proxy.example.com"), "and nothing else"),
+        ("proxy", proxy(https_port="443"), "https_port is a port"),
+        ("proxy", proxy(https_port=30_001), "outside of first_port to last_port"),
+        ("proxy", proxy(), "needs a zone whose names lead to it"),
         ("proxy", proxy(first_port=1023), "within 1024 to 65535"),
         ("proxy", proxy(first_port=True), "within 1024 to 65535"),
         ("proxy", proxy(last_port=29_999), "within 1024 to 65535"),

@@ -12,6 +12,7 @@ from boto3.dynamodb.types import TypeSerializer
 
 from gpulease_host.api import Api, MachineAuth
 from gpulease_host.launch.tls import Request
+from infra.config import STAGES
 from local import supervise, synth
 from local.bench.rented import CONTRACT, HOST, Rented, make_rented
 from local.cloud.settings import CloudInfo
@@ -64,5 +65,5 @@ def test_who_has_installed_the_authority_believes_notebooks_of_before_and_after_
     finally:
         supervise.stop_cloud(tmp_path)
     for chain, request in notebooks:
-        for name in ("127.0.0.1", f"j-{CONTRACT}.localhost"):
+        for name in ("127.0.0.1", f"j-{CONTRACT}.{STAGES['local'].zone}"):
             shake_hands(chain, request.key, installed, name)

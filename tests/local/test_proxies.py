@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -30,7 +31,10 @@ def proxies() -> Iterator[LocalProxies]:
 
 def test_what_is_told_of_them_suits_the_stage_and_the_host_and_stays(proxies: LocalProxies) -> None:
     ends = proxies.ends()
-    assert choose_stage({"stage": "local", **proxies.context()}).tunnel_ends
+    stage = choose_stage({"stage": "local", **proxies.context()})
+    assert json.loads(stage.tunnel_ends) == ends
+    assert stage.proxy is not None
+    assert (stage.proxy.addresses, stage.proxy.https_port) == (("127.0.0.1", "127.0.0.2"), proxies.https_port)
     assert len({each.host_key for each in parse_proxies({"v": 1, "proxies": ends})}) == 2
     assert proxies.ends() == ends
 

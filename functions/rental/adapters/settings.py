@@ -106,6 +106,6 @@ class TokenSettings:
 
 @dataclass(frozen=True)
 class ProxySettings:
-    """`proxy` is `none`, or JSON with `addresses`, `zone`, `first_port` and `last_port`."""
+    """`proxy` is `none`, or JSON: a `Proxy`."""
 
     proxy: str

@@ -63,13 +63,15 @@ class Proxy:
     zone: str
     first_port: int
     last_port: int
+    https_port: int = 443
 
     @property
     def ports(self) -> range:
         return range(self.first_port, self.last_port + 1)
 
-    def jupyter_name(self, instance_id: int) -> str:
-        return f"j-{instance_id}.{self.zone}"
+    def jupyter_url(self, instance_id: int) -> str:
+        port = "" if self.https_port == 443 else f":{self.https_port}"
+        return f"https://j-{instance_id}.{self.zone}{port}/"
 
 
 def declare(address: str, first_port: int, last_port: int, *, allow_loopback: bool) -> Direct:

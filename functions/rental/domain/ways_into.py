@@ -36,7 +36,7 @@ def proxy_ssh_way(instance: Instance, proxy: Proxy | None) -> SshWay | None:
 
 
 def jupyter_way(contract: Contract, instance: Instance, proxy: Proxy | None) -> JupyterWay | None:
-    """Over the proxy by name, at the usual port of HTTPS: the proxy tells by the name where it leads."""
+    """Over the proxy by name, at one port for all: the proxy tells by the name where it leads."""
     match contract.launch.jupyter_via:
         case "direct":
             port = _published(instance, JUPYTER)
@@ -46,7 +46,7 @@ def jupyter_way(contract: Contract, instance: Instance, proxy: Proxy | None) -> 
         case "proxy":
             if proxy is None or instance.proxy_jupyter_port is None or instance.is_removed:
                 return None
-            return JupyterWay("proxy", f"https://{proxy.jupyter_name(instance.id)}/")
+            return JupyterWay("proxy", proxy.jupyter_url(instance.id))
         case None:
             return None
 
