@@ -177,6 +177,8 @@ def _checked(stage: Stage) -> Stage:
         raise StageError("cell has six bits: 0 to 63")
     if len(stage.zone) > MAX_ZONE or not ZONE.fullmatch(stage.zone):
         raise StageError(f"zone is a DNS name in lower case of at most {MAX_ZONE} characters, without a dot at its end")
+    if stage.proxy is not None and not json.loads(stage.tunnel_ends):
+        raise StageError("proxy needs tunnel_ends: hosts must learn of what clients are sent to")
     if stage.proxy is not None and not NAME.fullmatch(stage.zone):
         raise StageError(f"proxy needs a zone whose names lead to it, and {stage.zone} is none")
     return stage

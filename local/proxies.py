@@ -73,7 +73,9 @@ class LocalProxies:
         }
 
     def start(self, api_url: str, api_key: str) -> None:
-        """What runs already stays."""
+        """What runs already stays; what is more than `count` ends."""
+        for number in range(self.count + 1, MOST + 1):
+            supervise.stop(f"proxy-{number}", state=self.state)
         for number in self._numbers():
             key = self._folder(number) / "api_key"
             key.touch(mode=0o600)

@@ -9,12 +9,16 @@ import pytest
 from infra.config import FIXED, STAGES, StageError, choose_stage
 from rental.adapters.records import from_record
 from rental.domain import ways_in
+from tests.fakes.machine import TUNNEL_END
 
 PROXY: dict[str, Any] = {
     "addresses": ["198.51.100.1"],
     "first_port": 30_000,
     "last_port": 39_999,
 }
+
+
+TUNNEL_ENDS = json.dumps([TUNNEL_END])
 
 
 def proxy(**changes: object) -> str:
@@ -54,7 +58,7 @@ def test_a_setting_is_read_as_its_type(setting: str, text: object, value: object
 
 @pytest.mark.parametrize("value", [json.dumps(PROXY), PROXY, PROXY | {"https_port": 8443}])
 def test_functions_are_told_of_proxies_with_the_zone_that_the_authority_vouches_for(value: Any) -> None:
-    stage = choose_stage({"stage": "prod", "zone": "gpu.example", "proxy": value})
+    stage = choose_stage({"stage": "prod", "zone": "gpu.example", "proxy": value, "tunnel_ends": TUNNEL_ENDS})
     assert stage.proxy is not None
     told = from_record(ways_in.Proxy, json.loads(stage.proxy.to_json(stage.zone)))
     https_port = 443 if value != PROXY | {"https_port": 8443} else 8443
@@ -82,7 +86,7 @@ def test_functions_are_told_of_proxies_with_the_zone_that_the_authority_vouches_
         ("proxy", proxy(zone="proxy.example.com"), "and nothing else"),
         ("proxy", proxy(https_port="443"), "https_port is a port"),
         ("proxy", proxy(https_port=30_001), "outside of first_port to last_port"),
-        ("proxy", proxy(), "needs a zone whose names lead to it"),
+        ("proxy", proxy(), "needs tunnel_ends"),
         ("proxy", proxy(first_port=1023), "within 1024 to 65535"),
         ("proxy", proxy(first_port=True), "within 1024 to 65535"),
         ("proxy", proxy(last_port=29_999), "within 1024 to 65535"),
@@ -96,6 +100,11 @@ def test_functions_are_told_of_proxies_with_the_zone_that_the_authority_vouches_
 def test_a_setting_that_makes_no_sense_is_refused(setting: str, value: str, sentence: str) -> None:
     with pytest.raises(StageError, match=sentence):
         choose_stage({setting: value})
+
+
+def test_proxies_need_a_zone_whose_names_can_lead_to_them() -> None:
+    with pytest.raises(StageError, match="needs a zone whose names lead to it, and localhost is none"):
+        choose_stage({"stage": "prod", "proxy": PROXY, "tunnel_ends": TUNNEL_ENDS})
 
 
 @pytest.mark.parametrize("key", FIXED)

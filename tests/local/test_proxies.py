@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,9 @@ def test_two_run_beside_each_other_and_are_stopped_again(proxies: LocalProxies) 
     proxies.start("http://127.0.0.1:1", "gl_proxy_key")
     for address in ("127.0.0.1", "127.0.0.2"):
         wait_for(lambda: accepts(address, proxies.tunnel_port), lambda: log_of(proxies))  # noqa: B023
+    one = replace(proxies, count=1)
+    one.start("http://127.0.0.1:1", "gl_proxy_key")
+    assert [accepts(address, proxies.tunnel_port) for address in ("127.0.0.1", "127.0.0.2")] == [True, False]
     assert proxies.stop()
     assert not accepts("127.0.0.1", proxies.tunnel_port)
 
