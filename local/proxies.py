@@ -22,8 +22,8 @@ from local.dockerd_packages import ROOT_PATH
 
 PACKAGES = {"openssh-server": "sshd", "openssh-client": "ssh", "nginx-light": "nginx", "python3": "python3"}
 ZONE = STAGES["local"].zone
-FIRST_PORT, LAST_PORT = 30_000, 32_767
-"""Numbers of instances: below those that Linux gives to whoever connects."""
+FIRST_PORT, LAST_PORT = 32_000, 32_767
+"""Numbers of instances: below those that Linux gives to whoever connects, above those that local hosts open."""
 TUNNEL_PORT = 2222
 HTTPS_PORT = 8443
 ACCOUNT = "daemon"
