@@ -50,7 +50,7 @@ class LocalProxies:
 
     def ends(self) -> list[dict[str, Any]]:
         """As hosts see them; their keys are made if there are none. Raises ProxyError."""
-        self._check_readable()
+        self.check_readable()
         return [
             {
                 "address": address(number),
@@ -132,7 +132,8 @@ class LocalProxies:
         path.write_text(json.dumps(settings, indent=2) + "\n")
         return path
 
-    def _check_readable(self) -> None:
+    def check_readable(self) -> None:
+        """Raises ProxyError where proxies of this checkout could not run."""
         for folder in (self.state.resolve(), supervise.ROOT):
             closed = [each for each in (folder, *folder.parents) if each.exists() and not each.stat().st_mode & 0o001]
             if os.geteuid() == 0 and closed:

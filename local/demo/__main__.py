@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 
-from local import dockerd
+from selenium.common.exceptions import WebDriverException
+
+from local import dockerd, proxies
 from local.client import ApiError, WaitedTooLongError
 from local.demo.narration import Narrator
 from local.demo.rental import DURATION_S, Rental, UnexpectedError
@@ -14,6 +17,7 @@ from local.dockerd_packages import MissingPackagesError
 from local.leftovers import remove_containers
 from local.machine import JoinError
 from local.ports import free_port
+from local.proxies import ProxyError
 from local.site import LOCAL, Site, release_docker
 from local.supervise import ProcessError
 from local.synth import SynthesisError
@@ -22,21 +26,26 @@ GRACE_S = 10
 HEARTBEAT_S = 5
 STATE = LOCAL / "demo"
 PICTURE = LOCAL / "jupyterlab.png"
-FAILURES = (ApiError, JoinError, ProcessError, SynthesisError, UnexpectedError, WaitedTooLongError)
+FAILURES = (ApiError, JoinError, ProcessError, SynthesisError, UnexpectedError, WaitedTooLongError, WebDriverException)
 
 
 def main() -> int:
     """Play it; the exit code is 0 only if every act came out as promised and nothing is left running."""
     tell = Narrator()
-    site = Site(STATE, free_port(), GRACE_S, HEARTBEAT_S)
+    site = _site(tell)
     try:
         _clear(site)
+        if site.proxies:
+            proxies.ensure_packages()
         with tell.step("Start the service, and make this machine a host"):
             running = site.start(tell.say)
             tell.say(f"serving on {running.cloud.front_url}, host {running.host_id}")
         _play(Rental(running, tell, {}, {}))
-        _visit(Visit(running, tell, PICTURE, site.state / "visit"))
-    except (dockerd.DockerdError, MissingPackagesError) as error:
+        _visit(Visit(running, tell, "direct", PICTURE, site.state / "visit"))
+        if site.proxies:
+            picture, authority = PICTURE.with_stem("jupyterlab-by-proxy"), site.local_proxies.zone_authority
+            _visit(Visit(running, tell, "proxy", picture, site.state / "visit-by-proxy", authority))
+    except (dockerd.DockerdError, MissingPackagesError, ProxyError) as error:
         print(error, file=sys.stderr)
         return 2
     except FAILURES as error:
@@ -51,6 +60,17 @@ def main() -> int:
         release_docker()
     print(f"\nOne rental from offer to deletion, in {tell.total_s:.0f} s.")
     return 0
+
+
+def _site(tell: Narrator) -> Site:
+    """With a proxy, where one can run."""
+    site = Site(STATE, free_port(), GRACE_S, HEARTBEAT_S, tunnel_port=free_port(), https_port=free_port(), proxies=1)
+    try:
+        site.local_proxies.check_readable()
+    except ProxyError as error:
+        tell.say(f"Without a proxy: {error}")
+        return replace(site, proxies=0)
+    return site
 
 
 def _play(rental: Rental) -> None:
@@ -69,9 +89,15 @@ def _play(rental: Rental) -> None:
             act()
 
 
+_NAMES = {"direct": "the host's own address", "proxy": "the proxy"}
+
+
 def _visit(visit: Visit) -> None:
     acts = (
-        ("The client rents a GPU with JupyterLab, in an image that has neither sshd nor Python", visit.rent),
+        (
+            f"The client rents a GPU with JupyterLab, by {_NAMES[visit.via]}, in a busybox image",
+            visit.rent,
+        ),
         ("The client logs in by ssh", visit.log_in),
         ("The client runs a cell of a notebook in a real browser", visit.open_notebook),
         ("The client ends the contract early", visit.end),
@@ -90,7 +116,8 @@ def _halt(site: Site) -> None:
 def _clear(site: Site) -> None:
     """Leave nothing of this demo or of one that was killed."""
     _halt(site)
-    shutil.rmtree(site.state, ignore_errors=True)
+    for folder in (site.state, site.local_proxies.state):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

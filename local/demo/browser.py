@@ -54,8 +54,9 @@ def run_cell(driver: WebDriver, url: str, code: str) -> str:
     wait = WebDriverWait(driver, TIMEOUT_S)
     driver.get(url)
     wait.until(lambda page: page.find_elements(By.CSS_SELECTOR, NOTEBOOK_CARD))[0].click()
-    wait.until(lambda page: page.find_elements(By.CSS_SELECTOR, CELL))
-    keys = ActionChains(driver).send_keys(code)
+    wait.until(lambda page: "| Idle" in page.find_element(By.TAG_NAME, "body").text)
+    cell = driver.find_elements(By.CSS_SELECTOR, CELL)[0]
+    keys = ActionChains(driver).click(cell).send_keys(code)
     keys.key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT).perform()
     printed = wait.until(lambda page: [each.text for each in page.find_elements(By.CSS_SELECTOR, OUTPUT) if each.text])
     return "\n".join(printed)
