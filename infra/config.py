@@ -31,6 +31,28 @@ class Proxy:
         return json.dumps({**asdict(self), "zone": zone}, sort_keys=True)
 
 
+TUNNEL_PORT = 2222
+TUNNEL_USER = "gpulease-proxy"
+"""Of the machines that a deployment makes: the defaults of `proxy/settings.py`, and the account of docs/proxy.md."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxyMachines:
+    """Proxies that the deployment makes itself, one for each Elastic IP address: `stacks/proxy.py`."""
+
+    elastic_ips: Mapping[str, str]
+    """Allocation by address. They are the team's: hosts, clients and DNS know them for longer than a stack lasts."""
+    host_key: str
+    """The public half of what hosts know them all by."""
+    instance_type: str = "t4g.small"
+    image: str | None = None
+    """An image of Debian 12; left out, the newest at the time."""
+
+    def tunnel_ends(self) -> list[dict[str, object]]:
+        known = {"port": TUNNEL_PORT, "user": TUNNEL_USER, "host_key": self.host_key}
+        return [{"address": address, **known} for address in self.elastic_ips]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     name: str
@@ -59,6 +81,12 @@ class Stage:
     throttle_burst: int = 200
     proxy: Proxy | None = None
     """Lets clients in where hosts have no open ports, and to JupyterLab."""
+    proxy_machines: ProxyMachines | None = None
+    """A stack of machines for it; none where the proxies are somewhere else."""
+
+    def all_tunnel_ends(self) -> str:
+        made = self.proxy_machines.tunnel_ends() if self.proxy_machines is not None else []
+        return json.dumps([*json.loads(self.tunnel_ends), *made]) if made else self.tunnel_ends
 
 
 STAGES = {
@@ -92,6 +120,9 @@ MAX_ZONE = 200
 MOST_PROXIES = 16
 TUNNEL_END = {"address", "port", "user", "host_key", "public_address", "loopback_address"}
 HOST_KEY = re.compile(r"ssh-ed25519 [A-Za-z0-9+/]{68}")
+ALLOCATION = re.compile(r"eipalloc-[0-9a-f]{8,17}")
+INSTANCE_TYPE = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
+IMAGE = re.compile(r"ami-[0-9a-f]{8,17}")
 PLAIN = re.compile(r"\w+")
 """What our settings look like. The CDK's own context keys have a colon, a slash or a hyphen in them."""
 
@@ -123,6 +154,8 @@ def _read(key: str, value: object) -> object:
     wanted = (get_args(declared) or (declared,))[0]
     if wanted is Proxy:
         return _read_proxy(value)
+    if wanted is ProxyMachines:
+        return _read_machines(value)
     text = str(value).strip()
     if wanted is bool:
         if text.lower() not in ("true", "false"):
@@ -135,14 +168,18 @@ def _read(key: str, value: object) -> object:
     return text
 
 
+def _read_json(key: str, value: object) -> Any:
+    """As text on the command line, as it is in the JSON file."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise StageError(f"{key} is none or JSON, not {value!r}") from error
+
+
 def _read_proxy(value: object) -> Proxy | None:
-    """`none`, or JSON: as text on the command line, as it is in the JSON file."""
     if value == "none":
         return None
-    try:
-        given = json.loads(value) if isinstance(value, str) else value
-    except ValueError as error:
-        raise StageError(f"proxy is none or JSON, not {value!r}") from error
+    given = _read_json("proxy", value)
     known = {field.name for field in fields(Proxy)}
     if not isinstance(given, Mapping) or set(given) | {"https_port"} != known:
         raise StageError(f"proxy has {', '.join(sorted(known))}, and nothing else")
@@ -155,6 +192,33 @@ def _read_proxy(value: object) -> Proxy | None:
     if type(https_port) is not int or not 1 <= https_port <= 65_535 or first <= https_port <= last:
         raise StageError("proxy: https_port is a port outside of first_port to last_port")
     return Proxy(addresses=tuple(addresses), first_port=first, last_port=last, https_port=https_port)
+
+
+def _read_machines(value: object) -> ProxyMachines | None:
+    if value == "none":
+        return None
+    given = _read_json("proxy_machines", value)
+    known = {field.name for field in fields(ProxyMachines)}
+    if not isinstance(given, Mapping) or not {"elastic_ips", "host_key"} <= set(given) <= known:
+        raise StageError("proxy_machines has elastic_ips and host_key, may have instance_type and image, and no more")
+    addresses = given["elastic_ips"]
+    if not isinstance(addresses, Mapping) or not addresses or not all(map(_is_elastic, addresses.items())):
+        raise StageError("proxy_machines: elastic_ips has an allocation, eipalloc-…, for each IPv4 address")
+    if len(set(addresses.values())) < len(addresses):
+        raise StageError("proxy_machines: elastic_ips has an allocation of its own for each address")
+    for name, pattern in (("host_key", HOST_KEY), ("instance_type", INSTANCE_TYPE), ("image", IMAGE)):
+        if name in given and not (isinstance(given[name], str) and pattern.fullmatch(given[name])):
+            raise StageError(f"proxy_machines: {name} cannot be {given[name]!r}")
+    return ProxyMachines(**given)
+
+
+def _is_elastic(pair: tuple[object, object]) -> bool:
+    address, allocation = pair
+    try:
+        is_ipv4 = isinstance(address, str) and ipaddress.IPv4Address(address) is not None
+    except ValueError:
+        return False
+    return is_ipv4 and isinstance(allocation, str) and ALLOCATION.fullmatch(allocation) is not None
 
 
 def _is_host(value: object) -> bool:
@@ -177,11 +241,24 @@ def _checked(stage: Stage) -> Stage:
         raise StageError("cell has six bits: 0 to 63")
     if len(stage.zone) > MAX_ZONE or not ZONE.fullmatch(stage.zone):
         raise StageError(f"zone is a DNS name in lower case of at most {MAX_ZONE} characters, without a dot at its end")
-    if stage.proxy is not None and not json.loads(stage.tunnel_ends):
+    if stage.proxy is not None and not json.loads(stage.all_tunnel_ends()):
         raise StageError("proxy needs tunnel_ends: hosts must learn of what clients are sent to")
     if stage.proxy is not None and not NAME.fullmatch(stage.zone):
         raise StageError(f"proxy needs a zone whose names lead to it, and {stage.zone} is none")
+    _check_machines(stage)
     return stage
+
+
+def _check_machines(stage: Stage) -> None:
+    if stage.proxy_machines is None:
+        return
+    if stage.name == "local":
+        raise StageError("proxy_machines are of AWS: the local cloud has no machines to make")
+    if stage.proxy is None:
+        raise StageError("proxy_machines serve a proxy: set proxy too")
+    if stage.proxy.first_port <= TUNNEL_PORT <= stage.proxy.last_port or stage.proxy.https_port == TUNNEL_PORT:
+        raise StageError(f"proxy_machines take tunnels at {TUNNEL_PORT}: keep it out of proxy's ports")
+    _check_tunnel_ends(stage.all_tunnel_ends())
 
 
 def _check_tunnel_ends(text: str) -> None:

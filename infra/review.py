@@ -15,6 +15,7 @@ from infra.constructs.grants import TRACING
 from infra.entrypoints import EntryPoint, On
 from infra.routes import FALLBACK, ROUTES
 from infra.stacks.host import HostStack
+from infra.stacks.proxy import ProxyStack
 from infra.stacks.service import ServiceStack
 
 ANY = "Resource::*"
@@ -47,6 +48,8 @@ def review(app: cdk.App) -> None:
                 _answer(stack, [NagPackSuppression(id="AwsSolutions-SQS4", reason=PLAIN_HTTP)])
         if isinstance(stack, HostStack):
             _answer(stack.role, [_wildcard(ANY, "the agent's calls name no resource; each acts on the calling node")])
+        if isinstance(stack, ProxyStack):
+            _answer_for_proxies(stack)
     cdk.Aspects.of(app).add(AwsSolutionsChecks())
 
 
@@ -83,6 +86,22 @@ def _answer_for_routes(stack: ServiceStack) -> None:
 def _answer_for_machine(stack: ServiceStack) -> None:
     reason = "X-Ray and the delivery of Step Functions' logs define no resources to name"
     _answer(stack.node.find_child("ContractRole"), [_wildcard(ANY, reason)])
+
+
+def _answer_for_proxies(stack: ProxyStack) -> None:
+    answers = (
+        (stack.secret, "SMG4", "its parts come from the team, a certificate authority and this service's API"),
+        (stack.network, "VPC7", "it would record who works on which machine; nothing but proxies is in this network"),
+        (stack.group, "EC23", "clients and hosts are anywhere; what listens asks for a key, a certificate or a token"),
+    )
+    for construct, rule, reason in answers:
+        _answer(construct, [NagPackSuppression(id=f"AwsSolutions-{rule}", reason=reason)])
+    for machine in stack.machines:
+        idle = "the status checks, which come each minute anyway, are all that is read of its metrics"
+        replaced = "it holds nothing, and an update that replaces it has to be able to end it"
+        reasons = {"EC28": idle, "EC29": replaced}
+        found = [NagPackSuppression(id=f"AwsSolutions-{rule}", reason=reason) for rule, reason in reasons.items()]
+        _answer(machine.instance, found)
 
 
 def _wildcard(resource: str, reason: str) -> NagPackSuppression:

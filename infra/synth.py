@@ -17,6 +17,7 @@ from infra.layer import LayerMissingError
 from infra.paths import LAYER, ROOT
 from infra.stacks.data import DataStack
 from infra.stacks.host import HostStack
+from infra.stacks.proxy import ProxyStack
 from infra.stacks.service import ServiceStack
 from infra.stacks.wiring import STAGE_TAG
 
@@ -36,7 +37,9 @@ def build_app(overrides: Mapping[str, str] | None = None, output: Path | None = 
     prefix = f"GpuLease-{stage.name}"
     data = DataStack(app, f"{prefix}-Data", stage=stage)
     host = HostStack(app, f"{prefix}-Host")
-    ServiceStack(app, f"{prefix}-Service", stage=stage, layer=layer, data=data, host=host)
+    service = ServiceStack(app, f"{prefix}-Service", stage=stage, layer=layer, data=data, host=host)
+    if stage.proxy is not None and stage.proxy_machines is not None:
+        ProxyStack(app, f"{prefix}-Proxy", proxy=stage.proxy, machines=stage.proxy_machines, service=service)
     cdk.Tags.of(app).add(STAGE_TAG, stage.name)
     return app
 

@@ -39,6 +39,7 @@ class ServiceStack(Stack):
     ) -> None:
         super().__init__(scope, construct_id)
         self.stage = stage
+        self.api_url_export = f"{construct_id}-ApiUrl"
         self._artifact = Artifact(
             code=lambda_.Code.from_asset(str(FUNCTIONS), exclude=NOT_CODE),
             layer=DependencyLayer(self, "Libraries", stage=stage, built=layer),
@@ -153,7 +154,7 @@ class ServiceStack(Stack):
         alarms.watch_refusals({name: self._functions[function].logs for name, function in heard.items()})
 
     def _tell(self) -> None:
-        CfnOutput(self, "ApiUrl", value=self._api.api_endpoint)
+        CfnOutput(self, "ApiUrl", value=self._api.api_endpoint, export_name=self.api_url_export)
         CfnOutput(self, "StateMachineArn", value=self._machine.state_machine_arn)
         CfnOutput(self, "UrgentQueueUrl", value=self._queues[On.URGENT_QUEUE].queue.queue_url)
         CfnOutput(self, "NormalQueueUrl", value=self._queues[On.NORMAL_QUEUE].queue.queue_url)

@@ -44,7 +44,7 @@ class Wiring:
             "NORMAL_QUEUE_URL": queues[On.NORMAL_QUEUE].queue.queue_url,
             "COMMAND_DOCUMENT_NAME": host.command.ref,
             "HOST_ROLE_NAME": host.role.role_name,
-            "TUNNEL_ENDS": stage.tunnel_ends,
+            "TUNNEL_ENDS": stage.all_tunnel_ends(),
             "EVENT_BUS_NAME": host.bus.event_bus_name,
             "TOKEN_KEY_ARN": data.token_key.key_arn,
             "PROXY": stage.proxy.to_json(stage.zone) if stage.proxy is not None else "none",

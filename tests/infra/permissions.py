@@ -1,4 +1,4 @@
-"""Every role's permissions as text that a person can review.
+"""Every role's permissions as text that a person can review, with proxies' among them.
 
 `python -m tests.infra.permissions` writes `permissions.txt` anew; the change belongs into the review of its cause.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.infra.synthesis import Synthesized, synthesize
+from tests.infra.synthesis import PROXIED, Synthesized, synthesize
 
 SNAPSHOT = Path(__file__).with_name("permissions.txt")
 # An asset is named after its content; who may read it does not change with it.
@@ -82,4 +82,4 @@ def _listed(value: Any) -> list[Any]:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
-        SNAPSHOT.write_text(describe(synthesize(Path(scratch), {"stage": "prod"})))
+        SNAPSHOT.write_text(describe(synthesize(Path(scratch), PROXIED)))

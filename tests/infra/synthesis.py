@@ -12,6 +12,19 @@ from infra.layer import STAMP, fingerprint
 from infra.synth import build_app
 
 STACKS = ("Data", "Host", "Service")
+PROXIED = {
+    "stage": "prod",
+    "alarm_email": "on-call@example.com",
+    "zone": "gpu.example.com",
+    "proxy": json.dumps({"addresses": ["ssh.example.com"], "first_port": 30_000, "last_port": 49_999}),
+    "proxy_machines": json.dumps(
+        {
+            "elastic_ips": {"198.51.100.1": "eipalloc-0000000a", "198.51.100.2": "eipalloc-0000000b"},
+            "host_key": f"ssh-ed25519 {'A' * 68}",
+        }
+    ),
+}
+"""With machines for proxies, which no stage has by itself."""
 Resource = dict[str, Any]
 
 
@@ -50,5 +63,6 @@ def synthesize(folder: Path, overrides: Mapping[str, str], *, reviewed: bool = F
         review(app)
     app.synth()
     prefix = f"GpuLease-{overrides['stage']}"
-    texts = {name: (folder / "cdk.out" / f"{prefix}-{name}.template.json").read_text() for name in STACKS}
+    names = (*STACKS, "Proxy") if "proxy_machines" in overrides else STACKS
+    texts = {name: (folder / "cdk.out" / f"{prefix}-{name}.template.json").read_text() for name in names}
     return Synthesized(app, folder / "cdk.out", {name: json.loads(text) for name, text in texts.items()})

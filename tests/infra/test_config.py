@@ -2,11 +2,14 @@
 
 import json
 import re
+from dataclasses import fields
 from typing import Any
 
 import pytest
 
-from infra.config import FIXED, STAGES, StageError, choose_stage
+from infra.config import FIXED, STAGES, TUNNEL_PORT, TUNNEL_USER, ProxyMachines, StageError, choose_stage
+from infra.paths import ROOT
+from proxy.settings import Settings
 from rental.adapters.records import from_record
 from rental.domain import ways_in
 from tests.fakes.machine import TUNNEL_END
@@ -19,10 +22,16 @@ PROXY: dict[str, Any] = {
 
 
 TUNNEL_ENDS = json.dumps([TUNNEL_END])
+HOST_KEY = f"ssh-ed25519 {'A' * 68}"
+MACHINES: dict[str, Any] = {"elastic_ips": {"198.51.100.1": "eipalloc-0123abcd"}, "host_key": HOST_KEY}
 
 
 def proxy(**changes: object) -> str:
     return json.dumps(PROXY | changes)
+
+
+def machines(**changes: object) -> str:
+    return json.dumps(MACHINES | changes)
 
 
 def test_the_grace_is_48_hours_by_default() -> None:
@@ -90,6 +99,20 @@ def test_functions_are_told_of_proxies_with_the_zone_that_the_authority_vouches_
         ("proxy", proxy(first_port=1023), "within 1024 to 65535"),
         ("proxy", proxy(first_port=True), "within 1024 to 65535"),
         ("proxy", proxy(last_port=29_999), "within 1024 to 65535"),
+        ("proxy_machines", "2", "proxy_machines has elastic_ips and host_key"),
+        ("proxy_machines", "{", "proxy_machines is none or JSON"),
+        ("proxy_machines", machines(more=1), "and no more"),
+        ("proxy_machines", json.dumps({"host_key": HOST_KEY}), "has elastic_ips and host_key"),
+        ("proxy_machines", machines(elastic_ips={}), "an allocation, eipalloc-…, for each IPv4 address"),
+        ("proxy_machines", machines(elastic_ips=["198.51.100.1"]), "an allocation, eipalloc-…"),
+        ("proxy_machines", machines(elastic_ips={"198.51.100.1": "198.51.100.1"}), "an allocation, eipalloc-…"),
+        ("proxy_machines", machines(elastic_ips={"ssh.example.com": "eipalloc-0123abcd"}), "for each IPv4 address"),
+        ("proxy_machines", machines(elastic_ips={"::1": "eipalloc-0123abcd"}), "for each IPv4 address"),
+        ("proxy_machines", machines(elastic_ips=dict.fromkeys(("1.2.3.4", "1.2.3.5"), "eipalloc-01234567")), "its own"),
+        ("proxy_machines", machines(host_key="ssh-rsa AAAA"), "host_key cannot be 'ssh-rsa AAAA'"),
+        ("proxy_machines", machines(instance_type="t4g small"), "instance_type cannot be"),
+        ("proxy_machines", machines(image="debian-12"), "image cannot be"),
+        ("proxy_machines", machines(), "set proxy too"),
         ("zone", "GPU.example", "a DNS name in lower case"),
         ("zone", "gpu.example.", "without a dot at its end"),
         ("zone", "-x.example", "a DNS name"),
@@ -105,6 +128,36 @@ def test_a_setting_that_makes_no_sense_is_refused(setting: str, value: str, sent
 def test_proxies_need_a_zone_whose_names_can_lead_to_them() -> None:
     with pytest.raises(StageError, match="needs a zone whose names lead to it, and localhost is none"):
         choose_stage({"stage": "prod", "proxy": PROXY, "tunnel_ends": TUNNEL_ENDS})
+
+
+def test_machines_for_proxies_are_read_as_they_are_given() -> None:
+    given = machines(instance_type="t4g.micro", image="ami-01234567")
+    for proxies in (given, json.loads(given)):
+        made = choose_stage(
+            {"stage": "prod", "zone": "gpu.example", "proxy": proxy(), "proxy_machines": proxies}
+        ).proxy_machines
+        assert made == ProxyMachines(**MACHINES, instance_type="t4g.micro", image="ami-01234567")
+    assert choose_stage({"proxy_machines": "none"}).proxy_machines is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"stage": "local"}, "the local cloud has no machines to make"),
+        ({"proxy": proxy(first_port=2000)}, "keep it out of proxy's ports"),
+        ({"proxy": proxy(https_port=2222)}, "keep it out of proxy's ports"),
+        ({"proxy_machines": machines(elastic_ips={f"1.2.3.{n}": f"eipalloc-{n:08}" for n in range(17)})}, "at most 16"),
+    ],
+)
+def test_machines_for_proxies_fit_the_rest(changes: dict[str, str], sentence: str) -> None:
+    with pytest.raises(StageError, match=sentence):
+        choose_stage({"stage": "prod", "zone": "gpu.example", "proxy": proxy(), "proxy_machines": machines()} | changes)
+
+
+def test_the_tunnels_port_and_account_are_those_that_a_proxy_has_by_itself() -> None:
+    ports = {each.name: each.default for each in fields(Settings)}
+    assert ports["tunnel_port"] == TUNNEL_PORT
+    assert f" {TUNNEL_USER}\n" in (ROOT / "docs/proxy.md").read_text()
 
 
 @pytest.mark.parametrize("key", FIXED)

@@ -36,8 +36,8 @@ def _role_names(made: Synthesized, action: str) -> set[str]:
     return {role for role, each in statements(made) if action in _actions(each)}
 
 
-def test_permissions_are_those_that_were_reviewed(prod: Synthesized) -> None:
-    assert describe(prod) == SNAPSHOT.read_text(), "review it, then run `python -m tests.infra.permissions`"
+def test_permissions_are_those_that_were_reviewed(proxied: Synthesized) -> None:
+    assert describe(proxied) == SNAPSHOT.read_text(), "review it, then run `python -m tests.infra.permissions`"
 
 
 def test_only_dispatch_may_send_commands(prod: Synthesized) -> None:

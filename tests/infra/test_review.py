@@ -40,5 +40,5 @@ def test_cfn_lint_is_content_with_every_template(reviewed: Synthesized) -> None:
     templates = [str(path) for path in reviewed.folder.glob("*.template.json")]
     command = [str(CFN_LINT), "--ignore-checks", REDUNDANT_DEPENDENCY, "--regions", "us-east-1"]
     done = subprocess.run([*command, "--", *templates], capture_output=True, text=True, check=False)
-    assert len(templates) == 3
+    assert len(templates) == len(reviewed.templates)
     assert done.returncode == 0, done.stdout

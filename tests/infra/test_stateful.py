@@ -78,4 +78,4 @@ def test_a_changed_document_is_a_new_version_of_the_same(prod: Synthesized) -> N
 def test_what_one_stack_hands_to_another_stays(prod: Synthesized) -> None:
     """The stacks are updated one after another: what an older Service stack still uses cannot be withdrawn first."""
     handed = {line for line in recorded() if "hands over" in line}
-    assert {line.split()[0] for line in handed} == {"Data", "Host"}
+    assert {line.split()[0] for line in handed} == {"Data", "Host", "Service"}
