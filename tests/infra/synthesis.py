@@ -12,6 +12,7 @@ from infra.layer import STAMP, fingerprint
 from infra.synth import build_app
 
 STACKS = ("Data", "Host", "Service")
+HOST_KEY = f"ssh-ed25519 {'A' * 68}"
 PROXIED = {
     "stage": "prod",
     "alarm_email": "on-call@example.com",
@@ -20,7 +21,7 @@ PROXIED = {
     "proxy_machines": json.dumps(
         {
             "elastic_ips": {"198.51.100.1": "eipalloc-0000000a", "198.51.100.2": "eipalloc-0000000b"},
-            "host_key": f"ssh-ed25519 {'A' * 68}",
+            "host_key": HOST_KEY,
         }
     ),
 }
