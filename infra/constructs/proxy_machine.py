@@ -46,9 +46,7 @@ class ProxyMachine(Construct):
         settings = _settings(Stack.of(self), kit)
         digest = hashlib.sha256(json.dumps(Stack.of(self).resolve(_script(settings)), sort_keys=True).encode())
         self.instance = self._make(f"Machine{digest.hexdigest()[:12]}", settings, kit, subnet)
-        self.address = ec2.CfnEIPAssociation(
-            self, "Address", allocation_id=allocation, instance_id=self.instance.attr_instance_id
-        )
+        self.address = ec2.CfnEIPAssociation(self, "Address", allocation_id=allocation, instance_id=self.instance.ref)
 
     def come_after(self, other: "ProxyMachine") -> None:
         """Until the other has its address; so not all proxies are away at once."""

@@ -43,7 +43,7 @@ class ProxyStack(Stack):
         )
         self.machines = self._make_machines(kit)
         made = zip(machines.elastic_ips, self.machines, strict=True)
-        shown = [f"{address}={machine.instance.attr_instance_id}" for address, machine in made]
+        shown = [f"{address}={machine.instance.ref}" for address, machine in made]
         CfnOutput(self, "ProxyMachines", value=Fn.join(" ", shown))
         CfnOutput(self, "ProxySecretArn", value=self.secret.ref)
 
