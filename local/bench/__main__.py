@@ -12,11 +12,12 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from infra.layer import LayerBuildError
-from local.bench import answering, bundle, cold_starts, reaching, starting, transitions
+from local.bench import answering, bundle, cold_starts, copying, reaching, starting, transitions
 from local.bench.figures import Figure, render
 from local.dockerd import ensure
 from local.leftovers import remove_containers
 from local.ports import free_port
+from local.proxies import ensure_packages
 from local.site import LOCAL, Running, Site, release_docker
 
 STATE = LOCAL / "bench"
@@ -25,6 +26,7 @@ GRACE_S = 5
 ON_A_SITE: dict[str, Callable[[Running], list[Figure]]] = {
     "starts": starting.figures,
     "ways-in": reaching.figures,
+    "copies": copying.figures,
     "answers": answering.figures,
     "transitions": transitions.figures,
 }
@@ -64,7 +66,8 @@ def _measure(wanted: Collection[str]) -> Iterator[Figure]:
 
 @contextmanager
 def _site() -> Iterator[Running]:
-    site = Site(STATE, free_port(), GRACE_S, heartbeat_s=5)
+    ensure_packages()
+    site = Site(STATE, free_port(), GRACE_S, heartbeat_s=5, proxies=1, tunnel_port=free_port(), https_port=free_port())
     _clear(site)
     try:
         yield site.start()
@@ -76,7 +79,8 @@ def _site() -> Iterator[Running]:
 def _clear(site: Site) -> None:
     site.stop()
     remove_containers(site.state, ensure(LOCAL / "docker").docker_host)
-    shutil.rmtree(site.state, ignore_errors=True)
+    for folder in (site.state, site.local_proxies.state):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
