@@ -9,22 +9,27 @@ import http.client
 import shutil
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import docker
 import pytest
 
 from local import proxies, supervise, toolkits
 from local.client import wait_until
+from local.images import BUSYBOX
 from local.leftovers import remove_containers
 from local.ports import free_port
 from local.site import LOCAL, Running, Site, release_docker
 from tests.e2e.conftest import GRACE_S, end_all, wait_for_empty_host
 from tests.e2e.renting import rent
 from tests.e2e.watching import Watch
+from tests.host.launch import rootfs
+from tests.host.launch.notebook import Notebook
 from tests.host.launch.visitor import Visitor, answers
 
 TIMEOUT_S = 20
@@ -91,9 +96,9 @@ class Rented:
         return str(self.contract["instances"][0]["access"]["ssh"]["host_key"])
 
 
-def rent_notebook(running: Running, site: Site, folder: Path) -> Rented:
+def rent_notebook(running: Running, site: Site, folder: Path, image: str = BUSYBOX) -> Rented:
     key = Visitor.new(folder, 0).public
-    contract = rent(running, mode="jupyter", args=None, ssh_keys=[key])
+    contract = rent(running, mode="jupyter", args=None, ssh_keys=[key], image=image)
     access = contract["instances"][0]["access"]
     told = running.client.get(f"/v1/contracts/{contract['id']}/jupyter")
     assert (told["via"], told["url"]) == ("proxy", access["jupyter"]["url"])
@@ -144,3 +149,57 @@ def test_who_rents_gets_in_over_the_proxy_by_ssh_and_by_name_and_nobody_does_whe
     wait_until(
         lambda: browser.status("/api/status", rented.token), lambda seen: seen in (404, 502), "The end", UNKNOWN_S
     )
+
+
+PATH = "ENV PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+IMAGES: dict[str, tuple[Callable[[], bytes], list[str]]] = {
+    "gpulease/test-bare:1": (lambda: rootfs.bare().content(), [PATH]),
+    "gpulease/test-no-shell:1": (lambda: rootfs.no_shell().content(), [PATH]),
+    "gpulease/test-musl:1": (
+        lambda: rootfs.musl().content(),
+        [PATH, "ENV LD_LIBRARY_PATH=/lib", "ENV PYTHONHOME=/nowhere"],
+    ),
+    "gpulease/test-debian-user:1": (rootfs.debian, [PATH, "USER nobody", 'ENTRYPOINT ["/bin/false"]']),
+}
+"""By name: busybox alone, not even a shell, musl, and a Debian with its own Python, sshd and user."""
+
+
+def hold_to_ssh(running: Running, contract: dict[str, Any], folder: Path) -> None:
+    """A command, and a file there and back, by each of the two ways."""
+    ssh = contract["instances"][0]["access"]["ssh"]
+    for way in ("direct", "proxy"):
+        visitor = Visitor.new(folder, ssh[way]["port"])
+        wait_until(partial(answers, visitor.port), bool, f"The {way} way", UNKNOWN_S)
+        know(visitor, ssh["host_key"])
+        assert visitor.said("echo hello") == "hello"
+        (folder / "sent").write_bytes(b"\0\1" * 50_000)
+        assert visitor.scp(str(folder / "sent"), "root@127.0.0.1:/root/got").returncode == 0
+        assert visitor.scp("root@127.0.0.1:/root/got", str(folder / way)).returncode == 0
+        assert (folder / way).read_bytes() == (folder / "sent").read_bytes()
+        assert "100000" in visitor.sftp("ls -l /root/got\n").stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("image", IMAGES)
+def test_into_any_image_in_every_mode_and_by_every_way(
+    running: Running, site: Site, tmp_path: Path, image: str
+) -> None:
+    make, changes = IMAGES[image]
+    rootfs.ensure(docker.APIClient(base_url=running.docker_host), image, make, changes)
+    key = Visitor.new(tmp_path, 0).public
+    plain = rent(running, mode="ssh", args=None, ssh_keys=[key], image=image)
+    hold_to_ssh(running, plain, tmp_path)
+
+    direct = rent(running, mode="jupyter", jupyter_via="direct", args=None, ssh_keys=[key], image=image)
+    hold_to_ssh(running, direct, tmp_path)
+    told = running.client.get(f"/v1/contracts/{direct['id']}/jupyter")
+    authority = running.client.session.get(f"{running.cloud.front_url}/v1/ca.crt", timeout=10).text
+    notebook = Notebook(urlsplit(told["url"]).port or 443, told["token"], authority)
+    assert notebook.get("/api/status", token="not-the-token")[0] == 403
+    with notebook.kernel() as kernel:
+        assert kernel.run("print(6 * 7)").stdout == "42\n"
+
+    proxied = rent_notebook(running, site, tmp_path, image)
+    hold_to_ssh(running, proxied.contract, tmp_path)
+    wait_until(lambda: proxied.browser.status("/lab", proxied.token), lambda seen: seen == 200, "JupyterLab", UNKNOWN_S)
+    assert proxied.browser.status("/api/status", "not-the-token") == 403

@@ -11,4 +11,5 @@ sys.exit(ipykernel.version_info < (6,))' 2>/dev/null; then
     fi
     exec /.gl/python/bin/python3 -I /.gl/inside/kernel_bridge.py --image-python="$python" "$@"
 done
-exec /.gl/bin/within /.gl/python/bin/python3 -m ipykernel_launcher "$@"
+# The cells see the contract's variables, and this Python heeds none of them: PYTHONHOME would keep it from starting.
+exec /.gl/bin/within /.gl/python/bin/python3 -E -s -m ipykernel_launcher "$@"
