@@ -60,6 +60,7 @@ def test_killed_mid_run_the_container_runs_on_and_ends_in_time(site: Site, runni
     wait_for_instance(running, long, "stopped")
 
 
+@pytest.mark.slow
 def test_a_host_that_is_cut_off_stops_its_containers_at_their_end(
     site: Site, running: Running, engine: docker.DockerClient
 ) -> None:

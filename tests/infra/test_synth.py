@@ -42,6 +42,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
     return found
 
 
+@pytest.mark.slow
 def test_it_needs_no_network(tmp_path: Path) -> None:
     unshare = shutil.which("unshare")
     isolated = (unshare, "--net", "--map-root-user") if unshare else ()

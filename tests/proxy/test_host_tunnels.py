@@ -89,6 +89,7 @@ def test_a_proxy_that_is_killed_and_comes_back_serves_the_same_address(
     host.comes_about(lambda: name_at(proxy.address, port) == "container")
 
 
+@pytest.mark.slow
 def test_a_program_of_the_proxy_that_dies_is_started_again(
     proxy: ProxyRig, service: ServiceDouble, host: Host, echo: Echo, port: int
 ) -> None:
@@ -102,6 +103,7 @@ def test_a_program_of_the_proxy_that_dies_is_started_again(
     host.comes_about(lambda: name_at(proxy.address, port) == "container")
 
 
+@pytest.mark.slow
 def test_a_stopped_proxy_leaves_nothing_behind(
     proxy: ProxyRig, service: ServiceDouble, host: Host, echo: Echo, port: int
 ) -> None:
@@ -114,6 +116,7 @@ def test_a_stopped_proxy_leaves_nothing_behind(
     assert not accepts(proxy.address, proxy.tunnel_port)
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_a_tunnel_that_is_cut_comes_back(
     proxy: ProxyRig, service: ServiceDouble, host: Host, echo: Echo, port: int
@@ -133,6 +136,7 @@ def test_a_tunnel_that_is_cut_comes_back(
     host.comes_about(lambda: name_at(proxy.address, port) == "container")
 
 
+@pytest.mark.slow
 def test_two_proxies_serve_one_host_under_the_same_number(
     make_proxy: Callable[..., ProxyRig], service: ServiceDouble, host: Host, echo: Echo, port: int
 ) -> None:
@@ -171,6 +175,7 @@ def test_a_new_contract_and_a_stopped_one_leave_the_sessions_of_others_alone(
     visitor.close()
 
 
+@pytest.mark.slow
 def test_a_container_at_another_address_is_followed_over_the_same_connection(
     proxy: ProxyRig, service: ServiceDouble, host: Host, echo: Echo, other: Echo, port: int
 ) -> None:

@@ -114,6 +114,7 @@ def test_a_websocket_passes(scene: Scene) -> None:
     assert f"Host: {name}" in scene.notebooks[0].heads[0]  # JupyterLab holds the Origin against it
 
 
+@pytest.mark.slow
 def test_who_listens_at_an_instance_s_port_without_its_certificate_is_not_led_to(scene: Scene) -> None:
     imposture = scene.notebook("imposture", name_of(THEIRS))
     scene.let(MINE, imposture)
@@ -129,18 +130,21 @@ def test_a_certificate_that_the_service_did_not_sign_is_not_believed(scene: Scen
     assert imposture.heads == []
 
 
+@pytest.mark.slow
 def test_what_is_not_connected_is_not_there(scene: Scene) -> None:
     for name in (name_of(MINE), f"j-0{MINE}.{ZONE}", f"j-.{ZONE}", f"k.{ZONE}"):
         assert scene.browser.get(name)[0] == 404
     assert all("/v1/proxy/" not in path for path in scene.service.asked)  # guessing names costs the service nothing
 
 
+@pytest.mark.slow
 def test_a_connection_for_one_instance_carries_no_request_for_another(scene: Scene) -> None:
     scene.let(MINE, scene.notebook("mine", name_of(MINE)))
     scene.let(THEIRS, scene.notebook("theirs", name_of(THEIRS)))
     assert scene.browser.get(name_of(MINE), host=name_of(THEIRS))[0] == 421
 
 
+@pytest.mark.slow
 def test_a_cookie_stays_with_the_instance_that_set_it(scene: Scene) -> None:
     scene.let(MINE, scene.notebook("mine", name_of(MINE)))
     assert f"Domain={name_of(MINE)};" in str(scene.browser.get(name_of(MINE))[2]["Set-Cookie"])
@@ -155,6 +159,7 @@ def test_a_token_in_a_link_is_not_logged(scene: Scene) -> None:
     assert "secret" not in scene.proxy.said()
 
 
+@pytest.mark.slow
 def test_a_zone_s_renewed_certificate_is_taken_without_a_restart(scene: Scene, certificate_folder: Path) -> None:
     renewed = Authority("the web, next year")
     renewed.issue(certificate_folder, f"*.{ZONE}")
