@@ -384,6 +384,6 @@ def test_the_random_lives_come_through_every_status_and_every_wish() -> None:
                 seen.add(contract.status)
                 seen.update((contract.status_of(each), each.desired) for each in contract.instances)
 
-    lives = settings(max_examples=400, stateful_step_count=40, deadline=None, derandomize=True, database=None)
+    lives = settings(max_examples=1000, stateful_step_count=40, deadline=None, derandomize=True, database=None)
     run_state_machine_as_test(Watched, settings=lives)
     assert seen >= {*ContractStatus, *AS_WISHED, *UNDER_WAY}
