@@ -68,7 +68,11 @@ def _load(text: bytes) -> dict[str, Any]:
 
 
 def _decode(part: str) -> bytes:
+    """Only as it is written in one way: other bits behind the last byte would be the same token in other words."""
     try:
-        return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+        decoded = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
     except ValueError as error:
         raise BadTokenError("a part of the token is no base64url") from error
+    if base64.urlsafe_b64encode(decoded).rstrip(b"=").decode() != part.rstrip("="):
+        raise BadTokenError("a part of the token is no base64url")
+    return decoded
