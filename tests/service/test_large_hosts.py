@@ -2,12 +2,12 @@
 
 import pytest
 
-from rental.domain.contract import Contract
+from rental.domain.contract import Contract, Launch
 from rental.domain.host import HostStatus
 from rental.domain.lifecycle import ContractStatus, InstanceStatus
 from rental.domain.observation import ReportedGpu
 from rental.service.ledger import ATTEMPTS
-from tests.fakes.builders import HOST
+from tests.fakes.builders import HOST, PROXY, reported
 from tests.fakes.world import World, client, owner
 
 MOST_GPUS = 64
@@ -84,6 +84,37 @@ def test_all_who_waited_get_their_gpus_when_these_are_sound_again() -> None:
     assert statuses(world, waiting) == {SCHEDULING}
     world.report([], tuple(ReportedGpu(index, "free", None) for index in range(MOST_GPUS)))
     assert statuses(world, waiting) == {LOADING}
+
+
+def test_numbers_of_the_proxy_that_return_with_the_gpus_are_counted_too() -> None:
+    world = World(proxy=PROXY).add_host(MOST_GPUS)
+    waiting = one_on_each_gpu(world, MOST_GPUS)
+    launch = Launch("alpine:3", mode="jupyter", jupyter_via="proxy")
+    leaving = [world.rent_active(num_gpus=4, disk_gib=1, launch=launch) for _ in range(MOST_GPUS // 4)]
+    for contract in waiting:
+        start(world, contract)
+    for contract in leaving:
+        world.contracts.end_contract(contract.id, client)
+    world.report([said for contract in leaving for said in reported(world.read(contract.id), "absent")])
+    assert {world.read(contract.id).status for contract in leaving} == {ContractStatus.DELETED}
+    assert statuses(world, waiting) == {LOADING}
+
+
+def test_a_contract_that_is_looked_at_and_gets_nothing_is_not_written() -> None:
+    world = World().add_host(MOST_GPUS)
+    several = [world.rent_active(num_gpus=8, instances=8, disk_gib=1) for _ in range(MOST_GPUS // 8)]
+    for contract in several:
+        stopped(world, contract)
+    whole = world.rent_active(num_gpus=MOST_GPUS, disk_gib=1)
+    for contract in several:
+        start(world, contract)
+    before = {contract.id: world.read(contract.id).rev for contract in several}
+    world.contracts.stop_contract(whole.id, client, None)
+    world.faults[:] = [*["conflict"] * ATTEMPTS, "lost"]  # from behind: the first commit gets through, no other
+    world.hear(whole.id, "stopped")
+    rest = [each for each in several if statuses(world, [each]) == {SCHEDULING}]
+    assert rest
+    assert {each.id: world.read(each.id).rev for each in rest} == {each.id: before[each.id] for each in rest}
 
 
 def test_who_waited_beyond_its_end_is_stopped_however_many_they_are() -> None:

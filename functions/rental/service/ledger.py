@@ -18,6 +18,7 @@ MAX_WRITES = 100
 """Of one transaction: DynamoDB's limit."""
 WRITES_PER_COMMIT = 60
 """That a decision on many contracts may need; the rest is for what goes with it and for the waiters that wake."""
+WRITES_PER_WAITER = 2
 EXTRA_WRITES = 16
 """The manifest, the memo, the host, and the offers of a listing: one for each power of two of its GPUs, twice."""
 
@@ -53,7 +54,7 @@ class Ledger:
         for tries in range(ATTEMPTS):
             now = self.clock.now()
             before, after, extras = attempt(now)
-            after = self._granted(before, end_with_host(after, now), now)
+            before, after = self._granted(before, end_with_host(after, now), now)
             if after == before and extras == NO_EXTRAS:
                 return after
             try:
@@ -76,18 +77,22 @@ class Ledger:
         contracts = self.store.read_contracts(contract_ids)
         return Book(manifest, {contract.id: contract for contract in contracts})
 
-    def _granted(self, before: Book, book: Book, now: int) -> Book:
-        """Let waiters have what the decision returned, in the same transaction, as many as have room in it."""
-        waiting = len(book.manifest.waiters)
-        room = _room_for_waiters(before, book)
+    def _granted(self, before: Book, after: Book, now: int) -> tuple[Book, Book]:
+        """Let waiters have what the decision returned, in the same transaction, as many as have room in it.
+
+        Answers both books with the waiters' contracts, so that one which gets nothing is not written.
+        """
+        waiting = len(after.manifest.waiters)
+        room = _room_for_waiters(before, after)
         while True:
-            book = grant_waiters(book, now, room - waiting + len(book.manifest.waiters))
-            left = max(0, room - waiting + len(book.manifest.waiters))
-            missing = [each for each in grantable(book) if each not in book.contracts][:left]
+            after = grant_waiters(after, now, room - waiting + len(after.manifest.waiters))
+            left = max(0, room - waiting + len(after.manifest.waiters))
+            missing = [each for each in grantable(after) if each not in after.contracts][:left]
             found = {contract.id: contract for contract in self.store.read_contracts(missing)} if missing else {}
             if not found:
-                return book
-            book = replace(book, contracts={**book.contracts, **found})
+                return before, after
+            before = replace(before, contracts={**before.contracts, **found})
+            after = replace(after, contracts={**after.contracts, **found})
 
     def _grant_rest(self, book: Book) -> None:
         """For waiters that had no room. Where it breaks off, whatever touches the host next goes on with it."""
@@ -107,8 +112,9 @@ class Ledger:
 
 def _room_for_waiters(before: Book, after: Book) -> int:
     """How many fit the transaction: each brings its contract and a line of its timeline."""
-    changed = sum(contract != before.contracts.get(each) for each, contract in after.contracts.items())
-    return (MAX_WRITES - EXTRA_WRITES - changed - len(after.timeline)) // 2
+    changed = [each for each in after.contracts.values() if each != before.contracts.get(each.id)]
+    numbers = sum(len(each.proxy_ports) for each in changed if each.rev == 0 or each.is_released)
+    return (MAX_WRITES - EXTRA_WRITES - len(changed) - numbers - len(after.timeline)) // WRITES_PER_WAITER
 
 
 def portions(manifest: Manifest, contract_ids: Sequence[ContractId]) -> Iterator[Sequence[ContractId]]:
