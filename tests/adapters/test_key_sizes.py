@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 
+import pytest
+
 from rental.adapters.items import contract_item, key_ring_item
 from rental.domain.book import Book
 from rental.domain.contract import Sealed
 from rental.domain.ids import ContractId
 from rental.domain.key_ring import MAX_KEYS, KeyRing, NamedKey
+from rental.domain.renting import MAX_INSTANCES
 from rental.domain.ssh_key import MAX_COMMENT_LENGTH, MAX_LINE_LENGTH
 from rental.service.renting import MAX_SECRETS_BYTES
 from tests.adapters.test_item_size import ITEM_BYTES, LATER, item_bytes
@@ -15,8 +18,10 @@ from tests.fakes.builders import CLIENT, make_manifest, rent
 LONGEST = "x" * (MAX_LINE_LENGTH - MAX_COMMENT_LENGTH) + "\U0001f511" * MAX_COMMENT_LENGTH
 
 
-def test_a_contract_with_the_longest_keys_and_the_most_secrets_fits_an_item() -> None:
-    contract = rent(Book(make_manifest(64)), num_gpus=64, instances=64, disk_gib=1).contract(ContractId(100))
+@pytest.mark.parametrize(("gpus", "instances"), [(64, 8), (52, MAX_INSTANCES)])
+def test_a_contract_with_the_longest_keys_and_the_most_secrets_fits_an_item(gpus: int, instances: int) -> None:
+    book = rent(Book(make_manifest(gpus)), num_gpus=gpus, instances=instances, disk_gib=1)
+    contract = book.contract(ContractId(100))
     launch = replace(
         contract.launch,
         image="x" * 1024,

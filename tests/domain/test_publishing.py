@@ -11,9 +11,10 @@ from rental.domain.allocation import Manifest
 from rental.domain.book import Book
 from rental.domain.contract import Contract, Instance, Launch
 from rental.domain.ending import end_early
-from rental.domain.errors import InvalidRequestError, NoPortsFreeError, NotReachableError, RentalError
+from rental.domain.errors import NoPortsFreeError, NotReachableError, RentalError
 from rental.domain.ids import ContractId
-from rental.domain.publishing import MAX_PORTS_PER_HOST, MAX_WRITES, count_proxy_ports
+from rental.domain.publishing import MAX_PORTS_PER_HOST, count_proxy_ports
+from rental.domain.renting import MAX_INSTANCES
 from rental.domain.ways_in import ContainerPort, Direct, JupyterVia, Proxy, Transport
 from rental.service.ledger import WRITES_PER_COMMIT
 from tests.fakes.builders import CAUSE, DIRECT, PROXY, active, hear, make_manifest, rent
@@ -146,12 +147,10 @@ def test_without_a_proxy_there_are_no_numbers_of_one() -> None:
 
 @pytest.mark.parametrize("mode", ["ssh", "jupyter"])
 def test_a_contract_takes_no_more_numbers_than_one_transaction_gives_back(mode: str) -> None:
-    most = MAX_WRITES // (2 if mode == "ssh" else 3)
-    assert most >= 16, "a host of today has 8 GPUs, some have 16"
-    assert count_proxy_ports(launch(mode), most, PROXY) + most <= MAX_WRITES <= WRITES_PER_COMMIT - 2
-    with pytest.raises(InvalidRequestError):
-        count_proxy_ports(launch(mode), most + 1, PROXY)
-    assert count_proxy_ports(launch(mode), 64, None) == count_proxy_ports(launch(), 64, PROXY) == 0
+    numbers = count_proxy_ports(launch(mode), MAX_INSTANCES, PROXY)
+    assert numbers == MAX_INSTANCES * (1 if mode == "ssh" else 2)
+    assert 3 + MAX_INSTANCES + numbers <= WRITES_PER_COMMIT
+    assert count_proxy_ports(launch(mode), MAX_INSTANCES, None) == count_proxy_ports(launch(), 1, PROXY) == 0
 
 
 Deed = tuple[Literal["rent", "end"], int, tuple[ContainerPort, ...]]

@@ -48,7 +48,6 @@ BEYOND_ANY_SCHEMA = {
             r"body: entrypoint and args are for mode args: in mode (ssh|jupyter) use onstart",
             r"body: jupyter_via is for mode jupyter",
             r"body: ports: .*",
-            r"Over the proxy a contract of this mode has at most \d+ instances\.",
             r"The range must lie within 1024 to 65535, its first port not last\.",
             r"A range may have at most 4096 ports\.",
             r"address must be an? .*",

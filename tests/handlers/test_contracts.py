@@ -10,6 +10,7 @@ import pytest
 from handlers import api_contracts
 from handlers.on_instance_changed import handler as on_instance_changed
 from rental.adapters import wiring
+from rental.domain.renting import MAX_INSTANCES
 from rental.ports import Principal
 from tests.fakes.http import call
 from tests.handlers.conftest import Site, reported
@@ -200,3 +201,11 @@ def test_anothers_contract_is_404(site: Site) -> None:
         "POST", contract_id, "/extend", {"end_at": site.now + 10**6}, caller=Principal("b", "host")
     )
     assert answer.status == 404
+
+
+def test_more_instances_than_a_contracts_network_has_addresses_for_are_refused_for_this_reason(site: Site) -> None:
+    refused = site.rent(body=site.wish(instances=MAX_INSTANCES + 1))
+    assert (refused.status, refused.code) == (400, "invalid_request")
+    assert str(MAX_INSTANCES) in refused.text
+    as_many = site.rent(body=site.wish(instances=MAX_INSTANCES))
+    assert "divisor" in as_many.text  # this offer has one GPU only

@@ -112,18 +112,18 @@ def test_a_number_that_was_taken_meanwhile_is_drawn_for_again() -> None:
     assert held(world) == sorted(contract.proxy_ports)
 
 
-def test_more_instances_than_one_transaction_can_release_are_refused() -> None:
+def test_more_instances_than_a_network_has_addresses_are_refused() -> None:
     world = World(proxy=PROXY).add_host(gpus=64)
     with pytest.raises(InvalidRequestError):
-        world.rent(launch=JUPYTER, num_gpus=32, instances=32, disk_gib=1)
-    assert len(world.rent(launch=JUPYTER, num_gpus=16, instances=16, disk_gib=1).proxy_ports) == 32
+        world.rent(launch=JUPYTER, num_gpus=16, instances=16, disk_gib=1)
+    assert len(world.rent(launch=JUPYTER, num_gpus=16, instances=8, disk_gib=1).proxy_ports) == 16
 
 
 def test_many_contracts_of_a_lost_host_give_all_their_numbers_back() -> None:
     world = World(proxy=PROXY).add_host(gpus=64)
-    for _ in range(4):
-        world.rent_active(launch=JUPYTER, num_gpus=16, instances=16, disk_gib=1)
+    for _ in range(8):
+        world.rent_active(launch=JUPYTER, num_gpus=8, instances=8, disk_gib=1)
     assert len(held(world)) == 128
     world.retiring.retire_host(HOST, owner, HostStatus.REVOKED)
-    assert world.clearing.sweep() == 4
+    assert world.clearing.sweep() == 8
     assert held(world) == []

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, fi
 from rental.api.limits import MAX_ID
 from rental.api.numbers import WHOLE
 from rental.domain.errors import ConflictError
+from rental.domain.renting import MAX_INSTANCES
 from rental.domain.ways_in import JUPYTER, JUPYTER_PORT, SSH, SSH_PORT, WAYS_IN
 
 ENV_NAME = r"^(?![Nn][Vv][Ii][Dd][Ii][Aa]_|[Ll][Dd]_)[A-Za-z_][A-Za-z0-9_]*$"
@@ -115,7 +116,12 @@ class OpenContract(Body):
     label: Label = ""
     instances: Annotated[
         int,
-        Field(ge=1, le=13, description="Containers that split the GPUs evenly: a divisor of their number."),
+        Field(
+            ge=1,
+            le=MAX_INSTANCES,
+            description="Containers that split the GPUs evenly: a divisor of their number. A contract's network has"
+            f" {MAX_INSTANCES} addresses.",
+        ),
         WHOLE,
     ] = 1
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from rental.domain.allocation import Manifest
 from rental.domain.contract import Instance, Launch
-from rental.domain.errors import InvalidRequestError, NoPortsFreeError, NotReachableError
+from rental.domain.errors import NoPortsFreeError, NotReachableError
 from rental.domain.ways_in import (
     WAYS_IN,
     ContainerPort,
@@ -24,8 +24,6 @@ from rental.domain.ways_in import (
 
 MAX_PORTS_PER_HOST = 8192
 """A manifest is one item, and ranges may move while numbers of old ones are held."""
-MAX_WRITES = 58
-"""Of a contract that goes: one for each instance and each number of the proxy, in one transaction with others."""
 
 
 def settle(launch: Launch, direct: Direct | None, proxy: Proxy | None) -> Launch:
@@ -57,13 +55,9 @@ def publish(manifest: Manifest, launch: Launch, instances: Sequence[Instance]) -
 
 
 def count_proxy_ports(launch: Launch, instances: int, proxy: Proxy | None) -> int:
-    """How many numbers of the proxy a contract takes; raises InvalidRequestError where they are too many."""
+    """How many numbers of the proxy a contract takes."""
     via = settle_jupyter_via(launch.mode, launch.jupyter_via, proxy)
-    each = proxy_ports_of(launch.mode, via, proxy)
-    most = MAX_WRITES // (1 + each)
-    if each and instances > most:
-        raise InvalidRequestError(f"Over the proxy a contract of this mode has at most {most} instances.")
-    return each * instances
+    return proxy_ports_of(launch.mode, via, proxy) * instances
 
 
 def number(launch: Launch, instances: Sequence[Instance], proxy_ports: Sequence[int]) -> tuple[Instance, ...]:

@@ -15,6 +15,9 @@ from rental.domain.publishing import number, publish, settle
 from rental.domain.shares import GIB, share_of
 from rental.domain.ways_in import Proxy
 
+MAX_INSTANCES = 13
+"""A contract's network is a /28: 16 addresses, less its own, the gateway's and the broadcast's."""
+
 
 @dataclass(frozen=True)
 class RentalRequest:
@@ -59,6 +62,8 @@ def open_contract(manifest: Manifest, request: RentalRequest, terms: RentalTerms
     NotReachableError or NoPortsFreeError, and then nothing has changed.
     """
     end_at = _end_of(manifest, request, now)
+    if request.instances > MAX_INSTANCES:
+        raise InvalidRequestError(f"A contract's network has addresses for {MAX_INSTANCES} instances. Ask for fewer.")
     if request.num_gpus % request.instances:
         raise InvalidRequestError(
             f"{request.instances} instances cannot split {request.num_gpus} GPUs evenly. Ask for a divisor."

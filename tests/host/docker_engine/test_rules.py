@@ -28,6 +28,7 @@ from gpulease_host.docker_engine.ways_in import Launch, WaysIn
 from gpulease_host.engine import EngineUnavailableError, Order, Port, PortTakenError, Secrets
 from gpulease_host.inventory_simulated import SimulatedGpus
 from gpulease_host.toolkit.store import ToolkitStore
+from rental.domain.renting import MAX_INSTANCES
 from tests.host.orders import order, uuid_of
 
 WITH_TWO_GPUS = order(gpus=(0, 2))
@@ -43,6 +44,11 @@ def test_the_longest_id_makes_a_name_linux_takes() -> None:
     assert network_name(2**53 - 1) == "gl-2gosa7pa2gv"
     assert len(network_name(2**53 - 1)) <= 15
     assert network_name(36) == "gl-10"
+
+
+def test_a_contracts_network_has_an_address_for_each_instance_that_it_may_have() -> None:
+    gateway_aside = len(list(lowest_free(POOL, []).hosts())) - 1
+    assert gateway_aside == MAX_INSTANCES
 
 
 def test_the_lowest_free_range_is_taken_also_between_others() -> None:
