@@ -19,6 +19,7 @@ from rental.domain.ids import HostId
 from rental.domain.key_ring import KeyRing, NamedKey
 from rental.domain.tunnel import fingerprint_of
 from rental.service.tunneling import Tunneling
+from tests.fakes.dynamo import items_of
 from tests.fakes.gateway import Response, answer_of
 from tests.fakes.machine import Machine, tunnel_key_of
 from tests.fakes.ssh import make_line
@@ -178,5 +179,4 @@ def machine_token(machine: Machine, ago_s: int = 0) -> Prove:
 
 def everything_kept() -> Any:
     """Both tables, item for item."""
-    client = wiring.dynamodb()
-    return [client.scan(TableName=name)["Items"] for name in ("table", "liveness")]
+    return [items_of("table"), items_of("liveness")]
