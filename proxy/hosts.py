@@ -84,7 +84,7 @@ class Hosts:
     def jupyter_port(self, instance_id: int) -> int | None:
         """Where the tunnel of its JupyterLab ends here. Only connected hosts are looked through.
 
-        Ids of instances are unique on a host; should two hosts have the same, neither gets what may be the other's.
+        For a moment two keys may have the same instance, where its host has just replaced one: then neither has it.
         """
         with self._lock:
             holders = [each for each, known in self._known.items() if _jupyter(known.ports, instance_id) is not None]

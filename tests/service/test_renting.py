@@ -21,6 +21,7 @@ from rental.domain.errors import (
     OfferTakenError,
 )
 from rental.domain.ids import INSTANCE_BITS, OfferId
+from rental.domain.renting import MAX_INSTANCES
 from rental.ports import Memo
 from rental.service.ledger import ATTEMPTS
 from rental.service.renting import MAX_SECRETS_BYTES
@@ -85,9 +86,10 @@ def test_a_contract_keeps_the_ids_of_its_instances_free_with_the_one_that_its_wr
     assert contracts[0].id != contracts[1].id
 
 
-def test_more_instances_than_a_contract_keeps_ids_for_are_refused_as_a_request() -> None:
+def test_more_instances_than_a_contract_keeps_ids_for_are_refused() -> None:
+    assert MAX_INSTANCES <= 1 << INSTANCE_BITS
     with pytest.raises(ValidationError, match="instances"):
-        OpenContract(offer_id=1, image="busybox", disk_gib=1, instances=(1 << INSTANCE_BITS) + 1)
+        OpenContract(offer_id=1, image="busybox", disk_gib=1, instances=MAX_INSTANCES + 1)
 
 
 def test_secrets_are_stored_sealed_only() -> None:
