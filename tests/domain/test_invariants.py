@@ -7,6 +7,7 @@ must stay consistent.
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -373,6 +374,7 @@ HostLife.TestCase.settings = settings(max_examples=60, stateful_step_count=40, d
 TestHostLife = HostLife.TestCase
 
 
+@pytest.mark.slow
 def test_the_random_lives_come_through_every_status_and_every_wish() -> None:
     """An invariant that holds because nothing happens is worth nothing."""
     seen: set[ContractStatus | tuple[InstanceStatus, Desired]] = set()

@@ -31,6 +31,7 @@ def kill_cloud(site: Site) -> None:
     wait_until(lambda: supervise.running("cloud", state=site.state), lambda seen: seen is None, "The cloud's death")
 
 
+@pytest.mark.slow
 def test_killed_mid_provision_every_acknowledged_contract_comes_up(site: Site, running: Running) -> None:
     offer = offer_of(running.client)
     contracts = [running.client.post("/v1/contracts", request_for(offer)) for _ in range(3)]

@@ -56,10 +56,11 @@ def test_whatever_is_sent_is_answered_as_described(url: str, caller: Caller) -> 
     assert set(outcome.checked) == every_check()
     missed = {name for name, route in routes.items() if route not in outcome.succeeded()} - SELDOM_MET
     changes = {each.name for each in OPERATIONS if each.method != "GET" and "{" in each.path}
-    assert missed <= changes  # of what is in the right state for just that
+    assert missed <= {*changes, "show_jupyter"}  # of what is in the right state, or of the right mode, for just that
     assert len(missed) < len(changes) / 2
 
 
+@pytest.mark.slow
 def test_what_one_client_may_read_another_may_not(url: str, site: Site, tmp_path: Path) -> None:
     site.rented()
     keys = {name: let_in(Principal(name, "client")) for name in (site.client.account, "stranger")}

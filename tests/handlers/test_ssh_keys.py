@@ -205,7 +205,9 @@ def bells(url: str) -> list[dict[str, Any]]:
     """What waits in the queue, taken out of it."""
     found: list[dict[str, Any]] = []
     client = boto3.client("sqs")
-    while messages := client.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+    while messages := client.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0).get(
+        "Messages", []
+    ):
         found += [json.loads(message["Body"]) for message in messages]
         for message in messages:
             client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])

@@ -51,6 +51,7 @@ class Service:
         return chain, request
 
 
+@pytest.mark.slow
 def test_who_has_installed_the_authority_believes_notebooks_of_before_and_after_a_restart(tmp_path: Path) -> None:
     service, port = Service(tmp_path, make_rented()), free_port()
     try:

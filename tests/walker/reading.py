@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import docker
+import docker.errors
 
 from gpulease_host.docker_engine.container_config import CONTRACT_LABEL, HOST_LABEL, INSTANCE_LABEL
 from gpulease_host.docker_engine.engine import PARENT_GROUP
@@ -53,7 +55,7 @@ class Lookout:
     def _machine(self) -> Machine:
         client = docker.APIClient(base_url=self.docker_host, version="auto")
         label = {"label": f"{HOST_LABEL}={self.host_id}"}
-        inspected = [client.inspect_container(each["Id"]) for each in client.containers(all=True, filters=label)]
+        inspected = list(_inspected(client, label))
         self.ever |= {str(each["Id"]) for each in inspected}
         info = client.info()
         return Machine(
@@ -67,6 +69,13 @@ class Lookout:
             texts={name: path.read_text(errors="replace") for name, path in self.texts.items() if path.exists()},
             disk_bytes=shutil.disk_usage(info["DockerRootDir"]).total,
         )
+
+
+def _inspected(client: docker.APIClient, label: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """What is removed between the list and the look is not there."""
+    for each in client.containers(all=True, filters=label):
+        with suppress(docker.errors.NotFound):
+            yield client.inspect_container(each["Id"])
 
 
 def read_tables(cloud: CloudInfo) -> Tables:
