@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
+from gpulease_host.launch.instance_files import files_of
+from gpulease_host.launch.tls import Request, TlsFiles
 from local import toolkits
 from local.client import ApiError, wait_until
 from local.images import BUSYBOX
+from local.proxies import ZONE
 from local.site import Running, Site
+from rental.adapters.certificates import instance_certificate
+from rental.adapters.kms_signing import KmsSigningKey
+from rental.domain.certificates import LIFE_S, Vouched
+from rental.domain.ids import InstanceId
 from tests.e2e.renting import offer_of, request_for, show, wait_for, wait_for_instance
 from tests.e2e.watching import Watch, look_clean
 from tests.host.launch.notebook import Notebook
@@ -72,6 +82,43 @@ def test_a_notebook_is_reached_directly_and_ssh_too(running: Running, folder: Pa
     with notebook.kernel() as kernel:
         assert kernel.run("print(6 * 7)").stdout == "42\n"
     look_clean(watch, running, site)
+
+
+@pytest.mark.slow
+def test_a_certificate_near_its_end_is_replaced_under_a_running_notebook(
+    running: Running, folder: Path, watch: Watch, site: Site
+) -> None:
+    contract, _ = rent_with_ways_in(running, folder, mode="jupyter", jupyter_via="direct")
+    notebook = notebook_of(running, contract, watch)
+    with notebook.kernel() as kernel:
+        kernel.run("kept = 7")
+        near_its_end = sign_for(running, contract["instances"][0]["id"], ends_in_s=300)
+        files_of(site.state / "host", contract["instances"][0]["id"]).set_tls(near_its_end)
+        assert served_until(notebook) < time.time() + 300
+        wait_until(lambda: served_until(notebook), lambda end: end > contract["end_at"], "Another certificate", 90)
+        assert notebook.get("/api/status")[0] == 200
+        assert kernel.run("kept").result["text/plain"] == "7"
+
+
+def sign_for(running: Running, instance_id: int, ends_in_s: int) -> TlsFiles:
+    """As the service signed it a month ago."""
+    kms, request = running.cloud.client("kms"), Request()
+    keys = [kms.describe_key(KeyId=each["KeyId"])["KeyMetadata"] for each in kms.list_keys()["Keys"]]
+    (key_id,) = [each["KeyId"] for each in keys if each["KeySpec"] == "ECC_NIST_P256"]
+    own = running.client.session.get(f"{running.cloud.front_url}/v1/ca.crt", timeout=10).text
+    issuer, end = x509.load_pem_x509_certificate(own.encode()), int(time.time()) + ends_in_s
+    vouched = Vouched(InstanceId(instance_id), "127.0.0.1", f"j-{instance_id}.{ZONE}", end - LIFE_S, end)
+    made = instance_certificate(request.key.public_key(), vouched, issuer)
+    signed = made.sign(KmsSigningKey(kms, key_id), hashes.SHA256())
+    return request.files(signed.public_bytes(serialization.Encoding.PEM).decode() + own)
+
+
+def served_until(notebook: Notebook) -> float:
+    """The end of the certificate that a browser is shown, which it holds to the authority."""
+    with notebook.connect() as connection:
+        shown = connection.getpeercert(binary_form=True)
+    assert shown is not None
+    return x509.load_der_x509_certificate(shown).not_valid_after_utc.timestamp()
 
 
 def test_other_keys_get_in_without_a_restart_and_the_old_one_no_more(

@@ -117,7 +117,6 @@ def test_a_stopped_proxy_leaves_nothing_behind(
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_a_tunnel_that_is_cut_comes_back(
     proxy: ProxyRig, service: ServiceDouble, host: Host, echo: Echo, port: int
 ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from local import dockerd
+from local import dockerd, proxies, toolkits
 from local.client import wait_until
 from local.ports import free_port
 from local.site import LOCAL, Site
@@ -21,11 +21,12 @@ GRACE_S = 15
 @pytest.fixture(scope="package")
 def faulty() -> Iterator[FaultSite]:
     """A site that serves; at the end its host must be empty."""
+    toolkits.ensure()
+    proxies.ensure_packages()
     state = LOCAL / "faults"
-    site = Site(state, 0, GRACE_S, HEARTBEAT_S, docker_socket=state / "docker.sock")
     with own_network():
+        site = Site(state, free_port(), GRACE_S, HEARTBEAT_S, docker_socket=state / "docker.sock", proxies=1)
         _clear(site)
-        site = Site(state, free_port(), GRACE_S, HEARTBEAT_S, docker_socket=state / "docker.sock")
         try:
             yield FaultSite(site, site.start())
         finally:
@@ -58,4 +59,5 @@ def _clear(site: Site) -> None:
     """Also what an earlier run left that was killed."""
     site.stop()
     dockerd.stop(site.docker_state, force=True)
-    shutil.rmtree(site.state, ignore_errors=True)
+    for folder in (site.state, site.local_proxies.state):
+        shutil.rmtree(folder, ignore_errors=True)

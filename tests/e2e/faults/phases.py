@@ -94,7 +94,7 @@ def wish(faulty: FaultSite, **changes: Any) -> dict[str, Any]:
     """A request for one GPU, with a secret of its own and a label that nothing else has."""
     faulty.planted.append(plant("env"))
     unique = {"label": secrets.token_hex(6), "args": SLOW_TO_STOP, "env": {"SECRET": faulty.planted[-1]}}
-    return request_for(offer_of(faulty.running.client), **unique, **changes)
+    return request_for(offer_of(faulty.running.client), **(unique | changes))
 
 
 def rent(faulty: FaultSite, **changes: Any) -> dict[str, Any]:

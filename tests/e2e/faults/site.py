@@ -98,7 +98,11 @@ class FaultSite:
         Machine(self.site.state, self.running.docker_host, HEARTBEAT_S).start_daemon()
 
     def lose_power(self) -> None:
-        """Every process dies at once, and what the kernel knew is forgotten; files stay, but for those in /run."""
+        """Every process dies at once, and what the kernel knew is forgotten; files stay, but for those in /run.
+
+        The proxy is another machine's, but shares the network that goes.
+        """
+        self.site.local_proxies.stop()
         for victim in VICTIMS:
             self.kill(victim)
         docker = Dockerd(self.site.docker_state.resolve())

@@ -53,8 +53,11 @@ class Notebook:
             session.notebook.ask("DELETE", f"/api/kernels/{kernel_id}")
 
     def socket(self, path: str) -> WebSocket:
+        return WebSocket.open(self.connect(), path, self.token)
+
+    def connect(self) -> ssl.SSLSocket:
         raw = socket.create_connection(("127.0.0.1", self.port), TIMEOUT_S)
-        return WebSocket.open(self._context().wrap_socket(raw, server_hostname="127.0.0.1"), path, self.token)
+        return self._context().wrap_socket(raw, server_hostname="127.0.0.1")
 
     def _context(self) -> ssl.SSLContext:
         """Trusts the authority behind this certificate, and checks the address."""

@@ -9,7 +9,7 @@ import subprocess
 import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from local.dockerd_packages import ROOT_PATH
 from local.toolkits import TOOLKITS
@@ -100,6 +100,13 @@ def ensure(client: Any, tag: str, make: Callable[[], bytes], changes: Sequence[s
         answer = client.import_image_from_data(make(), repository, version, changes=list(changes))
         assert "error" not in str(answer), answer
     return tag
+
+
+def set_etc_immutable(pid: int, change: Literal["+i", "-i"]) -> None:
+    """Whether nobody, not even root, can write the `/etc` that this process of a musl image sees."""
+    etc = Path(f"/proc/{pid}/root/etc")
+    own = [str(etc / name) for name in ("passwd", "ld.so.preload", "hosts.deny", "nologin")]
+    subprocess.run(["chattr", change, *own, str(etc)], check=True)
 
 
 def _busybox() -> str:

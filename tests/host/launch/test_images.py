@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -90,17 +89,11 @@ def test_an_image_whose_etc_nobody_can_write_not_even_root(
     """Made immutable from this machine once the container is there, then started anew: so it stands from the start."""
     image = rootfs.ensure(docker_client, "gpulease/test-musl:1", lambda: rootfs.musl().content(), [PATH])
     place = open_place(image, **SECRETS)
-    _set_immutable(place, "+i")
+    rootfs.set_etc_immutable(place.bench.pids(place.order)[0], "+i")
     try:
         place.stop()
         place.start()
         assert place.visitor.ssh("echo x >> /etc/passwd || touch /etc/new").returncode != 0
         hold_to_what_every_image_gives(place, tmp_path)
     finally:
-        _set_immutable(place, "-i")
-
-
-def _set_immutable(place: Place, change: str) -> None:
-    root = Path(f"/proc/{place.bench.pids(place.order)[0]}/root/etc")
-    own = [str(root / name) for name in ("passwd", "ld.so.preload", "hosts.deny", "nologin")]
-    subprocess.run(["chattr", change, *own, str(root)], check=True)
+        rootfs.set_etc_immutable(place.bench.pids(place.order)[0], "-i")

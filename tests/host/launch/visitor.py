@@ -18,6 +18,7 @@ class Visitor:
     key: Path
     known_hosts: Path
     port: int
+    address: str = "127.0.0.1"
 
     @classmethod
     def new(cls, folder: Path, port: int, name: str = "visitor") -> Visitor:
@@ -32,7 +33,7 @@ class Visitor:
 
     def ssh(self, *command: str, options: Sequence[str] = (), stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["ssh", *self._options(), "-p", str(self.port), *options, "root@127.0.0.1", *command],
+            ["ssh", *self._options(), "-p", str(self.port), *options, f"root@{self.address}", *command],
             capture_output=True,
             text=True,
             input=stdin,
@@ -48,7 +49,7 @@ class Visitor:
     def open(self, *command: str, options: Sequence[str] = ()) -> subprocess.Popen[str]:
         """A session that stays; whoever opens it ends it."""
         return subprocess.Popen(
-            ["ssh", *self._options(), "-p", str(self.port), *options, "root@127.0.0.1", *command],
+            ["ssh", *self._options(), "-p", str(self.port), *options, f"root@{self.address}", *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -59,7 +60,9 @@ class Visitor:
         return self._copy(["scp", *self._options(), "-P", str(self.port), *options, source, target])
 
     def sftp(self, commands: str) -> subprocess.CompletedProcess[str]:
-        return self._copy(["sftp", *self._options(), "-P", str(self.port), "-b", "-", "root@127.0.0.1"], stdin=commands)
+        return self._copy(
+            ["sftp", *self._options(), "-P", str(self.port), "-b", "-", f"root@{self.address}"], stdin=commands
+        )
 
     def _copy(self, command: Sequence[str], stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(command, capture_output=True, text=True, input=stdin, timeout=TIMEOUT_S, check=False)
@@ -77,9 +80,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def answers(port: int) -> bool:
+def answers(port: int, address: str = "127.0.0.1") -> bool:
     try:
-        with socket.create_connection(("127.0.0.1", port), 1):
+        with socket.create_connection((address, port), 1):
             return True
     except OSError:
         return False
