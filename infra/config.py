@@ -246,7 +246,18 @@ def _checked(stage: Stage) -> Stage:
     if stage.proxy is not None and not NAME.fullmatch(stage.zone):
         raise StageError(f"proxy needs a zone whose names lead to it, and {stage.zone} is none")
     _check_machines(stage)
+    _check_ports_apart(stage)
     return stage
+
+
+def _check_ports_apart(stage: Stage) -> None:
+    """A number that a proxy needs for itself could be drawn for a contract, which nobody would ever reach there."""
+    if stage.proxy is None:
+        return
+    own = {stage.proxy.https_port, *(int(end["port"]) for end in json.loads(stage.all_tunnel_ends()))}
+    for port in sorted(own):
+        if stage.proxy.first_port <= port <= stage.proxy.last_port:
+            raise StageError(f"port {port} is taken by the proxies themselves: keep it out of proxy's numbers")
 
 
 def _check_machines(stage: Stage) -> None:

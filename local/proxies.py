@@ -19,6 +19,7 @@ from typing import Any
 from infra.config import STAGES
 from local import dockerd_packages, supervise, zone_certificate
 from local.dockerd_packages import ROOT_PATH
+from local.sources import fingerprint
 
 PACKAGES = {"openssh-server": "sshd", "openssh-client": "ssh", "nginx-light": "nginx", "python3": "python3"}
 ZONE = STAGES["local"].zone
@@ -29,6 +30,7 @@ HTTPS_PORT = 8443
 ACCOUNT = "daemon"
 """`nobody` will not do: systemd tells sshd that it is locked."""
 MOST = 8
+SOURCES = ("proxy",)
 
 
 class ProxyError(Exception):
@@ -73,7 +75,7 @@ class LocalProxies:
         }
 
     def start(self, api_url: str, api_key: str) -> None:
-        """What runs already stays; what is more than `count` ends."""
+        """What runs this program with these settings stays; what is more than `count` ends."""
         for number in range(self.count + 1, MOST + 1):
             supervise.stop(f"proxy-{number}", state=self.state)
         for number in self._numbers():
@@ -83,7 +85,8 @@ class LocalProxies:
             shutil.chown(key, account())
             config = self._write_config(number, api_url)
             command = [sys.executable, "-m", "proxy", "--config", str(config)]
-            supervise.start(f"proxy-{number}", command, state=self.state, env=_environment())
+            code = fingerprint(supervise.ROOT, SOURCES, context=config.read_text())
+            supervise.start(f"proxy-{number}", command, state=self.state, env=_environment(), code=code)
 
     def stop(self) -> bool:
         """All that run, however many were asked for. True when there were some."""

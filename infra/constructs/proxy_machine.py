@@ -44,7 +44,8 @@ class ProxyMachine(Construct):
     def __init__(self, scope: Construct, construct_id: str, *, kit: Kit, subnet: ec2.ISubnet, allocation: str) -> None:
         super().__init__(scope, construct_id)
         settings = _settings(Stack.of(self), kit)
-        digest = hashlib.sha256(json.dumps(Stack.of(self).resolve(_script(settings)), sort_keys=True).encode())
+        starts_from = [_script(settings), kit.machines.instance_type, kit.machines.image, subnet.subnet_id]
+        digest = hashlib.sha256(json.dumps(Stack.of(self).resolve(starts_from), sort_keys=True).encode())
         self.instance = self._make(f"Machine{digest.hexdigest()[:12]}", settings, kit, subnet)
         self.address = ec2.CfnEIPAssociation(self, "Address", allocation_id=allocation, instance_id=self.instance.ref)
 

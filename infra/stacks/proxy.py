@@ -1,7 +1,7 @@
 """Proxies, for whoever has none elsewhere: a small network of their own, one machine for each address, one secret.
 
 Left out unless the stage has `proxy_machines`. The addresses are given, so the functions know them without this stack,
-and it may go and come back without anybody's notice but that of open sessions.
+and it may go and come back: but for open sessions and for the secret, which goes with it and has to be filled again.
 """
 
 from aws_cdk import CfnOutput, Fn, Stack

@@ -124,6 +124,17 @@ def test_what_needs_a_way_that_is_not_there_is_refused(wish: Launch, proxy: Prox
         rent(site(direct=None), proxy=proxy, launch=wish)
 
 
+@pytest.mark.parametrize("address", ["10.0.0.5", "100.64.3.4", "172.31.0.1", "192.168.1.7", "2001:db8::5"])
+def test_where_the_service_sees_another_address_jupyterlab_has_no_certificate_and_is_refused(address: str) -> None:
+    book = site(direct=Direct(address, 20_000, 20_999))
+    with pytest.raises(NotReachableError):
+        rent(book, proxy=PROXY, launch=launch("jupyter", via="direct"))
+    with pytest.raises(NotReachableError):
+        rent(book, launch=launch("jupyter"))
+    for wish in (launch("ssh", WEB), launch("jupyter", via="proxy")):
+        assert numbers(rent(book, proxy=PROXY, launch=wish))
+
+
 @pytest.mark.parametrize(
     ("mode", "via", "numbered"),
     [

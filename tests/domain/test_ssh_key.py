@@ -73,7 +73,7 @@ def test_another_spelling_of_the_same_bits_is_the_same_key() -> None:
 def test_keys_of_security_keys_are_read() -> None:
     for line in (
         security_key("sk-ssh-ed25519@openssh.com", bytes(32), b"ssh:"),
-        security_key("sk-ecdsa-sha2-nistp256@openssh.com", b"nistp256", bytes(65), b"ssh:"),
+        security_key("sk-ecdsa-sha2-nistp256@openssh.com", b"nistp256", b"\x04" + bytes(64), b"ssh:"),
     ):
         assert parse_ssh_key(line).line == line
 
@@ -103,7 +103,10 @@ def test_what_sshd_would_obey_or_trip_over_is_refused(ed25519: str) -> None:
         f"{kind} {key}AAAA",
         f"{kind} =",
         f"{line}{'x' * 9000}",
-        security_key("ecdsa-sha2-nistp256", b"nistp384", bytes(65)),
+        security_key("ecdsa-sha2-nistp256", b"nistp384", b"\x04" + bytes(64)),
+        security_key("ecdsa-sha2-nistp256", b"nistp256", bytes(65)),
+        security_key("ssh-rsa", b"\x01\x00\x01", b"\x80" + bytes(255)),
+        security_key("ssh-rsa", b"\x01\x00\x01", b"\x01" + bytes(2048)),
     ):
         with pytest.raises(InvalidRequestError) as refused:
             parse_ssh_key(wrong)

@@ -112,7 +112,6 @@ def test_of_ssh_there_is_what_there_is() -> None:
     ("via", "direct", "url"),
     [
         ("direct", DIRECT, "https://203.0.113.5:20001/"),
-        ("direct", replace(DIRECT, address="2001:db8::1"), "https://[2001:db8::1]:20001/"),
         ("proxy", DIRECT, "https://j-100.proxy.example.com/"),
         ("proxy", None, "https://j-100.proxy.example.com/"),
     ],

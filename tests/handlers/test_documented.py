@@ -1,5 +1,6 @@
 """Handlers do what their operations say: who may call, what is answered. `call` holds every answer of every test in
-this folder to the document; here each operation is called, with each role, and what others seldom reach."""
+this folder to the document; here each operation is called, with each role of an account, and what others seldom
+reach."""
 
 import importlib
 import json

@@ -15,9 +15,10 @@ from handlers import api_hosts, api_machine, sweep
 from handlers.on_instance_changed import handler as on_instance_changed
 from rental.adapters import wiring
 from rental.adapters.records import from_record
-from rental.api.limits import MAX_REPLY
-from rental.api.machine_requests import CertificateRequest, FetchRequest, ManifestRequest, ReplyRequest
-from rental.api.machine_schemas import CertificateBody, FetchBody, ManifestBody, RegisterBody, ReplyBody
+from rental.api.limits import MAX_ID, MAX_REPLY
+from rental.api.machine_answers import HostManifest
+from rental.api.machine_requests import CallRequest, CertificateRequest, FetchRequest, ManifestRequest, ReplyRequest
+from rental.api.machine_schemas import CallBody, CertificateBody, FetchBody, ManifestBody, RegisterBody, ReplyBody
 from rental.ports import Principal
 from tests.fakes.http import Answer, call
 from tests.fakes.machine import Machine, base64url
@@ -192,11 +193,15 @@ def test_a_request_that_the_host_did_not_sign_is_401(site: Site) -> None:
 
 def test_the_manifest_is_every_order_of_the_host_and_of_no_other(site: Site) -> None:
     neighbour = Site().open()
-    mine, other = site.rented(), neighbour.rented()
+    body = {"address": "203.0.113.5", "first_port": 20000, "last_port": 20009}
+    opened = call(api_hosts.handler, "PUT", f"/v1/hosts/{site.host_id}/direct", body, caller=site.owner)
+    assert opened.status == 200, opened.text
+    mine, other = site.rented(ports=[{"container": 8080, "protocol": "tcp"}]), neighbour.rented()
     answer = signed(site.machine, site.now, "/v1/host/manifest", {"v": 1})
     validate("manifest.v1.json", {"request": {"v": 1}})
     validate("manifest.v1.json", {"response": answer.body})
     assert [order["contract_id"] for order in answer.body["orders"]] == [mine]
+    HostManifest.model_validate_json(answer.text, strict=True, extra="forbid")
     assert "hunter2" not in answer.text
     assert other not in [order["contract_id"] for order in answer.body["orders"]]
 
@@ -218,7 +223,13 @@ def test_our_models_take_what_the_schemas_require() -> None:
 
 @pytest.mark.parametrize(
     ("quick", "model"),
-    [(FetchRequest, FetchBody), (ManifestRequest, ManifestBody), (CertificateRequest, CertificateBody)],
+    [
+        (FetchRequest, FetchBody),
+        (ManifestRequest, ManifestBody),
+        (CertificateRequest, CertificateBody),
+        (CallRequest, CallBody),
+        (ReplyRequest, ReplyBody),
+    ],
 )
 @pytest.mark.parametrize(
     "changes",
@@ -231,13 +242,15 @@ def test_our_models_take_what_the_schemas_require() -> None:
         {"token": True},
         {"token": 1.5},
         {"csr": 1},
+        *({name: number} for name in (*NAMED, "token") for number in (0, MAX_ID, MAX_ID + 1, 10**3000)),
+        *({"call_id": text} for text in ("", "c" * 42, "c" * 43 + "\n", "c" * 3000, "ü" * 43)),
         {"unknown": 1},
     ],
 )
 def test_what_is_read_quickly_is_taken_and_refused_as_the_model_would(
     quick: type[Any], model: type[BaseModel], changes: dict[str, Any]
 ) -> None:
-    whole: dict[str, Any] = {**NAMED, "token": 1, "csr": "x"}
+    whole: dict[str, Any] = {**NAMED, "token": 1, "csr": "x", "call_id": "c" * 43, "sealed": "x"}
     body = {name: value for name, value in whole.items() if name in model.model_fields} | changes
     for sent in (body, *({each: body[each] for each in body if each != left_out} for left_out in body)):
         assert is_taken(partial(from_record, quick), sent) == is_taken(model.model_validate, sent)

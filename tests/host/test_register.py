@@ -102,12 +102,14 @@ def test_a_machine_whose_host_was_given_up_first_ends_all_it_had(
     register_here(http, tmp_path, engine)
     settings = make_settings(tmp_path)
     old_key = settings.key_path.read_bytes()
+    settings.tunnel_key_path.write_text("known to proxies as the former host's")
     engine.start(order(), Secrets())
     http.replies[MANIFEST] = [(409, error("host_retired"))]
     assert register_here(http, tmp_path, engine, OTHER).host_id == OTHER
     assert not engine.held
     assert engine.calls[-1] == "remove networks"
     assert settings.key_path.read_bytes() != old_key
+    assert not settings.tunnel_key_path.exists()
     assert HostConfig.load(settings.config_path).host_id == OTHER
     assert settings.journal_path.with_name(f"journal.retired-{HOST_ID}").exists()
 

@@ -157,5 +157,9 @@ def test_nothing_else_in_the_service_writes_what_is_denied() -> None:
         }
         assert source.name == "access_store.py" or not imported & writers, source
         assert source.name == "wiring.py" or "ItemAccessStore" not in imported, source
+        at_rings = source.name in ("store.py", "ports.py", "ssh_keys.py")
+        assert at_rings or "put_key_ring" not in source.read_text(), source
     using = [source.stem for source in FUNCTIONS.glob("handlers/*.py") if "wiring.access_store" in source.read_text()]
+    assert using == ["api_accounts"]
+    using = [source.stem for source in FUNCTIONS.glob("handlers/*.py") if "service.ssh_keys" in source.read_text()]
     assert using == ["api_accounts"]

@@ -93,8 +93,12 @@ def test_a_machine_starts_when_there_is_a_way_out(proxied: Synthesized) -> None:
 
 def test_what_a_machine_starts_from_names_it(proxied: Synthesized, tmp_path: Path) -> None:
     """CloudFormation does not run user data again on a machine that is there: it has to be another one."""
-    other = synthesize(tmp_path, {**PROXIED, "zone": "other.example.com"})
-    assert not set(machines(proxied)) & set(machines(other))
+    machine = json.loads(PROXIED["proxy_machines"])
+    for number, change in enumerate(
+        ({"zone": "other.example.com"}, {"proxy_machines": json.dumps(machine | {"instance_type": "t4g.micro"})})
+    ):
+        other = synthesize(tmp_path / str(number), {**PROXIED, **change})
+        assert not set(machines(proxied)) & set(machines(other))
 
 
 def test_metadata_wants_a_session_the_disk_is_encrypted_and_nobody_has_a_key(proxied: Synthesized) -> None:

@@ -52,6 +52,17 @@ def test_two_run_beside_each_other_and_are_stopped_again(proxies: LocalProxies) 
     assert not accepts("127.0.0.1", proxies.tunnel_port)
 
 
+def test_one_that_runs_stays_until_its_settings_are_others(proxies: LocalProxies) -> None:
+    proxies.ends()
+    pids = []
+    for port in (1, 1, 2):
+        proxies.start(f"http://127.0.0.1:{port}", "gl_proxy_key")
+        process = supervise.running("proxy-1", state=proxies.state)
+        assert process is not None
+        pids.append(process.pid)
+    assert pids[0] == pids[1] != pids[2]
+
+
 def test_without_proxies_nothing_is_told(tmp_path: Path) -> None:
     assert LocalProxies(tmp_path).context() == {}
 

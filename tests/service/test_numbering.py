@@ -1,12 +1,14 @@
 """Numbers of the proxy are drawn among those that nobody holds, given out once, and come back with the contract."""
 
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from rental.adapters.items import Guarded, proxy_port_key
+from rental.adapters.store import ItemStore
 from rental.domain.contract import Contract, Launch
 from rental.domain.errors import InvalidRequestError, NoPortsFreeError
 from rental.domain.host import HostStatus
@@ -105,11 +107,34 @@ def test_the_search_in_a_long_range_ends() -> None:
     assert len(PROXY.ports) > LOOK * LOOKS
 
 
-def test_a_number_that_was_taken_meanwhile_is_drawn_for_again() -> None:
+def test_conflicts_do_not_take_more_numbers() -> None:
     world = World(proxy=PROXY).add_host()
     world.faults.extend(["conflict"] * (ATTEMPTS - 1))
     contract = world.rent(launch=JUPYTER)
     assert held(world) == sorted(contract.proxy_ports)
+
+
+def test_a_number_that_was_taken_meanwhile_is_drawn_for_again() -> None:
+    """By a contract on another host, so that nothing but the number itself stands between the two."""
+    world = World(proxy=short(2)).add_host()
+    first = range(PROXY.first_port, PROXY.first_port + 1)
+    store = Overtaken(world.table, world.store.new_commit_id, [lambda: take(world, first)])
+    world.renting = replace(world.renting, ledger=replace(world.ledger, store=store))
+    contract = world.rent(ssh_keys=KEYS, launch=SSH)
+    assert contract.proxy_ports == (PROXY.first_port + 1,)
+
+
+@dataclass(frozen=True)
+class Overtaken(ItemStore):
+    """Each of `meanwhile` happens right after one more look at the numbers."""
+
+    meanwhile: list[Callable[[], object]]
+
+    def read_proxy_ports(self, ports: Sequence[int]) -> frozenset[int]:
+        taken = super().read_proxy_ports(ports)
+        if self.meanwhile:
+            self.meanwhile.pop()()
+        return taken
 
 
 def test_more_instances_than_a_network_has_addresses_are_refused() -> None:

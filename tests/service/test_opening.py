@@ -1,16 +1,17 @@
 """Owners say where a host is reached; contracts keep their numbers, and follow to another address."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from rental.adapters.store import ItemStore
-from rental.domain.allocation import Manifest
-from rental.domain.contract import Launch
+from rental.domain.allocation import Manifest, enter_claim
+from rental.domain.contract import Contract, Launch, Sealed
 from rental.domain.errors import HostNotReadyError, HostRetiredError, InvalidRequestError, NotFoundError
-from rental.domain.host import HostStatus
-from rental.domain.ids import HostId
+from rental.domain.host import HostStatus, MachineKey
+from rental.domain.ids import ContractId, HostId
+from rental.domain.lifecycle import InstanceStatus
 from rental.domain.ways_in import ContainerPort, Direct
 from rental.ports import Principal
 from rental.service.opening import Opening
@@ -18,6 +19,7 @@ from tests.fakes.builders import DIRECT, HOST
 from tests.fakes.world import World, client, owner, stranger
 
 RANGE = (20_000, 20_999)
+LARGEST_ITEM_BYTES = 288_865
 WEB = Launch("alpine:3", ports=(ContainerPort(8080, "tcp"),))
 
 
@@ -50,17 +52,32 @@ def test_published_contracts_follow_to_another_address_with_their_numbers() -> N
 
 
 def test_many_contracts_follow_in_as_many_commits_as_they_need() -> None:
+    """Each as large as a client can make it: what one transaction may measure counts too."""
     world = World().add_host(gpus=64, direct=DIRECT)
+    world.renting = replace(world.renting, sealer=HeavySealer())
     contracts = [world.rent(launch=WEB, disk_gib=1) for _ in range(64)]
     world.opening.declare_direct(HOST, owner, "203.0.113.77", *RANGE)
     assert {world.read(each.id).address for each in contracts} == {"203.0.113.77"}
 
 
+class HeavySealer:
+    def seal(self, key: MachineKey, contract_id: ContractId, plaintext: bytes) -> Sealed:
+        return Sealed(key.key_id, "s" * LARGEST_ITEM_BYTES)
+
+
 @dataclass(frozen=True)
 class Overtaken(ItemStore):
-    """Each of `meanwhile` happens right after one more read of the manifest, the last first."""
+    """Each of `meanwhile` happens right after one more read of the manifest, the last first; `between` that of the
+    contracts and the next."""
 
-    meanwhile: list[Callable[[], object]]
+    meanwhile: list[Callable[[], object]] = field(default_factory=list)
+    between: list[Callable[[], object]] = field(default_factory=list)
+
+    def read_contracts(self, contract_ids: Iterable[ContractId]) -> Sequence[Contract]:
+        contracts = super().read_contracts(contract_ids)
+        if self.between:
+            self.between.pop()()
+        return contracts
 
     def read_manifest(self, host_id: HostId) -> Manifest | None:
         manifest = super().read_manifest(host_id)
@@ -80,6 +97,28 @@ def test_of_two_declarations_at_once_the_later_one_stands_everywhere() -> None:
     Opening(replace(world.ledger, store=store), allow_loopback=False).declare_direct(HOST, owner, "203.0.113.6", *RANGE)
     assert world.manifest().direct == Direct("203.0.113.99", *RANGE)
     assert world.read(contract.id).address == "203.0.113.99"
+
+
+def test_what_is_entered_of_a_contract_while_the_same_address_is_declared_stays() -> None:
+    world = World().add_host(direct=DIRECT)
+    contract = world.rent_active(launch=WEB)
+    world.contracts.stop_contract(contract.id, client, None)
+    world.hear(contract.id, "stopped")
+
+    def start() -> None:
+        world.contracts.start_contract(contract.id, client, None)
+
+    store = Overtaken(world.table, world.store.new_commit_id, between=[start])
+    Opening(replace(world.ledger, store=store), allow_loopback=False).declare_direct(
+        HOST, owner, DIRECT.address, 20_000, 21_999
+    )
+    started = world.read(contract.id)
+    assert (
+        world.manifest().claims[contract.id].instances
+        == enter_claim(world.manifest(), started).claims[contract.id].instances
+    )
+    world.hear(contract.id, "running")
+    assert world.read(contract.id).instances[0].status is InstanceStatus.RUNNING
 
 
 @pytest.mark.parametrize("who", [stranger, client])

@@ -1,6 +1,6 @@
 """The service's certificate authority: X.509 certificates, signed by whatever key it is given.
 
-In the deployed service that key is in KMS (`kms.py`), in tests it is in memory; all else is the same.
+In the deployed service that key is in KMS (`kms_signing.py`), in tests it is in memory; all else is the same.
 """
 
 from cryptography import x509

@@ -6,7 +6,8 @@ C#<contract>      E#<seq>    one line of its timeline
 H#<host>          H          host
 H#<host>          CAP        the host's manifest
 O#<offer>         O          where an offer stands
-T#<fingerprint>   T          whose tunnel key this is
+T#<fingerprint>   T          whose tunnel key this is, for ever
+P#<port>          P          whose number of the proxy this is
 A#<account>       A          account
 A#<account>       SSH        its SSH keys
 K#<sha256>        K          API key

@@ -17,7 +17,10 @@ class DeclareDirect(Body):
     address: Annotated[
         str,
         Field(
-            min_length=2, max_length=45, pattern=r"^[0-9A-Fa-f:.]+$", description="An IPv4 or IPv6 address, no name."
+            min_length=2,
+            max_length=45,
+            pattern=r"^[0-9A-Fa-f:.]+$",
+            description="An IPv4 or IPv6 address, no name. JupyterLab is reached directly at public IPv4 ones only.",
         ),
     ]
     first_port: Port

@@ -7,6 +7,7 @@ LOG_CURSOR = r"^[0-9]{10}\.[0-9]{9}$"
 MAX_TIME = (1 << 33) - 1
 MAX_ID = (1 << 53) - 1
 MAX_IDEMPOTENCY_KEY = 128
+CALL_ID = r"^[A-Za-z0-9_-]{43}$"
 SEALED = r"^[A-Za-z0-9_-]+$"
 """Base64url without padding."""
 MAX_REPLY = 350_000

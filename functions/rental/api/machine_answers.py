@@ -100,6 +100,14 @@ class Limits(BaseModel):
     io_weight_permille: Permille
 
 
+class OrderPort(BaseModel):
+    """A port of the container to publish."""
+
+    container: int
+    protocol: Literal["tcp", "udp"]
+    host: int = Field(description="Under which number of the host.")
+
+
 class Order(BaseModel):
     """The whole wanted state of one instance."""
 
@@ -116,7 +124,7 @@ class Order(BaseModel):
     keys_revision: int = Field(ge=0, description="Rises when the SSH keys are replaced: fetch them anew.")
     proxy_ssh_port: int | None = Field(description="Its number on each proxy, for ssh; null where there is none.")
     proxy_jupyter_port: int | None = Field(description="Likewise for JupyterLab.")
-    ports: list[str]
+    ports: list[OrderPort]
     gpus: list[OrderGpu]
     limits: Limits
 

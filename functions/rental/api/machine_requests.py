@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from rental.api.limits import MAX_REPLY, SEALED
+from rental.api.limits import CALL_ID, MAX_ID, MAX_REPLY, SEALED
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,9 @@ class FetchRequest:
     generation: int
     token: int
 
+    def __post_init__(self) -> None:
+        _check_numbers(self.contract_id, self.instance_id, self.generation, self.token)
+
 
 @dataclass(frozen=True)
 class CertificateRequest:
@@ -31,6 +34,9 @@ class CertificateRequest:
     generation: int
     csr: str
 
+    def __post_init__(self) -> None:
+        _check_numbers(self.contract_id, self.instance_id, self.generation)
+
 
 @dataclass(frozen=True)
 class CallRequest:
@@ -38,6 +44,9 @@ class CallRequest:
 
     v: Literal[1]
     call_id: str
+
+    def __post_init__(self) -> None:
+        _check_call_id(self.call_id)
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,7 @@ class ReplyRequest:
     sealed: str
 
     def __post_init__(self) -> None:
+        _check_call_id(self.call_id)
         if len(self.sealed) > MAX_REPLY or re.fullmatch(SEALED, self.sealed) is None:
             raise ValueError(f"sealed has at most {MAX_REPLY} characters, all of base64url")
 
@@ -66,3 +76,14 @@ class ManifestRequest:
     """schemas/manifest.v1.json"""
 
     v: Literal[1]
+
+
+def _check_numbers(*numbers: int) -> None:
+    """Some of them are keys of the table, and longer ones it does not take."""
+    if not all(1 <= each <= MAX_ID for each in numbers):
+        raise ValueError(f"ids, generation and token lie between 1 and {MAX_ID}")
+
+
+def _check_call_id(call_id: str) -> None:
+    if re.fullmatch(CALL_ID, call_id) is None:
+        raise ValueError("call_id has 43 characters of base64url")

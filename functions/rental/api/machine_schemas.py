@@ -5,14 +5,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from rental.api.limits import MAX_ID, MAX_REPLY, SEALED
+from rental.api.limits import CALL_ID, MAX_ID, MAX_REPLY, SEALED
 from rental.api.numbers import WHOLE
 
 TUNNEL_KEY = r"^ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-P][A-Za-z0-9+/]{42}$"
 Size = Annotated[int, Field(ge=0, lt=1 << 62), WHOLE]
 Identifier = Annotated[int, Field(ge=1, le=MAX_ID), WHOLE]
 Name = Annotated[str, Field(max_length=256)]
-CallId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
+CallId = Annotated[str, Field(pattern=CALL_ID)]
 Key = Annotated[str, Field(min_length=43, max_length=43, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
@@ -70,14 +70,14 @@ class TunnelBody(MachineBody):
 class FetchBody(MachineBody):
     contract_id: Identifier
     instance_id: Identifier
-    generation: Annotated[int, Field(ge=1), WHOLE]
-    token: Annotated[int, Field(ge=1), WHOLE]
+    generation: Identifier
+    token: Identifier
 
 
 class CertificateBody(MachineBody):
     contract_id: Identifier
     instance_id: Identifier
-    generation: Annotated[int, Field(ge=1), WHOLE]
+    generation: Identifier
     csr: Annotated[str, Field(max_length=4096, description="A certificate request, PEM: of it only the key counts.")]
 
 

@@ -274,7 +274,7 @@ MACHINES = (
     ),
     Operation(
         name="fetch", method="POST", path="/v1/host/fetch", tag=Tag.MACHINES, proof=Proof.MACHINE_TOKEN,
-        summary="The secrets of an instance that is about to start.",
+        summary="The secrets of an instance that is about to start, or whose SSH keys were replaced.",
         details="Answered only while exactly this generation and token is wanted running.",
         body=machine_schemas.FetchBody, answer=machine_answers.SealedSecrets,
         refusals=(NotCurrentError, ContractExpiredError, ContractOverError, HostRetiredError),

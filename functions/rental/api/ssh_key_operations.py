@@ -24,7 +24,8 @@ SSH_KEYS = (
     Operation(
         name="remove_ssh_key", method="DELETE", path="/v1/ssh-keys/{ssh_key_id}", tag=Tag.SSH_KEYS, roles=CLIENT,
         summary="Remove a public key from your account.",
-        details="Contracts have copies, and let it in still: `contracts` names those. Replace their keys, or end them.",
+        details="Contracts have copies, and let it in still: `contracts` names those. Replace their keys, or end them."
+        " Should the answer be lost, the `ssh_keys` of your contracts tell the same.",
         answer=answers.RemovedSshKey, refusals=(BusyError,),
     ),
     Operation(
@@ -32,7 +33,8 @@ SSH_KEYS = (
         roles=CLIENT,
         summary="Let in these public keys, and no others any more.",
         details="Nothing is restarted. Until its host has done so, the `reason` of a running instance says that it is"
-        " under way. Who is logged in stays so: reboot to end that. The same keys again change nothing.",
+        " under way. Sessions that came in by a key that is taken away end within two seconds; what they started runs"
+        " on until a reboot. The same keys again change nothing.",
         body=ssh_key_schemas.ReplaceSshKeys, answer=answers.Contract,
         refusals=(ConflictError, ContractExpiredError, ContractOverError, BusyError),
     ),

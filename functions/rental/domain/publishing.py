@@ -33,6 +33,11 @@ def settle(launch: Launch, direct: Direct | None, proxy: Proxy | None) -> Launch
         raise NotReachableError("The host has no open ports. Choose another offer, or leave ports out.")
     if direct is None and via == "direct":
         raise NotReachableError("The host has no open ports for JupyterLab. Choose another offer, or another way.")
+    if direct is not None and via == "direct" and not direct.is_seen_outside:
+        raise NotReachableError(
+            f"No certificate can be had for {direct.address}: it is not a public IPv4 address. Ask for jupyter_via"
+            " proxy, or choose another offer."
+        )
     if proxy is None and via == "proxy":
         raise NotReachableError("This deployment has no proxy. Ask for jupyter_via direct.")
     if direct is None and proxy is None and launch.mode in WAYS_IN:

@@ -21,6 +21,9 @@ MAX_COMMENT_LENGTH = 256
 """A contract keeps its keys in its one item, beside up to 175 KB of sealed secrets."""
 MIN_RSA_BITS = 2048
 """Half of what a small key costs to break is within reach; OpenSSH's own limit is 1024."""
+MAX_RSA_BITS = 16_384
+UNCOMPRESSED = b"\x04"
+"""How a point of a curve begins that is written as OpenSSH does (RFC 5656 section 3.1)."""
 
 FIELDS: dict[str, tuple[bytes | int | None, ...]] = {
     "ssh-ed25519": (32,),
@@ -100,7 +103,18 @@ def _check_key(kind: str, key: str) -> None:
         raise damaged
     if any(wanted not in (None, each, len(each)) for each, wanted in zip(fields, expected, strict=True)):
         raise damaged
-    if kind == "ssh-rsa" and int.from_bytes(fields[1], "big").bit_length() < MIN_RSA_BITS:
+    if kind == "ssh-rsa":
+        _check_rsa(fields[1])
+    elif "ecdsa-" in kind and fields[1][:1] != UNCOMPRESSED:
+        raise damaged
+
+
+def _check_rsa(modulus: bytes) -> None:
+    """As sshd takes them. Raises InvalidRequestError."""
+    bits = int.from_bytes(modulus, "big").bit_length()
+    if modulus[:1] >= b"\x80" or bits > MAX_RSA_BITS:
+        raise InvalidRequestError(f"The RSA key is damaged, or has over {MAX_RSA_BITS} bits. Make an ed25519 key.")
+    if bits < MIN_RSA_BITS:
         raise InvalidRequestError(
             f"The RSA key is too short: at least {MIN_RSA_BITS} bits. Better, make an ed25519 key."
         )

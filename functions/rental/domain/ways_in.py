@@ -24,6 +24,8 @@ WAYS_IN = ("ssh", "jupyter")
 FIRST_PORT, LAST_PORT = 1024, 65_535
 MAX_DIRECT_PORTS = 4096
 THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
+PRIVATE = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16")))
+"""Behind somebody's translation of addresses: RFC 1918 and RFC 6598."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,12 @@ class Direct:
     address: str
     first_port: int
     last_port: int
+
+    @property
+    def is_seen_outside(self) -> bool:
+        """Whether the service can see a host come from this address, and so vouch for it: it is reached over IPv4."""
+        parsed = ipaddress.ip_address(self.address)
+        return parsed.version == 4 and not any(parsed in network for network in PRIVATE)
 
 
 @dataclass(frozen=True)

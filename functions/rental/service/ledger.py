@@ -19,6 +19,8 @@ MAX_WRITES = 100
 WRITES_PER_COMMIT = 60
 """That a decision on many contracts may need; the rest is for what goes with it and for the waiters that wake."""
 WRITES_PER_WAITER = 2
+CONTRACTS_PER_COMMIT = 13
+"""Each is an item of up to 289 kB, with all that a client may send; a transaction takes 4 MiB, the manifest with it."""
 EXTRA_WRITES = 16
 """The manifest, the memo, the host, and the offers of a listing: one for each power of two of its GPUs, twice."""
 
@@ -114,7 +116,8 @@ def _room_for_waiters(before: Book, after: Book) -> int:
     """How many fit the transaction: each brings its contract and a line of its timeline."""
     changed = [each for each in after.contracts.values() if each != before.contracts.get(each.id)]
     numbers = sum(len(each.proxy_ports) for each in changed if each.rev == 0 or each.is_released)
-    return (MAX_WRITES - EXTRA_WRITES - len(changed) - numbers - len(after.timeline)) // WRITES_PER_WAITER
+    by_writes = (MAX_WRITES - EXTRA_WRITES - len(changed) - numbers - len(after.timeline)) // WRITES_PER_WAITER
+    return min(by_writes, CONTRACTS_PER_COMMIT - len(changed))
 
 
 def portions(manifest: Manifest, contract_ids: Sequence[ContractId]) -> Iterator[Sequence[ContractId]]:
@@ -128,7 +131,7 @@ def portions(manifest: Manifest, contract_ids: Sequence[ContractId]) -> Iterator
     for contract_id in contract_ids:
         claim = manifest.claims[contract_id]
         more = 3 + len(claim.instances) + claim.proxy_ports
-        if portion and writes + more > WRITES_PER_COMMIT:
+        if len(portion) == CONTRACTS_PER_COMMIT or (portion and writes + more > WRITES_PER_COMMIT):
             yield portion
             portion, writes = [], 0
         portion.append(contract_id)

@@ -50,7 +50,8 @@ class Opening:
             before = after = replace(self.ledger.open_book(host_id), contracts=found)
             if before.manifest.direct == direct:  # else somebody has declared another since, and moves them there
                 for contract in before.contracts.values():
-                    if contract.address is not None:
+                    # One that is there already is not written, so what is entered of it would not be guarded.
+                    if contract.address not in (None, direct.address):
                         after = after.with_contract(replace(contract, address=direct.address))
             return before, after, NO_EXTRAS
 

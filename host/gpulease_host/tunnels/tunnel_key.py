@@ -1,7 +1,8 @@
 """The key by which proxies know this host.
 
 It is not the machine key: that one signs what the service believes, and never leaves its file; this one is given to
-the ssh program. The service learns it in a request that the machine key signs, and forgets it with the host.
+the ssh program. The service learns it in a request that the machine key signs, as the key of this host for ever: a
+machine that becomes another host makes another.
 """
 
 from __future__ import annotations

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from gpulease_host.api import ApiError
+from gpulease_host.api import ApiError, ApiRefusedError
 from gpulease_host.backoff import Backoff
 from gpulease_host.ledger import Ledger
 from gpulease_host.log import Log
@@ -21,6 +22,8 @@ from gpulease_host.world import World
 
 LOOK_S = 0.5
 ASK_AGAIN_S = 600
+OF_ANOTHER_HOST = "conflict"
+"""What the service says to a tunnel key that it knows as another host's, as in a folder that was copied."""
 
 
 class TunnelApi(Protocol):
@@ -94,6 +97,9 @@ class Tunnels:
             proxies = parse_proxies(self._api.open_tunnel(key.public))
         except (ApiError, WireError, OSError, ValueError) as error:
             self._log.say("proxies not learnt", reason=str(error))
+            if isinstance(error, ApiRefusedError) and error.code == OF_ANOTHER_HOST:
+                with suppress(OSError):
+                    self._key_path.unlink()  # the next try makes a new one
             self._ask_at = now + self._asking.failed("ask")
             return
         self._asking.succeeded("ask")

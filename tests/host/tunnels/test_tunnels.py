@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gpulease_host.api import ApiUnreachableError
+from gpulease_host.api import ApiRefusedError, ApiUnreachableError
 from gpulease_host.engine import Order
 from gpulease_host.tunnels.proxies import parse_proxies
 from gpulease_host.tunnels.tunnel_key import TunnelKey
@@ -105,6 +105,16 @@ def test_an_api_that_does_not_answer_is_asked_again(rig: Rig, paper: PaperProxy)
     rig.api.tunnel_error = None
     look(rig, 60)
     assert 40001 in paper.listening()
+
+
+def test_a_key_that_is_another_hosts_is_replaced(rig: Rig, paper: PaperProxy) -> None:
+    """As after the folder was copied, or left by a host that this machine was before."""
+    rig.api.tunnel_error = ApiRefusedError(409, "conflict", "Another host has this tunnel key. Make a new one.")
+    run_at(rig, ADDRESS, led_to())
+    rig.api.tunnel_error = None
+    look(rig, 60)
+    assert 40001 in paper.listening()
+    assert rig.api.tunnel_keys[0] != rig.api.tunnel_keys[-1]
 
 
 def test_all_proxies_lead_by_the_same_numbers_and_one_that_is_taken_away_does_no_more(

@@ -8,6 +8,8 @@ from rental.adapters.items import Guarded, Item, Key
 from rental.adapters.store import INDEX_KEYS, ConditionFailedError, Query
 
 MAX_WRITES = 100
+MAX_ITEM_BYTES = 400 * 1024
+MAX_TRANSACTION_BYTES = 4 << 20
 
 
 class MemoryTable:
@@ -37,6 +39,9 @@ class MemoryTable:
             raise ValueError(f"{len(writes)} writes are more than DynamoDB takes in one transaction")
         if len({write.key for write in writes}) < len(writes):
             raise ValueError("DynamoDB takes no two writes to one item in one transaction")
+        sizes = [len(json.dumps(write.item)) for write in writes]
+        if max(sizes, default=0) > MAX_ITEM_BYTES or sum(sizes) > MAX_TRANSACTION_BYTES:
+            raise ValueError(f"items of {sizes} bytes are more than DynamoDB takes in one transaction")
         fault = self._fault()
         if fault == "conflict":
             raise ConditionFailedError([])
