@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from gpulease_host.toolkit.errors import ToolkitError
@@ -56,16 +57,30 @@ class ToolkitKeeper:
 
     def _work(self) -> None:
         try:
+            self._prove_current()
             path = self._store.ensure()
             if path != self._proven:
                 self._store.verify()
+                self._note_proven(path)
             self._store.remove_unused(self._clock())
-            self._note(path, None, LOOK_S)
+            self._note(None, LOOK_S)
         except (ToolkitError, OSError) as error:
-            self._note(self._proven, str(error), AGAIN_S)
+            self._note(str(error), AGAIN_S)
 
-    def _note(self, proven: Path | None, fault: str | None, again_s: float) -> None:
+    def _prove_current(self) -> None:
+        """So that starts go on with it while a new one is built, or cannot be. A bad one is `ensure`'s to replace."""
+        current = self._store.current()
+        if self._proven is None and current is not None:
+            with suppress(ToolkitError, OSError):
+                self._store.verify()
+                self._note_proven(current)
+
+    def _note_proven(self, path: Path) -> None:
         with self._lock:
-            self._proven, self._fault = proven, fault
+            self._proven = path
+
+    def _note(self, fault: str | None, again_s: float) -> None:
+        with self._lock:
+            self._fault = fault
             self._look_at = self._elapsed() + again_s
             self._working = False
