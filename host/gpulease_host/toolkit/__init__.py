@@ -2,6 +2,6 @@
 
 layout ── where things are inside a container
 packages ── what it is made of; elf, python_copy ── how that is made relocatable
-building ── one build, manifest ── proof of it, store ── the built ones on this machine
+building ── one build, origins ── what it was made of, manifest ── proof of it, store ── the built ones on this machine
 inside/ ── the programs that run in containers
 """

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from gpulease_host.toolkit import elf, layout, manifest, packages, python_copy
 from gpulease_host.toolkit.errors import ToolkitError
+from gpulease_host.toolkit.origins import Origins
 
 OPENED_LATE = "libgcc_s.so.1"
 SSH_LIBRARIES = f"{layout.TOOLKIT}/lib-ssh"
@@ -33,13 +34,15 @@ NOTIFICATIONS = "@jupyterlab/apputils-extension:notification"
 def build(root: Path) -> None:
     """Raises ToolkitError. What is left in `root` then is of no use."""
     packages.check()
+    origins = Origins(packages.fingerprint())
     (root / "bin").mkdir(parents=True)
     (root / "sshd").mkdir()
     _write_texts(root)
-    _add_busybox(root)
+    _add_busybox(root, origins)
     _add_inside(root)
-    _add_ssh(root)
-    _add_python(root)
+    _add_ssh(root, origins)
+    _add_python(root, origins)
+    origins.write(root)
     _close(root)
     manifest.write(root)
 
@@ -49,9 +52,9 @@ def _write_texts(root: Path) -> None:
         (root / name).write_text(text)
 
 
-def _add_busybox(root: Path) -> None:
+def _add_busybox(root: Path, origins: Origins) -> None:
     busybox = packages.program("busybox")
-    shutil.copyfile(busybox, root / "bin" / "busybox")
+    origins.copy(busybox, root / "bin" / "busybox")
     (root / "bin" / "busybox").chmod(0o755)
     listed = subprocess.run([str(busybox), "--list"], capture_output=True, text=True, check=True).stdout.split()
     for applet in listed:
@@ -66,14 +69,14 @@ def _add_inside(root: Path) -> None:
         (root / "bin" / name).chmod(0o755)
 
 
-def _add_ssh(root: Path) -> None:
+def _add_ssh(root: Path, origins: Origins) -> None:
     originals = [packages.program("sshd"), Path("/usr/bin/scp"), Path("/usr/bin/ssh-keygen")]
-    elf.copy_libraries(originals, root)
+    elf.copy_libraries(originals, root, origins)
     _copy_account_library(root)
     for original in originals:
         ours = root / "bin" / original.name
         ours.unlink(missing_ok=True)
-        shutil.copyfile(original, ours)
+        origins.copy(original, ours)
         elf.relocate(ours, first=[SSH_LIBRARIES])
         ours.chmod(0o755)
     elf.replace_text(root / "bin" / "sshd", PRIVSEP_OLD, PRIVSEP_NEW)
@@ -93,14 +96,14 @@ def _copy_account_library(root: Path) -> None:
             elf.replace_text(folder / "libwrap.so.0", f"/etc/{name}", f"{layout.TOOLKIT}/{name}")
 
 
-def _add_python(root: Path) -> None:
-    site = python_copy.copy_python(root)
+def _add_python(root: Path, origins: Origins) -> None:
+    site = python_copy.copy_python(root, origins)
     python_copy.install_jupyter(site)
     _offer_one_kernel(root)
     _settle_jupyter(root)
     found = list(python_copy.binaries(root))
-    elf.copy_libraries(found, root, own=root)
-    elf.copy_library(OPENED_LATE, _opened_late(), root)
+    elf.copy_libraries(found, root, origins, own=root)
+    elf.copy_library(OPENED_LATE, _opened_late(), root, origins)
     for path in found:
         elf.relocate(path)
     python_copy.compile_all(site)

@@ -22,7 +22,7 @@ class FakeBuilds:
         self.before: Callable[[Path], object] = lambda root: None
 
     def store(self, folder: Path) -> ToolkitStore:
-        return ToolkitStore(folder, self.build, lambda: self.fingerprint, manifest.verify)
+        return ToolkitStore(folder, self.build, lambda root: self.fingerprint, manifest.verify)
 
     def build(self, root: Path) -> None:
         self.built += 1

@@ -81,12 +81,6 @@ def test_without_a_current_one_nothing_is_removed(store: ToolkitStore) -> None:
     assert old.exists()
 
 
-def test_the_fingerprint_follows_what_the_toolkit_is_made_of() -> None:
-    assert packages.fingerprint() == packages.fingerprint()
-    named = {packages.HERE / name for name in packages.OWN_PARTS}
-    assert all(path.is_file() for path in named)
-
-
 def test_packages_that_are_missing_are_named_with_the_line_that_installs_them(tmp_path: Path) -> None:
     with pytest.raises(ToolkitError) as refused:
         packages.check(str(tmp_path))
