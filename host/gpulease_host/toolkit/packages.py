@@ -19,6 +19,7 @@ PROGRAMS = {
     "patchelf": "patchelf",
 }
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DPKG_STATUS = Path("/var/lib/dpkg/status")
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "requirements.txt"
 INSIDE = HERE / "inside"
@@ -70,6 +71,11 @@ def fingerprint() -> str:
     return _digest(_ingredients())
 
 
+def state() -> str:
+    """Another when a build may go otherwise than the last one: after any change of any package, too."""
+    return _digest([*_ingredients(), _seen(DPKG_STATUS)])
+
+
 def _ingredients() -> Iterator[str]:
     for path in sorted([*INSIDE.iterdir(), *(HERE / name for name in OWN_PARTS)]):
         if path.is_file():
@@ -81,6 +87,8 @@ def _ingredients() -> Iterator[str]:
 
 
 def _seen(path: Path) -> str:
+    if not path.exists():
+        return f"{path} is missing"
     found = path.stat()
     return f"{path} {found.st_size} {found.st_mtime_ns}"
 

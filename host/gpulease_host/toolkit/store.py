@@ -38,6 +38,8 @@ class ToolkitStore:
     """Answers the number of files. Raises ToolkitError."""
     mounted: Callable[[], str] = field(default_factory=lambda: mounted)
     """All that is mounted anywhere on this machine, as text that names the toolkits among it."""
+    state: Callable[[], str] = packages.state
+    """Another whenever a build may go otherwise than the last one. Raises ToolkitError."""
 
     def current(self) -> Path | None:
         """The toolkit that starts use now, by its own name."""

@@ -22,7 +22,9 @@ class FakeBuilds:
         self.before: Callable[[Path], object] = lambda root: None
 
     def store(self, folder: Path) -> ToolkitStore:
-        return ToolkitStore(folder, self.build, lambda root: self.fingerprint, manifest.verify)
+        return ToolkitStore(
+            folder, self.build, lambda root: self.fingerprint, manifest.verify, state=lambda: self.fingerprint
+        )
 
     def build(self, root: Path) -> None:
         self.built += 1

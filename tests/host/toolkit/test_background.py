@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
+
+from gpulease_host.toolkit import manifest
 from gpulease_host.toolkit.background import AGAIN_S, BUILDING, LOOK_S, ToolkitKeeper
 from gpulease_host.toolkit.errors import ToolkitError
+from gpulease_host.toolkit.store import ToolkitStore
 from tests.host.docker_engine.bench import wait_until
 from tests.host.toolkit.conftest import NEW, OLD, FakeBuilds
 
@@ -71,3 +77,68 @@ def test_a_toolkit_of_before_that_was_changed_is_not_used(builds: FakeBuilds, tm
     keeper = ToolkitKeeper(builds.store(tmp_path), lambda: 0.0, lambda: 0.0)
     wait_until(lambda: "the index does not answer" in (keeper.why_not_ready() or ""), 20)
     assert keeper.ready() is None
+
+
+@dataclass
+class Minutes:
+    """A keeper that is attended to each minute and does its work at once."""
+
+    store: ToolkitStore
+    now: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.keeper = ToolkitKeeper(
+            self.store, lambda: self.now, lambda: self.now, lambda: 0.99, start=lambda work: work()
+        )
+
+    def pass_by(self, count: int, built: Callable[[], int] = lambda: 0) -> list[int]:
+        """The minutes in which it was built."""
+        built_at = []
+        for minute in range(count):
+            before = built()
+            self.keeper.attend()
+            if built() > before:
+                built_at.append(minute)
+            self.now += AGAIN_S
+        return built_at
+
+
+@pytest.fixture
+def failing(builds: FakeBuilds, tmp_path: Path) -> Minutes:
+    builds.before = refuse
+    return Minutes(builds.store(tmp_path))
+
+
+def test_a_build_that_fails_is_tried_ever_more_seldom_but_each_hour(builds: FakeBuilds, failing: Minutes) -> None:
+    assert failing.pass_by(250, lambda: builds.built) == [0, 1, 3, 7, 15, 31, 63, 123, 183, 243]
+    assert "the index does not answer" in (failing.keeper.why_not_ready() or "")
+
+
+def test_a_change_of_packages_is_tried_within_a_minute(builds: FakeBuilds, failing: Minutes) -> None:
+    failing.pass_by(20)
+    builds.fingerprint = OLD
+    assert failing.pass_by(4, lambda: builds.built) == [0, 1, 3]
+
+
+def test_a_toolkit_that_is_built_by_hand_is_used_within_a_minute(
+    builds: FakeBuilds, failing: Minutes, tmp_path: Path
+) -> None:
+    failing.pass_by(20)
+    builds.before = lambda root: None
+    by_hand = builds.store(tmp_path).ensure()
+    failing.pass_by(1)
+    assert failing.keeper.ready() == by_hand
+
+
+def test_a_damaged_toolkit_is_not_read_each_minute(builds: FakeBuilds, tmp_path: Path) -> None:
+    (builds.store(tmp_path).ensure() / "program").write_text("changed")
+    read = []
+
+    def prove(root: Path) -> int:
+        read.append(root)
+        return manifest.verify(root)
+
+    minutes = Minutes(replace(builds.store(tmp_path), prove=prove))
+    minutes.pass_by(60)
+    assert len(read) < 20
+    assert "program of the toolkit was changed" in (minutes.keeper.why_not_ready() or "")
