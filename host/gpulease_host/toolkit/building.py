@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from gpulease_host.toolkit import elf, layout, manifest, packages, python_copy
+from gpulease_host.toolkit import elf, layout, manifest, packages, python_copy, running
 from gpulease_host.toolkit.errors import ToolkitError
 from gpulease_host.toolkit.origins import Origins
 
@@ -56,8 +55,7 @@ def _add_busybox(root: Path, origins: Origins) -> None:
     busybox = packages.program("busybox")
     origins.copy(busybox, root / "bin" / "busybox")
     (root / "bin" / "busybox").chmod(0o755)
-    listed = subprocess.run([str(busybox), "--list"], capture_output=True, text=True, check=True).stdout.split()
-    for applet in listed:
+    for applet in running.say([busybox, "--list"]).split():
         if applet != "busybox":
             (root / "bin" / applet).symlink_to("busybox")
 
@@ -131,10 +129,10 @@ def _settle_jupyter(root: Path) -> None:
 
 def _opened_late() -> Path:
     """The C library opens this one by name when a thread is cancelled."""
-    listed = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=False).stdout
-    for line in listed.splitlines():
-        if line.strip().startswith(f"{OPENED_LATE} ") and "64" in line:
-            return Path(line.rsplit(" => ", 1)[1])
+    for line in running.run(["/sbin/ldconfig", "-p"]).stdout.splitlines():
+        about, _, path = line.strip().rpartition(" => ")
+        if about.startswith(f"{OPENED_LATE} ") and "64" in about:
+            return Path(path)
     raise ToolkitError(f"{OPENED_LATE} is missing here. As root, run: apt-get install -y libgcc-s1")
 
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from gpulease_host.toolkit import layout
+from gpulease_host.toolkit import layout, running
 from gpulease_host.toolkit.errors import ToolkitError
 from gpulease_host.toolkit.origins import Origins
 from gpulease_host.toolkit.packages import program
@@ -32,7 +31,7 @@ def is_elf(path: Path) -> bool:
 def needed_files(binary: Path) -> dict[str, Path]:
     """Every library that it loads, by the name it is asked for; the loader under the name it has everywhere."""
     environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}
-    done = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, env=environment, check=False)
+    done = running.run(["ldd", binary], environment=environment)
     if "not found" in done.stdout:
         line = next(line.strip() for line in done.stdout.splitlines() if "not found" in line)
         raise ToolkitError(f"{binary} lacks a library here: {line}")
@@ -99,8 +98,7 @@ def _copy_loader(loader: Path, folder: Path, origins: Origins) -> None:
 
 
 def _has_interpreter(path: Path) -> bool:
-    done = subprocess.run([program("patchelf"), "--print-interpreter", path], capture_output=True, check=False)
-    return done.returncode == 0
+    return running.run([program("patchelf"), "--print-interpreter", path]).returncode == 0
 
 
 def _rpath(path: Path) -> str:
@@ -108,7 +106,7 @@ def _rpath(path: Path) -> str:
 
 
 def _patchelf(*arguments: str) -> str:
-    done = subprocess.run([str(program("patchelf")), *arguments], capture_output=True, text=True, check=False)
+    done = running.run([program("patchelf"), *arguments])
     if done.returncode != 0:
         raise ToolkitError(f"patchelf {' '.join(arguments)} failed: {done.stderr.strip()}")
     return done.stdout.strip()

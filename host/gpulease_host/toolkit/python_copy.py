@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-from gpulease_host.toolkit import elf
+from gpulease_host.toolkit import elf, running
 from gpulease_host.toolkit.errors import ToolkitError
 from gpulease_host.toolkit.origins import Origins
 from gpulease_host.toolkit.packages import REQUIREMENTS, interpreter
@@ -41,13 +40,9 @@ def install_jupyter(packages: Path) -> None:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
     command += ["--no-compile", "--no-deps", "--only-binary", ":all:", "--target", str(packages)]
     command += ["--requirement", str(REQUIREMENTS)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_TIMEOUT_S, check=False)
-    except subprocess.TimeoutExpired:
-        raise ToolkitError(f"pip did not bring JupyterLab within {PIP_TIMEOUT_S} s.") from None
+    done = running.run(command, timeout_s=PIP_TIMEOUT_S)
     if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no reason was given"])[-1]
-        raise ToolkitError(f"pip could not bring JupyterLab: {last}")
+        raise ToolkitError(f"pip could not bring JupyterLab: {running.last_line(done)}")
     # JupyterLab's pages are looked for under the prefix; pip --target puts them beside the packages.
     for name in ("share", "etc"):
         if (packages / name).exists():
@@ -65,7 +60,7 @@ def compile_all(packages: Path) -> None:
     """By content, so that it stays valid whatever the files' times are, and needs no writing in containers."""
     command = [sys.executable, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
     # Templates of packages are no Python, and are reported and left.
-    subprocess.run([*command, str(packages.parent)], capture_output=True, check=False)
+    running.run([*command, packages.parent])
 
 
 def _slim(packages: Path) -> None:

@@ -11,14 +11,13 @@ import fcntl
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpulease_host.files import sync_folder
-from gpulease_host.toolkit import layout, manifest, packages
+from gpulease_host.toolkit import layout, manifest, packages, running
 from gpulease_host.toolkit.building import build
 from gpulease_host.toolkit.errors import ToolkitError
 from gpulease_host.toolkit.origins import name_if_fresh
@@ -102,7 +101,7 @@ class ToolkitStore:
             self.prove(aside)
             _sync(self.folder)
             aside.rename(self.folder / name)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise ToolkitError(f"The toolkit could not be written: {error}") from error
         finally:
             _remove(aside)
@@ -154,11 +153,7 @@ def _try_programs(root: Path) -> None:
     stage.mkdir(exist_ok=True)
     command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", str(root), str(stage)]
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=SELF_TEST_TIMEOUT_S, env={"PATH": packages.SEARCH_PATH}
-        )
-    except subprocess.TimeoutExpired:
-        raise ToolkitError(f"The toolkit's programs did not answer within {SELF_TEST_TIMEOUT_S} s.") from None
+        done = running.run(command, timeout_s=SELF_TEST_TIMEOUT_S, environment={"PATH": packages.SEARCH_PATH})
     finally:
         stage.rmdir()
     if done.returncode != 0:

@@ -142,3 +142,26 @@ def test_a_damaged_toolkit_is_not_read_each_minute(builds: FakeBuilds, tmp_path:
     minutes.pass_by(60)
     assert len(read) < 20
     assert "program of the toolkit was changed" in (minutes.keeper.why_not_ready() or "")
+
+
+def test_a_thread_that_cannot_be_started_is_tried_again(builds: FakeBuilds, tmp_path: Path) -> None:
+    threads = iter([RuntimeError("can't start new thread")])
+
+    def start(work: Callable[[], None]) -> None:
+        for refused in threads:
+            raise refused
+        work()
+
+    now = [0.0]
+    keeper = ToolkitKeeper(builds.store(tmp_path), lambda: now[0], lambda: now[0], start=start)
+    assert "can't start new thread" in (keeper.why_not_ready() or "")
+    now[0] += AGAIN_S
+    assert keeper.ready() == tmp_path / NEW
+
+
+@pytest.mark.parametrize("text", ["[]", "3", '{"files": []}', '{"files": {"program": 3}}', "\0", "{}"])
+def test_a_manifest_of_another_shape_ends_no_daemon(builds: FakeBuilds, tmp_path: Path, text: str) -> None:
+    (builds.store(tmp_path).ensure() / manifest.MANIFEST).write_text(text)
+    minutes = Minutes(builds.store(tmp_path))
+    minutes.pass_by(1)
+    assert (minutes.keeper.why_not_ready() or "").startswith("The host has no toolkit")
