@@ -7,6 +7,7 @@ of `/etc/passwd`: the paths have one length. So it runs in an image that has no 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from gpulease_host.toolkit import elf, layout, manifest, packages, python_copy, 
 from gpulease_host.toolkit.errors import ToolkitError
 from gpulease_host.toolkit.origins import Origins
 
+OPENSSH_TOO_NEW = (9, 8)
 OPENED_LATE = "libgcc_s.so.1"
 SSH_LIBRARIES = f"{layout.TOOLKIT}/lib-ssh"
 ACCOUNT_FILES = ("passwd", "group", "shadow", "nsswitch.conf")
@@ -33,6 +35,7 @@ NOTIFICATIONS = "@jupyterlab/apputils-extension:notification"
 def build(root: Path) -> None:
     """Raises ToolkitError. What is left in `root` then is of no use."""
     packages.check()
+    refuse_openssh(running.run([packages.program("sshd"), "-V"]).stderr)
     origins = Origins(packages.fingerprint())
     (root / "bin").mkdir(parents=True)
     (root / "sshd").mkdir()
@@ -44,6 +47,21 @@ def build(root: Path) -> None:
     origins.write(root)
     _close(root)
     manifest.write(root)
+
+
+def refuse_openssh(said: str) -> None:
+    """By what `sshd -V` says; before 9.2 it is a complaint that has the version too. Raises ToolkitError.
+
+    From 9.8 on sshd starts each session as another program, whose place on this machine is compiled in.
+    """
+    found = re.search(r"OpenSSH_(\d+)\.(\d+)", said)
+    if found is None:
+        raise ToolkitError(f"sshd does not say its version, but: {said.strip()[:200]}")
+    if (int(found[1]), int(found[2])) >= OPENSSH_TOO_NEW:
+        raise ToolkitError(
+            f"This program's toolkit needs OpenSSH below 9.8, and here is {found[1]}.{found[2]}: "
+            "take Debian 12, Ubuntu 22.04 or 24.04."
+        )
 
 
 def _write_texts(root: Path) -> None:

@@ -1,6 +1,6 @@
 """What a toolkit was made of: noted while it is built, held to what is there since.
 
-Each file that was copied is known by its size and time, so that the look, at each start and each hour, reads none.
+Each file that was copied is known by its size and time, so that the hourly look reads none of them.
 """
 
 from __future__ import annotations

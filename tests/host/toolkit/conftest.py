@@ -1,4 +1,4 @@
-"""A store of toolkits that are built in no time."""
+"""A store of toolkits that are built in no time, and stand-ins for programs."""
 
 from __future__ import annotations
 
@@ -36,3 +36,11 @@ class FakeBuilds:
 @pytest.fixture
 def builds() -> FakeBuilds:
     return FakeBuilds()
+
+
+def stand_in(folder: Path, name: str, script: str) -> Path:
+    """A program that does as the shell script says."""
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
