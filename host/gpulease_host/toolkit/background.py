@@ -95,8 +95,8 @@ class ToolkitKeeper:
         except (ToolkitError, OSError):
             self._put_off(state)
             raise
+        self._backoff.succeeded(self._failed)
         self._failed = None
-        self._backoff.succeeded(state)
         self._note(None, LOOK_S)
 
     def _put_off(self, state: State) -> None:
@@ -105,7 +105,7 @@ class ToolkitKeeper:
         self._failed, self._build_at = state, self._elapsed() + self._backoff.failed(state)
 
     def _prove_current(self) -> None:
-        """So that starts go on with it while a new one is built, or cannot be. A bad one is `ensure`'s to replace."""
+        """So that starts go on with it while a new one is built, or cannot be. What is wrong with it is told later."""
         current = self._store.current()
         if self._proven is None and current is not None:
             with suppress(ToolkitError, OSError):
