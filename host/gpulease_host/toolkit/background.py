@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+from gpulease_host.backoff import Backoff
 from gpulease_host.toolkit.errors import ToolkitError
 from gpulease_host.toolkit.store import ToolkitStore
 
 BUILDING = "The host builds its toolkit for ssh and jupyter; that takes a minute."
 AGAIN_S = 60.0
+"""Between looks after a failure. It is built again when that may help: after a change, or ever more seldom."""
 LOOK_S = 3600.0
 """How often the packages are looked at, for updates."""
+
+State = tuple[str, Path | None]
+"""Of the packages, and which toolkit there is: one may be built by hand."""
+
+
+def _start(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name="toolkit", daemon=True).start()
 
 
 class ToolkitKeeper:
@@ -24,13 +35,18 @@ class ToolkitKeeper:
         store: ToolkitStore,
         clock: Callable[[], float] = time.time,
         elapsed: Callable[[], float] = time.monotonic,
+        random: Callable[[], float] = random.random,
+        start: Callable[[Callable[[], None]], None] = _start,
     ) -> None:
         self._store = store
         self._clock = clock
         self._elapsed = elapsed
+        self._start = start
         self._lock = threading.Lock()
         self._working = False
-        self._look_at = float("-inf")
+        self._backoff = Backoff(AGAIN_S, LOOK_S, random)
+        self._failed: State | None = None
+        self._look_at = self._build_at = float("-inf")
         self._proven: Path | None = None
         self._fault: str | None = None
 
@@ -52,20 +68,56 @@ class ToolkitKeeper:
             if self._working or self._elapsed() < self._look_at:
                 return
             self._working = True
-        threading.Thread(target=self._work, name="toolkit", daemon=True).start()
+        try:
+            self._start(self._work)
+        except RuntimeError as error:  # no thread is to be had
+            self._note(str(error), AGAIN_S)
 
     def _work(self) -> None:
         try:
+            state = self._store.state(), self._store.current()
+            if state == self._failed and self._elapsed() < self._build_at:
+                self._note(self._fault, AGAIN_S)
+            else:
+                self._renew(state)
+        except (ToolkitError, OSError) as error:
+            self._note(str(error), AGAIN_S)
+
+    def _renew(self, state: State) -> None:
+        """Raises ToolkitError and OSError, and knows then when to try that again."""
+        try:
+            self._prove_current()
             path = self._store.ensure()
             if path != self._proven:
                 self._store.verify()
+                self._note_proven(path)
             self._store.remove_unused(self._clock())
-            self._note(path, None, LOOK_S)
-        except (ToolkitError, OSError) as error:
-            self._note(self._proven, str(error), AGAIN_S)
+        except (ToolkitError, OSError):
+            self._put_off(state)
+            raise
+        self._backoff.succeeded(self._failed)
+        self._failed = None
+        self._note(None, LOOK_S)
 
-    def _note(self, proven: Path | None, fault: str | None, again_s: float) -> None:
+    def _put_off(self, state: State) -> None:
+        if state != self._failed:
+            self._backoff.succeeded(self._failed)
+        self._failed, self._build_at = state, self._elapsed() + self._backoff.failed(state)
+
+    def _prove_current(self) -> None:
+        """So that starts go on with it while a new one is built, or cannot be. What is wrong with it is told later."""
+        current = self._store.current()
+        if self._proven is None and current is not None:
+            with suppress(ToolkitError, OSError):
+                self._store.verify()
+                self._note_proven(current)
+
+    def _note_proven(self, path: Path) -> None:
         with self._lock:
-            self._proven, self._fault = proven, fault
+            self._proven = path
+
+    def _note(self, fault: str | None, again_s: float) -> None:
+        with self._lock:
+            self._fault = fault
             self._look_at = self._elapsed() + again_s
             self._working = False

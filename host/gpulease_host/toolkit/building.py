@@ -7,14 +7,16 @@ of `/etc/passwd`: the paths have one length. So it runs in an image that has no 
 from __future__ import annotations
 
 import json
+import re
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from gpulease_host.toolkit import elf, layout, manifest, packages, python_copy
+from gpulease_host.toolkit import elf, layout, manifest, packages, python_copy, running
 from gpulease_host.toolkit.errors import ToolkitError
+from gpulease_host.toolkit.origins import Origins
 
+OPENSSH_TOO_NEW = (9, 8)
 OPENED_LATE = "libgcc_s.so.1"
 SSH_LIBRARIES = f"{layout.TOOLKIT}/lib-ssh"
 ACCOUNT_FILES = ("passwd", "group", "shadow", "nsswitch.conf")
@@ -33,15 +35,33 @@ NOTIFICATIONS = "@jupyterlab/apputils-extension:notification"
 def build(root: Path) -> None:
     """Raises ToolkitError. What is left in `root` then is of no use."""
     packages.check()
+    refuse_openssh(running.run([packages.program("sshd"), "-V"]).stderr)
+    origins = Origins(packages.fingerprint())
     (root / "bin").mkdir(parents=True)
     (root / "sshd").mkdir()
     _write_texts(root)
-    _add_busybox(root)
+    _add_busybox(root, origins)
     _add_inside(root)
-    _add_ssh(root)
-    _add_python(root)
+    _add_ssh(root, origins)
+    _add_python(root, origins)
+    origins.write(root)
     _close(root)
     manifest.write(root)
+
+
+def refuse_openssh(said: str) -> None:
+    """By what `sshd -V` says; before 9.2 it is a complaint that has the version too. Raises ToolkitError.
+
+    From 9.8 on sshd starts each session as another program, whose place on this machine is compiled in.
+    """
+    found = re.search(r"OpenSSH_(\d+)\.(\d+)", said)
+    if found is None:
+        raise ToolkitError(f"sshd does not say its version, but: {said.strip()[:200]}")
+    if (int(found[1]), int(found[2])) >= OPENSSH_TOO_NEW:
+        raise ToolkitError(
+            f"This program's toolkit needs OpenSSH below 9.8, and here is {found[1]}.{found[2]}: "
+            "take Debian 12, Ubuntu 22.04 or 24.04."
+        )
 
 
 def _write_texts(root: Path) -> None:
@@ -49,12 +69,11 @@ def _write_texts(root: Path) -> None:
         (root / name).write_text(text)
 
 
-def _add_busybox(root: Path) -> None:
+def _add_busybox(root: Path, origins: Origins) -> None:
     busybox = packages.program("busybox")
-    shutil.copyfile(busybox, root / "bin" / "busybox")
+    origins.copy(busybox, root / "bin" / "busybox")
     (root / "bin" / "busybox").chmod(0o755)
-    listed = subprocess.run([str(busybox), "--list"], capture_output=True, text=True, check=True).stdout.split()
-    for applet in listed:
+    for applet in running.say([busybox, "--list"]).split():
         if applet != "busybox":
             (root / "bin" / applet).symlink_to("busybox")
 
@@ -66,14 +85,14 @@ def _add_inside(root: Path) -> None:
         (root / "bin" / name).chmod(0o755)
 
 
-def _add_ssh(root: Path) -> None:
+def _add_ssh(root: Path, origins: Origins) -> None:
     originals = [packages.program("sshd"), Path("/usr/bin/scp"), Path("/usr/bin/ssh-keygen")]
-    elf.copy_libraries(originals, root)
+    elf.copy_libraries(originals, root, origins)
     _copy_account_library(root)
     for original in originals:
         ours = root / "bin" / original.name
         ours.unlink(missing_ok=True)
-        shutil.copyfile(original, ours)
+        origins.copy(original, ours)
         elf.relocate(ours, first=[SSH_LIBRARIES])
         ours.chmod(0o755)
     elf.replace_text(root / "bin" / "sshd", PRIVSEP_OLD, PRIVSEP_NEW)
@@ -93,14 +112,14 @@ def _copy_account_library(root: Path) -> None:
             elf.replace_text(folder / "libwrap.so.0", f"/etc/{name}", f"{layout.TOOLKIT}/{name}")
 
 
-def _add_python(root: Path) -> None:
-    site = python_copy.copy_python(root)
+def _add_python(root: Path, origins: Origins) -> None:
+    site = python_copy.copy_python(root, origins)
     python_copy.install_jupyter(site)
     _offer_one_kernel(root)
     _settle_jupyter(root)
     found = list(python_copy.binaries(root))
-    elf.copy_libraries(found, root, own=root)
-    elf.copy_library(OPENED_LATE, _opened_late(), root)
+    elf.copy_libraries(found, root, origins, own=root)
+    elf.copy_library(OPENED_LATE, _opened_late(), root, origins)
     for path in found:
         elf.relocate(path)
     python_copy.compile_all(site)
@@ -128,10 +147,10 @@ def _settle_jupyter(root: Path) -> None:
 
 def _opened_late() -> Path:
     """The C library opens this one by name when a thread is cancelled."""
-    listed = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=False).stdout
-    for line in listed.splitlines():
-        if line.strip().startswith(f"{OPENED_LATE} ") and "64" in line:
-            return Path(line.rsplit(" => ", 1)[1])
+    for line in running.run(["/sbin/ldconfig", "-p"]).stdout.splitlines():
+        about, _, path = line.strip().rpartition(" => ")
+        if about.startswith(f"{OPENED_LATE} ") and "64" in about:
+            return Path(path)
     raise ToolkitError(f"{OPENED_LATE} is missing here. As root, run: apt-get install -y libgcc-s1")
 
 

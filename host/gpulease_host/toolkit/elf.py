@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from gpulease_host.toolkit import layout
+from gpulease_host.toolkit import layout, running
 from gpulease_host.toolkit.errors import ToolkitError
+from gpulease_host.toolkit.origins import Origins
 from gpulease_host.toolkit.packages import program
 
 LIBRARIES = f"{layout.TOOLKIT}/lib"
@@ -32,7 +31,7 @@ def is_elf(path: Path) -> bool:
 def needed_files(binary: Path) -> dict[str, Path]:
     """Every library that it loads, by the name it is asked for; the loader under the name it has everywhere."""
     environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}
-    done = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, env=environment, check=False)
+    done = running.run(["ldd", binary], environment=environment)
     if "not found" in done.stdout:
         line = next(line.strip() for line in done.stdout.splitlines() if "not found" in line)
         raise ToolkitError(f"{binary} lacks a library here: {line}")
@@ -53,7 +52,7 @@ def relocate(path: Path, *, first: Iterable[str] = ()) -> None:
     _patchelf("--force-rpath", "--set-rpath", ":".join([*first, *own, LIBRARIES]), str(path))
 
 
-def copy_libraries(binaries: Iterable[Path], root: Path, own: Path | None = None) -> None:
+def copy_libraries(binaries: Iterable[Path], root: Path, origins: Origins, own: Path | None = None) -> None:
     """Into `lib`, whatever the binaries load that is not within `own`; with the loader, which loads nothing itself."""
     folder = root / "lib"
     folder.mkdir(exist_ok=True)
@@ -65,16 +64,16 @@ def copy_libraries(binaries: Iterable[Path], root: Path, own: Path | None = None
             if name == path.name and name.startswith("ld-"):
                 loader = path
             else:
-                copy_library(name, path, root)
+                copy_library(name, path, root, origins)
     if loader is None:
         raise ToolkitError("No loader was found for the toolkit's programs.")
-    _copy_loader(loader, folder)
+    _copy_loader(loader, folder, origins)
 
 
-def copy_library(name: str, path: Path, root: Path) -> None:
+def copy_library(name: str, path: Path, root: Path, origins: Origins) -> None:
     ours = root / "lib" / name
     if not ours.exists():
-        shutil.copyfile(path, ours)
+        origins.copy(path, ours)
         relocate(ours)
 
 
@@ -87,10 +86,10 @@ def replace_text(path: Path, old: str, new: str) -> None:
     path.write_bytes(content.replace(before, after))
 
 
-def _copy_loader(loader: Path, folder: Path) -> None:
+def _copy_loader(loader: Path, folder: Path, origins: Origins) -> None:
     """An image's ld.so.preload and ld.so.cache are not for us. Some libraries ask for the loader by its own name."""
     ours = folder / LOADER_NAME
-    shutil.copyfile(loader, ours)
+    origins.copy(loader, ours)
     replace_text(ours, "/etc/ld.so.preload", f"{layout.TOOLKIT}/ld.so.preload")
     replace_text(ours, "/etc/ld.so.cache", f"{layout.TOOLKIT}/ld.so.cache")
     ours.chmod(0o755)
@@ -99,8 +98,7 @@ def _copy_loader(loader: Path, folder: Path) -> None:
 
 
 def _has_interpreter(path: Path) -> bool:
-    done = subprocess.run([program("patchelf"), "--print-interpreter", path], capture_output=True, check=False)
-    return done.returncode == 0
+    return running.run([program("patchelf"), "--print-interpreter", path]).returncode == 0
 
 
 def _rpath(path: Path) -> str:
@@ -108,7 +106,7 @@ def _rpath(path: Path) -> str:
 
 
 def _patchelf(*arguments: str) -> str:
-    done = subprocess.run([str(program("patchelf")), *arguments], capture_output=True, text=True, check=False)
+    done = running.run([program("patchelf"), *arguments])
     if done.returncode != 0:
         raise ToolkitError(f"patchelf {' '.join(arguments)} failed: {done.stderr.strip()}")
     return done.stdout.strip()

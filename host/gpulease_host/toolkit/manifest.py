@@ -22,8 +22,10 @@ def verify(root: Path) -> int:
     """The number of files. Raises ToolkitError naming the first that differs."""
     try:
         listed = json.loads((root / MANIFEST).read_bytes())["files"]
-    except (OSError, ValueError, KeyError):
-        raise ToolkitError(f"The toolkit in {root} has no manifest.") from None
+    except (OSError, ValueError, LookupError, TypeError):
+        listed = None
+    if not isinstance(listed, dict):
+        raise ToolkitError(f"The toolkit in {root} has no manifest.")
     found = {str(path.relative_to(root)) for path in _files(root)}
     for name in sorted(found ^ listed.keys()):
         raise ToolkitError(f"{name} of the toolkit is {'missing' if name in listed else 'not in its manifest'}.")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterator
+import sysconfig
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from gpulease_host.toolkit.errors import ToolkitError
 
-SFTP_SERVER = "/usr/lib/openssh/sftp-server"
 # Debian package to the program that proves it is there, looked for where root's PATH would find it.
 PROGRAMS = {
     "openssh-server": "sshd",
@@ -20,7 +19,7 @@ PROGRAMS = {
     "patchelf": "patchelf",
 }
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-VERSIONED = (*PROGRAMS, "libc6", "libssl3", "libssl3t64", "libstdc++6")
+DPKG_STATUS = Path("/var/lib/dpkg/status")
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "requirements.txt"
 INSIDE = HERE / "inside"
@@ -55,21 +54,47 @@ def check(search_path: str = SEARCH_PATH) -> None:
         raise ToolkitError(f"Packages for modes ssh and jupyter are missing. As root, run: {line}")
 
 
+def interpreter() -> Path:
+    """Python's program, of which a virtual environment was made. Raises ToolkitError."""
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    found = Path(sysconfig.get_config_var("BINDIR") or Path(sys.base_prefix) / "bin") / name
+    if not found.is_file():
+        raise ToolkitError(f"Python's program is not at {found}.")
+    return found.resolve()
+
+
 def fingerprint() -> str:
-    """Another after each update of the packages, of Python, or of this program."""
-    digest = hashlib.sha256()
-    for line in _ingredients():
-        digest.update(f"{line}\n".encode())
-    return digest.hexdigest()[:16]
+    """Another after each update of this program, of Python or of a program that is copied. Raises ToolkitError.
+
+    Libraries are not in it: a build notes those that it copies.
+    """
+    return _digest(_ingredients())
+
+
+def state() -> str:
+    """Another when a build may go otherwise than the last one: after any change of any package, too."""
+    return _digest([*_ingredients(), _seen(DPKG_STATUS)])
 
 
 def _ingredients() -> Iterator[str]:
-    yield sys.version
-    query = ["dpkg-query", "--show", "--showformat", "${Package} ${Version}\n", *VERSIONED]
-    try:
-        yield subprocess.run(query, capture_output=True, text=True, check=False).stdout
-    except FileNotFoundError:
-        raise ToolkitError("dpkg-query is missing: the toolkit is built from packages of Debian or Ubuntu.") from None
     for path in sorted([*INSIDE.iterdir(), *(HERE / name for name in OWN_PARTS)]):
         if path.is_file():
             yield f"{path.relative_to(HERE)} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    yield _seen(interpreter())
+    for name in PROGRAMS.values():
+        found = shutil.which(name, path=SEARCH_PATH)
+        yield f"{name} is missing" if found is None else _seen(Path(found).resolve())
+
+
+def _seen(path: Path) -> str:
+    if not path.exists():
+        return f"{path} is missing"
+    found = path.stat()
+    return f"{path} {found.st_size} {found.st_mtime_ns}"
+
+
+def _digest(lines: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(f"{line}\n".encode())
+    return digest.hexdigest()[:16]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-from gpulease_host.toolkit import elf
+from gpulease_host.toolkit import elf, running
 from gpulease_host.toolkit.errors import ToolkitError
-from gpulease_host.toolkit.packages import REQUIREMENTS
+from gpulease_host.toolkit.origins import Origins
+from gpulease_host.toolkit.packages import REQUIREMENTS, interpreter
 
 # Of the standard library and of what pip brings, what no notebook misses.
 LEFT_OUT = ("test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "site-packages")
@@ -20,15 +20,15 @@ LEFT_OUT_FILES = ("config-*", "*.a", "__pycache__", "dist-packages", "_tkinter*"
 PIP_TIMEOUT_S = 1800
 
 
-def copy_python(root: Path) -> Path:
+def copy_python(root: Path, origins: Origins) -> Path:
     """Make `python/` of the toolkit and answer its site-packages folder."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     library = root / "python" / "lib" / version
     (root / "python" / "bin").mkdir(parents=True)
-    shutil.copyfile(_binary(), root / "python" / "bin" / "python3")
+    origins.copy(interpreter(), root / "python" / "bin" / "python3")
     (root / "python" / "bin" / "python3").chmod(0o755)
     ignored = shutil.ignore_patterns(*LEFT_OUT, *LEFT_OUT_FILES)
-    shutil.copytree(sysconfig.get_path("stdlib"), library, ignore=ignored, symlinks=False)
+    shutil.copytree(sysconfig.get_path("stdlib"), library, ignore=ignored, symlinks=False, copy_function=origins.copy)
     packages = library / "site-packages"
     packages.mkdir()
     (library / "dist-packages").symlink_to("site-packages")  # where Debian's Python looks
@@ -40,13 +40,9 @@ def install_jupyter(packages: Path) -> None:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
     command += ["--no-compile", "--no-deps", "--only-binary", ":all:", "--target", str(packages)]
     command += ["--requirement", str(REQUIREMENTS)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_TIMEOUT_S, check=False)
-    except subprocess.TimeoutExpired:
-        raise ToolkitError(f"pip did not bring JupyterLab within {PIP_TIMEOUT_S} s.") from None
+    done = running.run(command, timeout_s=PIP_TIMEOUT_S)
     if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no reason was given"])[-1]
-        raise ToolkitError(f"pip could not bring JupyterLab: {last}")
+        raise ToolkitError(f"pip could not bring JupyterLab: {running.last_line(done)}")
     # JupyterLab's pages are looked for under the prefix; pip --target puts them beside the packages.
     for name in ("share", "etc"):
         if (packages / name).exists():
@@ -64,16 +60,7 @@ def compile_all(packages: Path) -> None:
     """By content, so that it stays valid whatever the files' times are, and needs no writing in containers."""
     command = [sys.executable, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
     # Templates of packages are no Python, and are reported and left.
-    subprocess.run([*command, str(packages.parent)], capture_output=True, check=False)
-
-
-def _binary() -> Path:
-    """Of the Python that a virtual environment was made from."""
-    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    found = Path(sysconfig.get_config_var("BINDIR") or Path(sys.base_prefix) / "bin") / name
-    if not found.is_file():
-        raise ToolkitError(f"Python's program is not at {found}.")
-    return found.resolve()
+    running.run([*command, packages.parent])
 
 
 def _slim(packages: Path) -> None:

@@ -1,6 +1,6 @@
 """The toolkits of this machine: built aside, proven, then `current` at one moment; old ones go when nobody uses them.
 
-toolkit/<fingerprint>/     built and whole
+toolkit/<name>/            built and whole; the name is a digest of what it was made of
 toolkit/current            a link to the one that starts use
 toolkit/.build-…           under way, or broken off: removed by the next build
 """
@@ -11,31 +11,34 @@ import fcntl
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpulease_host.files import sync_folder
-from gpulease_host.toolkit import layout, manifest, packages
+from gpulease_host.toolkit import layout, manifest, packages, running
 from gpulease_host.toolkit.building import build
 from gpulease_host.toolkit.errors import ToolkitError
+from gpulease_host.toolkit.origins import name_if_fresh
 
 SELF_TEST_TIMEOUT_S = 60
 STARTING_S = 600.0
-FINGERPRINT = re.compile(r"[0-9a-f]{16}")
+NAME = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
 class ToolkitStore:
     folder: Path
     build: Callable[[Path], None] = build
-    fingerprint: Callable[[], str] = packages.fingerprint
+    name_if_fresh: Callable[[Path], str | None] = name_if_fresh
+    """Of a built toolkit. None when it is of packages as they were. Raises ToolkitError."""
     prove: Callable[[Path], int] = field(default_factory=lambda: prove)
     """Answers the number of files. Raises ToolkitError."""
     mounted: Callable[[], str] = field(default_factory=lambda: mounted)
     """All that is mounted anywhere on this machine, as text that names the toolkits among it."""
+    state: Callable[[], str] = packages.state
+    """Another whenever a build may go otherwise than the last one. Raises ToolkitError."""
 
     def current(self) -> Path | None:
         """The toolkit that starts use now, by its own name."""
@@ -45,18 +48,14 @@ class ToolkitStore:
     def is_fresh(self) -> bool:
         """Whether it is of the packages that are installed now. Raises ToolkitError."""
         current = self.current()
-        return current is not None and current.name == self.fingerprint()
+        return current is not None and self.name_if_fresh(current) == current.name
 
     def ensure(self) -> Path:
         """Build unless there is one of the packages as they are now; one build at a time. Raises ToolkitError."""
         with self._locked():
-            wanted = self.fingerprint()
-            if (self.folder / wanted).is_dir():
-                if self.current() != (self.folder / wanted).resolve():
-                    self._make_current(wanted)
-            else:
-                self._build(wanted)
-            return (self.folder / wanted).resolve()
+            if not self.is_fresh():
+                self._make_current(self._fresh() or self._build())
+            return (self.folder / "current").resolve()
 
     def verify(self) -> int:
         """Hold the current one to its manifest and try its programs. Raises ToolkitError."""
@@ -74,35 +73,44 @@ class ToolkitStore:
         if current is None or now - (self.folder / "current").lstat().st_mtime < STARTING_S:
             return []
         with self._locked():
-            old = [each for each in self.folder.iterdir() if FINGERPRINT.fullmatch(each.name)]
             mounted = self.mounted()
-            gone = [each for each in old if each.name not in mounted and each.name != current.name]
+            gone = [each for each in self._built() if each.name not in mounted and each.name != current.name]
             for each in gone:
                 aside = self.folder / f".build-old-{each.name}"
                 each.rename(aside)
                 _remove(aside)
             return [each.name for each in gone]
 
-    def _build(self, wanted: str) -> None:
+    def _built(self) -> list[Path]:
+        return sorted(each for each in self.folder.iterdir() if NAME.fullmatch(each.name))
+
+    def _fresh(self) -> str | None:
+        """One of before, as when an update was taken back."""
+        return next((each.name for each in self._built() if self.name_if_fresh(each) == each.name), None)
+
+    def _build(self) -> str:
         for left in self.folder.glob(".build-*"):
             _remove(left)
-        aside = self.folder / f".build-{wanted}"
+        aside = self.folder / ".build-new"
         aside.mkdir()
         try:
             self.build(aside)
+            name = self.name_if_fresh(aside)
+            if name is None:
+                raise ToolkitError("Packages were updated while the toolkit was built. It is built again.")
             self.prove(aside)
             _sync(self.folder)
-            aside.rename(self.folder / wanted)
-        except OSError as error:
+            aside.rename(self.folder / name)
+        except (OSError, ValueError) as error:
             raise ToolkitError(f"The toolkit could not be written: {error}") from error
         finally:
             _remove(aside)
-        self._make_current(wanted)
+        return name
 
-    def _make_current(self, wanted: str) -> None:
+    def _make_current(self, name: str) -> None:
         beside = self.folder / "current.new"
         beside.unlink(missing_ok=True)
-        beside.symlink_to(wanted)
+        beside.symlink_to(name)
         beside.replace(self.folder / "current")
         sync_folder(self.folder)
 
@@ -145,11 +153,7 @@ def _try_programs(root: Path) -> None:
     stage.mkdir(exist_ok=True)
     command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", str(root), str(stage)]
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=SELF_TEST_TIMEOUT_S, env={"PATH": packages.SEARCH_PATH}
-        )
-    except subprocess.TimeoutExpired:
-        raise ToolkitError(f"The toolkit's programs did not answer within {SELF_TEST_TIMEOUT_S} s.") from None
+        done = running.run(command, timeout_s=SELF_TEST_TIMEOUT_S, environment={"PATH": packages.SEARCH_PATH})
     finally:
         stage.rmdir()
     if done.returncode != 0:

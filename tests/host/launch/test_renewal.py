@@ -28,7 +28,7 @@ class Packages:
     fingerprint: str = OLD
 
     def store(self, folder: Path) -> ToolkitStore:
-        return ToolkitStore(folder, self.build, lambda: self.fingerprint, manifest.verify)
+        return ToolkitStore(folder, self.build, lambda root: self.fingerprint, manifest.verify)
 
     def build(self, root: Path) -> None:
         run_program("cp", "-a", "--link", f"{self.built}/.", str(root))

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from gpulease_host.toolkit import layout, manifest, packages
-from gpulease_host.toolkit.background import AGAIN_S, BUILDING, LOOK_S, ToolkitKeeper
 from gpulease_host.toolkit.building import ACCOUNT_FILES, PRIVSEP_NEW, PRIVSEP_OLD, TEXTS
 from gpulease_host.toolkit.command import run_toolkit
 from gpulease_host.toolkit.elf import replace_text
 from gpulease_host.toolkit.errors import ToolkitError
 from gpulease_host.toolkit.store import STARTING_S, ToolkitStore, mounted
-from tests.host.docker_engine.bench import wait_until
-
-OLD, NEW = "0" * 16, "1" * 16
+from tests.host.toolkit.conftest import NEW, OLD, FakeBuilds
 
 
 def built(store: ToolkitStore, fingerprint: str, *, current: bool = False) -> Path:
@@ -86,12 +81,6 @@ def test_without_a_current_one_nothing_is_removed(store: ToolkitStore) -> None:
     assert old.exists()
 
 
-def test_the_fingerprint_follows_what_the_toolkit_is_made_of() -> None:
-    assert packages.fingerprint() == packages.fingerprint()
-    named = {packages.HERE / name for name in packages.OWN_PARTS}
-    assert all(path.is_file() for path in named)
-
-
 def test_packages_that_are_missing_are_named_with_the_line_that_installs_them(tmp_path: Path) -> None:
     with pytest.raises(ToolkitError) as refused:
         packages.check(str(tmp_path))
@@ -136,29 +125,6 @@ def test_the_toolkit_has_every_file_that_its_patched_libraries_read() -> None:
     assert PRIVSEP_NEW.endswith("sshd")
 
 
-class FakeBuilds:
-    """Builds in no time; what `before` does happens in the middle of one."""
-
-    def __init__(self) -> None:
-        self.fingerprint = NEW
-        self.built = 0
-        self.before: Callable[[Path], object] = lambda root: None
-
-    def store(self, folder: Path) -> ToolkitStore:
-        return ToolkitStore(folder, self.build, lambda: self.fingerprint, manifest.verify)
-
-    def build(self, root: Path) -> None:
-        self.built += 1
-        (root / "program").write_text(self.fingerprint)
-        self.before(root)
-        manifest.write(root)
-
-
-@pytest.fixture
-def builds() -> FakeBuilds:
-    return FakeBuilds()
-
-
 def test_it_is_built_once_and_anew_when_the_packages_change(builds: FakeBuilds, tmp_path: Path) -> None:
     store = builds.store(tmp_path / "toolkit")
     assert not store.is_fresh()
@@ -191,33 +157,3 @@ def test_a_build_that_breaks_off_leaves_the_one_before(builds: FakeBuilds, tmp_p
     builds.before = lambda root: None
     store.ensure()
     assert not list(store.folder.glob(".build-*"))
-
-
-def test_a_keeper_builds_aside_and_says_why_one_has_to_wait(builds: FakeBuilds, tmp_path: Path) -> None:
-    go_on = threading.Event()
-    builds.before = lambda root: go_on.wait(20)
-    keeper = ToolkitKeeper(builds.store(tmp_path), lambda: 0.0, lambda: 0.0)
-    assert keeper.why_not_ready() == BUILDING
-    go_on.set()
-    wait_until(lambda: keeper.why_not_ready() is None, 20)
-    assert keeper.ready() == tmp_path / NEW
-
-
-def test_a_keeper_tries_again_and_starts_go_on_with_what_there_is(builds: FakeBuilds, tmp_path: Path) -> None:
-    now = [0.0]
-    keeper = ToolkitKeeper(builds.store(tmp_path), lambda: now[0], lambda: now[0])
-
-    def refuse(root: Path) -> None:
-        raise ToolkitError("the index does not answer")
-
-    builds.before = refuse
-    keeper.attend()
-    wait_until(lambda: "the index does not answer" in (keeper.why_not_ready() or ""), 20)
-    builds.before = lambda root: None
-    now[0] += AGAIN_S
-    wait_until(lambda: keeper.why_not_ready() is None, 20)
-    builds.fingerprint, builds.before = OLD, refuse
-    now[0] += LOOK_S
-    keeper.attend()
-    wait_until(lambda: builds.built == 3, 20)
-    assert keeper.ready() == tmp_path / NEW
