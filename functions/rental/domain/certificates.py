@@ -17,7 +17,6 @@ AFTER_END_S = DAY_S
 day is enough for a host that hears late of an extension."""
 BACKDATED_S = 3600
 """For clocks that are behind."""
-JUPYTER = "jupyter"
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Vouched:
 
 def vouch(contract: Contract, instance_id: InstanceId, address: str, zone: str, now: int) -> Vouched:
     """Raises NotCurrentError for an instance that needs no certificate."""
-    if contract.launch.mode != JUPYTER:
+    if contract.launch.mode != "jupyter":
         raise NotCurrentError(f"This instance is of mode {contract.launch.mode} and needs no certificate.")
     not_after = min(now + LIFE_S, contract.end_at + AFTER_END_S)
     return Vouched(instance_id, address, f"j-{instance_id}.{zone}", now - BACKDATED_S, not_after)

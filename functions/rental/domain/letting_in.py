@@ -13,14 +13,14 @@ from rental.domain.errors import ConflictError, ContractExpiredError, ContractOv
 from rental.domain.ids import ContractId
 from rental.domain.lifecycle import ContractStatus, Desired, InstanceStatus
 from rental.domain.ssh_key import parse_ssh_key, read_ssh_key
+from rental.domain.ways_in import WAYS_IN
 
-MODES_WITH_SSH = frozenset({"ssh", "jupyter"})
 UNDER_WAY = "Its host has been asked to replace its SSH keys."
 
 
 def takes_ssh_keys(mode: str) -> bool:
     """Whether anybody gets in over ssh in this mode."""
-    return mode in MODES_WITH_SSH
+    return mode in WAYS_IN
 
 
 def distinct_keys(lines: Sequence[str]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ SSH_PORT = 10022
 JUPYTER_PORT = 10088
 """Where sshd and JupyterLab listen in containers of these modes; tcp."""
 WAYS_IN = ("ssh", "jupyter")
+"""The modes of a launch in which people get in; both with ssh."""
 FIRST_PORT, LAST_PORT = 1024, 65_535
 MAX_DIRECT_PORTS = 4096
 THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
