@@ -23,10 +23,11 @@ class Known:
 
 @dataclass(frozen=True)
 class Login:
-    """A key that was let in, by the process of sshd that asked."""
+    """A key that was let in, by the process of sshd that asked, and where its connection may listen while it lasts."""
 
     pid: int
     fingerprint: str
+    ports: frozenset[int]
 
 
 class Hosts:
@@ -52,7 +53,7 @@ class Hosts:
             self._log.say("host not let in", fingerprint=fingerprint, reason=reason)
             return None
         with self._lock:
-            self._logins[pid] = Login(pid, fingerprint)
+            self._logins[pid] = Login(pid, fingerprint, known.ports)
             self._known[fingerprint] = Known(known, self._elapsed())
         ports = sorted(known.ports)
         self._log.say("host may come in", fingerprint=fingerprint, host_id=known.host_id, ports=ports, pid=pid)
@@ -62,9 +63,9 @@ class Hosts:
         with self._lock:
             return self._logins.get(pid)
 
-    def logged_in(self) -> set[int]:
+    def logins(self) -> list[Login]:
         with self._lock:
-            return set(self._logins)
+            return list(self._logins.values())
 
     def forget(self, pids: set[int]) -> None:
         """Logins whose process is gone, and then the hosts that nobody is logged in as."""

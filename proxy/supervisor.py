@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 import threading
@@ -47,7 +48,8 @@ class Supervisor:
         warden = self._warden(hosts, sshd)
         certificates = Certificates(self.settings, self.service, self.log)
         desk.start()
-        self._aside("warden", lambda: warden.step(self.elapsed()), WARDEN_S)
+        self._aside("lines", warden.end_gone, WARDEN_S)
+        self._aside("permits", lambda: warden.end_unpermitted(self.elapsed()), WARDEN_S)
         self._aside("certificates", certificates.step, CERTIFICATE_LOOK_S)
         self.log.say("proxy started", tunnel_port=self.settings.tunnel_port, jupyter=self.settings.serves_jupyter)
         while not self.stopping.wait(LOOK_S):
@@ -80,13 +82,15 @@ class Supervisor:
         return Warden(hosts, look, listeners.sshd_pids, self.log)
 
     def _aside(self, name: str, step: Callable[[], None], interval_s: float) -> None:
+        """At odd times, at most `interval_s` apart, so that nobody can step aside for each look and come back."""
+
         def repeat() -> None:
             while not self.stopping.is_set():
                 try:
                     step()
                 except OSError as error:  # the kernel was asked, or a file written; the next time may be better
                     self.log.say("fault", part=name, reason=f"{type(error).__name__}: {error.strerror}")
-                self.stopping.wait(interval_s)
+                self.stopping.wait(interval_s * random.uniform(0.4, 1))
 
         threading.Thread(target=repeat, name=name, daemon=True).start()
 

@@ -15,6 +15,7 @@ from proxy.warden import HANDING_BACK_S, PERMIT_AGE_S, SILENT_S, Warden
 
 ONE, TWO = "1" * 64, "2" * 64
 PID, CHILD = 100, 101
+SECOND, THIRD = 200, 300
 
 
 @dataclass
@@ -49,7 +50,19 @@ class Scene:
         until = self.now + seconds
         while self.now < until and not self.ended:
             self.now += 5
-            self.warden.step(self.now)
+            self.look()
+
+    def look(self) -> None:
+        self.warden.end_gone()
+        self.warden.end_unpermitted(self.now)
+
+    def log_in(self, pid: int, key: str = ONE) -> None:
+        self.hosts.log_in(key, pid)
+        self.alive |= {pid, pid + 1}
+
+    def listen(self, *listening: tuple[int, int]) -> None:
+        """(login, port) each."""
+        self.listeners = [Listener(pid + 1, pid, frozenset({port}), 1.0) for pid, port in listening]
 
 
 @pytest.fixture
@@ -78,6 +91,88 @@ def test_a_host_has_time_to_give_a_port_back(scene: Scene) -> None:
     scene.listeners = [Listener(CHILD, PID, frozenset(), 1.0)]
     scene.pass_time(3600)
     assert scene.ended == []
+
+
+def test_a_lost_port_is_not_kept_by_turns(scene: Scene) -> None:
+    """Two connections were permitted it. One listens while the other does not, and what both held adds up."""
+    scene.log_in(SECOND)
+    scene.permit(40002)
+    scene.pass_time(PERMIT_AGE_S)
+    for pid in (PID, SECOND, PID):
+        assert scene.ended == []
+        scene.listen((pid, 40001))
+        scene.pass_time(HANDING_BACK_S / 3 + 10)
+        scene.listen()
+        scene.pass_time(HANDING_BACK_S)
+    assert sorted(scene.ended) == [CHILD, SECOND]
+
+
+def test_with_a_lost_port_all_go_that_were_permitted_it_and_no_others(scene: Scene) -> None:
+    """Else each of many connections could hold it for another look."""
+    scene.permit(40001, 40002)
+    scene.log_in(SECOND)
+    scene.permit(40002)
+    scene.log_in(THIRD)
+    scene.listen((PID, 40001), (THIRD, 40002))
+    scene.pass_time(PERMIT_AGE_S + HANDING_BACK_S + 30)
+    assert sorted(scene.ended) == [CHILD, SECOND]
+
+
+def test_an_honest_host_keeps_its_other_sessions_when_a_contract_ends(scene: Scene) -> None:
+    scene.permit(40001, 40002)
+    scene.log_in(SECOND)
+    scene.listeners = [Listener(SECOND + 1, SECOND, frozenset({40001, 40002}), 1.0)]
+    scene.permit(40002)
+    scene.pass_time(PERMIT_AGE_S + HANDING_BACK_S / 2)
+    scene.listen((SECOND, 40002))
+    scene.pass_time(24 * 3600)
+    assert scene.ended == []
+
+
+def test_a_port_that_is_permitted_again_long_after_it_was_lost_may_be_used_at_once(scene: Scene) -> None:
+    scene.permit(40001, 40002)
+    scene.log_in(SECOND)
+    scene.permit(40002)
+    scene.listen((SECOND, 40002))
+    scene.pass_time(PERMIT_AGE_S + 10 * HANDING_BACK_S)
+    scene.permit(40001, 40002)
+    scene.listen((PID, 40001), (SECOND, 40002))
+    scene.pass_time(3600)
+    assert scene.ended == []
+
+
+def test_a_tenant_who_starts_and_stops_again_and_again_ends_no_connection(scene: Scene) -> None:
+    """Its host takes a while to give the port back each time, and others' sessions run beside."""
+    scene.permit(40001, 40002)
+    scene.log_in(SECOND)
+    for _ in range(50):
+        scene.permit(40001, 40002)
+        scene.listen((PID, 40001), (SECOND, 40002))
+        scene.pass_time(10)
+        scene.permit(40002)
+        scene.pass_time(20)
+        scene.listen((SECOND, 40002))
+        scene.pass_time(HANDING_BACK_S)
+    assert scene.ended == []
+
+
+def test_a_host_that_was_given_up_loses_also_what_listens_nowhere(scene: Scene) -> None:
+    scene.log_in(SECOND)
+    scene.listen()
+    scene.service.known.clear()
+    scene.pass_time(PERMIT_AGE_S + HANDING_BACK_S + 30)
+    assert sorted(scene.ended) == [PID, SECOND]
+
+
+def test_nobody_is_cut_off_before_the_service_has_said_so_at_that_moment(scene: Scene) -> None:
+    scene.permit(40002)
+    scene.pass_time(PERMIT_AGE_S + HANDING_BACK_S - 10)
+    scene.service.is_away = True
+    scene.pass_time(3600)
+    assert scene.ended == []
+    scene.service.is_away = False
+    scene.pass_time(60)
+    assert scene.ended == [CHILD]
 
 
 def test_a_restart_between_two_looks_counts_for_nothing(scene: Scene) -> None:
@@ -117,7 +212,7 @@ def test_a_route_is_there_while_its_host_is_connected(scene: Scene) -> None:
     assert scene.hosts.jupyter_port(71) is None
     scene.alive = set()
     scene.listeners = []
-    scene.warden.step(scene.now)
+    scene.look()
     assert scene.hosts.jupyter_port(70) is None
 
 
