@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
+import threading
 
 import pytest
 
-from proxy.hosts import ROUTE_AGE_S, USABLE_S, Hosts
+from proxy.hosts import Hosts
 from proxy.listeners import Listener
 from proxy.log import Log
-from proxy.service import Binding, HostPorts, ServiceError
 from proxy.warden import HANDING_BACK_S, PERMIT_AGE_S, SILENT_S, Warden
+from tests.proxy.fake_service import FakeService
 
-ONE, TWO = "1" * 64, "2" * 64
+ONE = "1" * 64
 PID, CHILD = 100, 101
 SECOND, THIRD = 200, 300
-
-
-@dataclass
-class FakeService:
-    known: dict[str, HostPorts] = field(default_factory=dict)
-    is_away: bool = False
-
-    def ports_of(self, fingerprint: str) -> HostPorts | None:
-        if self.is_away:
-            raise ServiceError("away")
-        return self.known.get(fingerprint)
-
-    def ca(self) -> bytes:
-        raise ServiceError("away")
 
 
 class Scene:
@@ -43,8 +29,8 @@ class Scene:
         self.ended: list[int] = []
         self.warden = Warden(self.hosts, lambda: self.listeners, lambda: self.alive, log, self.ended.append)
 
-    def permit(self, *ports: int, key: str = ONE, instance_id: int = 70) -> None:
-        self.service.known[key] = HostPorts(7, tuple(Binding(instance_id, "jupyter", port) for port in ports))
+    def permit(self, *ports: int, key: str = ONE) -> None:
+        self.service.permit(key, *ports)
 
     def pass_time(self, seconds: float) -> None:
         until = self.now + seconds
@@ -216,21 +202,16 @@ def test_a_route_is_there_while_its_host_is_connected(scene: Scene) -> None:
     assert scene.hosts.jupyter_port(70) is None
 
 
-def test_a_route_outlives_the_service_s_silence_for_a_while(scene: Scene) -> None:
+def test_a_lost_line_is_noticed_while_the_service_is_asked_in_vain(scene: Scene) -> None:
     scene.service.is_away = True
-    scene.now += ROUTE_AGE_S + 1
-    assert scene.hosts.jupyter_port(70) == 40001
-    scene.now += USABLE_S
-    assert scene.hosts.jupyter_port(70) is None
-
-
-def test_a_route_ends_with_its_permit(scene: Scene) -> None:
-    scene.permit(40002, instance_id=71)
-    scene.now += ROUTE_AGE_S + 1
-    assert scene.hosts.jupyter_port(70) is None
-
-
-def test_of_two_hosts_that_name_one_instance_neither_is_led_to(scene: Scene) -> None:
-    scene.permit(40009, key=TWO)
-    scene.hosts.log_in(TWO, 200)
-    assert scene.hosts.jupyter_port(70) is None
+    scene.now += PERMIT_AGE_S + 1
+    scene.service.answers.clear()
+    asking = threading.Thread(target=lambda: scene.warden.end_unpermitted(scene.now))
+    scene.service.is_asked.clear()
+    asking.start()
+    assert scene.service.is_asked.wait(10)
+    scene.listeners = [Listener(CHILD, PID, frozenset({40001}), SILENT_S + 1)]
+    scene.warden.end_gone()
+    assert scene.ended == [CHILD]
+    scene.service.answers.set()
+    asking.join(10)
