@@ -54,11 +54,11 @@ class Supervisor:
         self.log.say("proxy started", tunnel_port=self.settings.tunnel_port, jupyter=self.settings.serves_jupyter)
         while not self.stopping.wait(LOOK_S):
             sshd.keep()
-            if certificates.are_there:
-                nginx.keep()
-            if certificates.changed.is_set():
+            if certificates.changed.is_set():  # before a start, which reads them anyway: so early a signal would end it
                 certificates.changed.clear()
                 nginx.reload()
+            if certificates.are_there:
+                nginx.keep()
         nginx.stop()
         sshd.stop()
         warden.end_all()
@@ -104,7 +104,11 @@ class Certificates:
     log: Log
     changed: threading.Event = field(default_factory=threading.Event)
     _ask_in_s: float = field(default=0.0, init=False)
-    _seen: tuple[float, ...] | None = field(default=None, init=False)
+    _seen: tuple[tuple[int, int], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Before nginx can start: it may read what is replaced a moment later."""
+        self._seen = self._look()
 
     @property
     def are_there(self) -> bool:
@@ -117,8 +121,8 @@ class Certificates:
         self._ask_in_s -= CERTIFICATE_LOOK_S
         if self._ask_in_s <= 0:
             self._ask_in_s = CA_AGE_S if self._fetch_ca() else CA_AGAIN_S
-        seen = tuple(path.stat().st_mtime for path in self._paths() if path.exists())
-        if self._seen is not None and seen != self._seen:
+        seen = self._look()
+        if seen != self._seen:
             self.changed.set()
         self._seen = seen
 
@@ -134,6 +138,10 @@ class Certificates:
             beside.replace(self.settings.ca)
             self.log.say("CA taken")
         return True
+
+    def _look(self) -> tuple[tuple[int, int], ...]:
+        found = [path.stat() for path in self._paths() if path.exists()]
+        return tuple((each.st_mtime_ns, each.st_ino) for each in found)
 
     def _paths(self) -> list[Path]:
         named = (self.settings.tls_certificate, self.settings.tls_key)
