@@ -67,9 +67,10 @@ class Supervisor:
 
     def _programs(self) -> tuple[Child, Child]:
         files = write_files(self.settings)
-        sshd = [find_program("sshd"), "-D", "-e", "-f", str(files.sshd_config)]
+        ends_with_us = [find_program("setpriv"), "--pdeathsig", "TERM"]
+        sshd = [*ends_with_us, find_program("sshd"), "-D", "-e", "-f", str(files.sshd_config)]
         folder = str(self.settings.folder)
-        nginx = [find_program("nginx"), "-p", folder, "-e", "stderr", "-c", str(files.nginx_config)]
+        nginx = [*ends_with_us, find_program("nginx"), "-p", folder, "-e", "stderr", "-c", str(files.nginx_config)]
         return Child("sshd", sshd, self.elapsed, self.log), Child("nginx", nginx, self.elapsed, self.log)
 
     def _warden(self, hosts: Hosts, sshd: Child) -> Warden:
@@ -184,6 +185,7 @@ def find_program(name: str) -> str:
     if found is None:
         packages = {
             "python3": "python3",
+            "setpriv": "util-linux",
             "sshd": "openssh-server",
             "ssh-keygen": "openssh-client",
             "nginx": "nginx-light",

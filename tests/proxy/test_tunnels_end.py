@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 from collections.abc import Callable
 
@@ -129,6 +131,21 @@ def test_a_connection_that_listens_nowhere_ends_with_the_process_that_asked_for_
     assert any("Authenticated to" in line for line in ended[0].stderr)
     end_process(int(re.findall(r'"host may come in".*"pid": (\d+)', proxy.said())[-1]))
     assert ended[0].wait(10) == 255
+
+
+def test_a_tunnel_and_its_sessions_outlive_the_sshd_that_let_it_in(
+    proxy: ProxyRig, service: ServiceDouble, keys: Keys, echo: Echo, port: int, ended: Processes
+) -> None:
+    host = keys("host")
+    service.permit(host.public, 7, (70, "ssh", port))
+    ended.append(host.connect(proxy, *forward(proxy, port, echo.port)))
+    wait_for(lambda: name_at(proxy.address, port) == "container", proxy.said)
+    visitor = Visitor(proxy.address, port)
+    os.kill(int(re.findall(r'"program": "sshd", "pid": (\d+)', proxy.said())[0]), signal.SIGKILL)
+    wait_for(lambda: proxy.said().count('"program started"') == 2, proxy.said)
+    assert visitor.says_back("still here")
+    assert name_at(proxy.address, port) == "container"
+    visitor.close()
 
 
 def test_what_a_host_gains_comes_over_a_new_connection_beside_the_old_one(
