@@ -64,13 +64,12 @@ class Warden:
         connected = self._connections()
         self._lost = {each: self._lost.get(each) or LostNumbers(self.handing_back_s) for each in connected}
         for fingerprint, connections in connected.items():
-            for each in self._unpermitted(fingerprint, connections, now, passed_s):
-                reason = self._lost[fingerprint].why_end(each, now)
-                self._end(each.pid, each.ports, reason)
+            self._judge(fingerprint, connections, now, passed_s)
 
     def end_all(self) -> None:
-        for each in self.look():
-            self.end(each.pid)
+        """Also what listens nowhere: a later run would not know it, and its permit would last."""
+        for pid in {each.pid for each in self.look()} | {each.pid for each in self.hosts.logins()}:
+            self.end(pid)
 
     def _why_gone(self, listener: Listener) -> str | None:
         if self._login(listener) is None:
@@ -87,10 +86,8 @@ class Warden:
             found.setdefault(login.fingerprint, []).append(Connection(login, listening.get(login.pid)))
         return found
 
-    def _unpermitted(
-        self, fingerprint: str, connections: list[Connection], now: float, passed_s: float
-    ) -> list[Connection]:
-        """On the service's word of this moment: while it does not answer there are none."""
+    def _judge(self, fingerprint: str, connections: list[Connection], now: float, passed_s: float) -> None:
+        """On the service's word of this moment: while it does not answer nobody is cut off."""
         lost = self._lost[fingerprint]
         age_s = self.handing_back_s / 4 if lost.are_held(connections) else self.permit_age_s
         try:
@@ -99,8 +96,11 @@ class Warden:
             if any(lost.why_end(each, now) for each in connections):
                 lost.count(connections, self._permitted(fingerprint, 0), now, 0)
         except ServiceError:
-            return []
-        return [each for each in connections if lost.why_end(each, now)]
+            return
+        for each in connections:
+            reason = lost.why_end(each, now)
+            if reason is not None and self.hosts.login(each.login.pid) == each.login:  # it may have gone meanwhile
+                self._end(each.pid, each.ports, reason)
 
     def _permitted(self, fingerprint: str, most_age_s: float) -> frozenset[int]:
         known = self.hosts.now(fingerprint, most_age_s)
@@ -110,6 +110,6 @@ class Warden:
         """sshd's monitor asked; its child listens."""
         return self.hosts.login(listener.pid) or self.hosts.login(listener.parent)
 
-    def _end(self, pid: int, ports: frozenset[int], reason: str | None) -> None:
+    def _end(self, pid: int, ports: frozenset[int], reason: str) -> None:
         self.log.say("connection ended", pid=pid, ports=sorted(ports), reason=reason)
         self.end(pid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from proxy.service import Binding, HostPorts, ServiceError
@@ -16,6 +17,8 @@ class FakeService:
     is_asked: threading.Event = field(default_factory=threading.Event)
     answers: threading.Event = field(default_factory=threading.Event)
     """Cleared: whoever asks waits."""
+    meanwhile: Callable[[], None] = field(default=lambda: None)
+    """Happens while it is asked."""
 
     def __post_init__(self) -> None:
         self.answers.set()
@@ -26,6 +29,7 @@ class FakeService:
     def ports_of(self, fingerprint: str) -> HostPorts | None:
         self.asked.append(fingerprint)
         self.is_asked.set()
+        self.meanwhile()
         assert self.answers.wait(10)
         if self.is_away:
             raise ServiceError("away")

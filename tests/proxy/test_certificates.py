@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,6 @@ from tests.proxy.fake_service import FakeService
 @dataclass
 class Authority(FakeService):
     pem: bytes = b"new"
-    meanwhile: Callable[[], None] = field(default=lambda: None)
 
     def ca(self) -> bytes:
         self.meanwhile()

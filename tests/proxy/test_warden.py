@@ -215,3 +215,23 @@ def test_a_lost_line_is_noticed_while_the_service_is_asked_in_vain(scene: Scene)
     assert scene.ended == [CHILD]
     scene.service.answers.set()
     asking.join(10)
+
+
+def test_at_the_end_all_go_also_those_that_listen_nowhere(scene: Scene) -> None:
+    scene.log_in(SECOND)
+    scene.warden.end_all()
+    assert sorted(scene.ended) == [PID, CHILD, SECOND]
+
+
+def test_a_connection_that_goes_while_the_service_is_asked_is_not_ended(scene: Scene) -> None:
+    """Its number may be another process's by then."""
+    scene.permit(40002)
+    scene.pass_time(PERMIT_AGE_S + HANDING_BACK_S - 10)
+
+    def go() -> None:
+        scene.listeners = []
+        scene.hosts.forget({PID})
+
+    scene.service.meanwhile = go
+    scene.pass_time(60)
+    assert scene.ended == []
