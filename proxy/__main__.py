@@ -13,9 +13,10 @@ import sys
 import time
 from pathlib import Path
 
+from proxy.faults import end_on_fault
 from proxy.log import Log
 from proxy.service import HttpService
-from proxy.settings import Settings, SettingsError
+from proxy.settings import API_KEY, Settings, SettingsError
 from proxy.supervisor import PROGRAM_PATH, Supervisor, find_program, make_host_key
 
 
@@ -31,7 +32,9 @@ def main() -> int:
             print(make_host_key(settings))
             return 0
         service = HttpService(settings.api_url, read_key(settings))
-        supervisor = Supervisor(settings, service, time.monotonic, Log(sys.stderr, time.time))
+        log = Log(sys.stderr, time.time)
+        end_on_fault(log)
+        supervisor = Supervisor(settings, service, time.monotonic, log)
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, lambda *_: supervisor.stopping.set())
         supervisor.run()
@@ -42,11 +45,14 @@ def main() -> int:
 
 
 def read_key(settings: Settings) -> str:
-    """Raises SettingsError."""
+    """Raises SettingsError, which repeats nothing of the key."""
     try:
-        return Path(settings.api_key_file).read_text().strip()
+        key = Path(settings.api_key_file).read_text(errors="replace").strip()
     except OSError as error:
         raise SettingsError(f"api_key_file cannot be read: {error}") from error
+    if not API_KEY.fullmatch(key):
+        raise SettingsError("api_key_file holds no API key: it is one line of letters, digits, - and _.")
+    return key
 
 
 def become(settings: Settings) -> None:

@@ -38,7 +38,10 @@ def ask(path: str, target: str) -> tuple[int, str]:
             if len(answer) > MOST_BYTES:
                 raise ValueError("too long")
     head, _, body = answer.partition(b"\r\n\r\n")
-    return int(head.split()[1]), body.decode().strip()
+    words = head.split()
+    if len(words) < 2:
+        raise ValueError("no answer")
+    return int(words[1]), body.decode().strip()
 
 
 if __name__ == "__main__":

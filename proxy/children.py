@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
+import os
 import signal
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import IO
 
 from proxy.log import Log
@@ -16,12 +17,14 @@ FIRST_DELAY_S = 0.5
 MOST_DELAY_S = 30.0
 STEADY_S = 60.0
 STOP_S = 5.0
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class Child:
-    """One program. It ends with the thread that started it, so only the main thread may."""
+    """One program, with a process group of its own: what it leaves there is ended before it is started again.
+
+    sshd's connections have left its group, and stay. A command that begins with setpriv's `--pdeathsig` ends with the
+    thread that started it, so only the main thread may.
+    """
 
     def __init__(self, name: str, command: Sequence[str], elapsed: Callable[[], float], log: Log) -> None:
         self.name = name
@@ -41,10 +44,11 @@ class Child:
         """Start it unless it runs, later and later while it keeps dying."""
         now = self._elapsed()
         if self._process is not None:
-            status = self._process.poll()
+            process_id, status = self._process.pid, self._process.poll()
             if status is None:
                 return
             self._process = None
+            _end_group(process_id)
             lasted = now - self._started_at
             self._delay_s = FIRST_DELAY_S if lasted > STEADY_S else min(MOST_DELAY_S, self._delay_s * 2)
             self._not_before = now + self._delay_s
@@ -59,14 +63,13 @@ class Child:
 
     def stop(self) -> None:
         process, self._process = self._process, None
-        if process is None or process.poll() is not None:
+        if process is None:
             return
         process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _end_group(process.pid)
+        process.wait()
 
     def _start(self, now: float) -> None:
         self._started_at = now
@@ -77,7 +80,7 @@ class Child:
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            preexec_fn=_end_with_parent,
+            start_new_session=True,
         )
         self._process = process
         self._log.say("program started", program=self.name, pid=process.pid)
@@ -92,6 +95,12 @@ class Child:
                 self._log.say("line", program=self.name, **_read(text))
 
 
+def _end_group(leader: int) -> None:
+    """Such as nginx's workers, which go on holding its port when their master is killed."""
+    with suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
+
+
 def _read(text: str) -> dict[str, object]:
     """A line that is JSON already is kept as such. Of nginx's own, what was requested goes: links hold tokens."""
     try:
@@ -99,7 +108,3 @@ def _read(text: str) -> dict[str, object]:
     except ValueError:
         fields = None
     return {"told": fields if isinstance(fields, dict) else text.partition(", client: ")[0]}
-
-
-def _end_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -7,6 +7,7 @@ GET /route   X-Instance: <id>          204 with X-Jupyter-Port; 403: there is no
 from __future__ import annotations
 
 import socketserver
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -45,6 +46,11 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self.hosts = hosts
         super().__init__(str(path), _Answering)
         path.chmod(0o600)
+
+    def handle_error(self, *_: object) -> None:
+        """Who asked may be gone. Any other fault is ours, and goes on to end the process."""
+        if not isinstance(sys.exception(), OSError):
+            raise
 
 
 class _Answering(BaseHTTPRequestHandler):

@@ -13,6 +13,8 @@ from proxy.silence import silence_s
 
 PROC = Path("/proc")
 LISTENING = "0A"
+SSHD_NAMES = frozenset({"sshd", "sshd-session", "sshd-auth"})
+"""From OpenSSH 9.8 on a connection's process has a program of its own, from 10.0 on also who is not yet let in."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Listener:
 
 def sshd_pids() -> set[int]:
     """All processes of sshd that are this account's."""
-    return {pid for pid in _own_pids() if _name(pid) == "sshd"}
+    return {pid for pid in _own_pids() if _name(pid) in SSHD_NAMES}
 
 
 def listeners(addresses: Collection[str], tunnel_port: int) -> list[Listener]:

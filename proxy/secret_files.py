@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from proxy.settings import Settings, SettingsError
+from proxy.settings import API_KEY, Settings, SettingsError
 from proxy.supervisor import find_program
 
 PARTS = ("api_key", "host_key", "tls_certificate", "tls_key")
@@ -68,6 +68,8 @@ def _read(text: str) -> dict[str, str]:
         or not all(isinstance(each, str) for each in parts.values())
     ):
         raise SettingsError(f"The secret has {', '.join(PARTS)}, each a text, and nothing else.")
+    if not API_KEY.fullmatch(parts["api_key"].strip()):
+        raise SettingsError("The secret's api_key is no API key: it is one line of letters, digits, - and _.")
     return parts
 
 

@@ -120,7 +120,7 @@ def _code(error: urllib.error.HTTPError) -> str | None:
     try:
         body = json.loads(error.read(MOST_BYTES))
         return str(body["error"]["code"])
-    except (ValueError, KeyError, TypeError, OSError):
+    except (ValueError, KeyError, TypeError, OSError, http.client.HTTPException):
         return None
 
 

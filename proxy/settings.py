@@ -8,9 +8,11 @@ import re
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 ZONE = re.compile(r"(?=.{1,200}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 PRINTABLE_PATH = re.compile(r"/[A-Za-z0-9._/-]+")
+API_KEY = re.compile(r"[A-Za-z0-9_-]+")
 MOST_PORT = 65535
 
 
@@ -99,7 +101,7 @@ def _check(name: str, value: Any, kind: str) -> None:
     elif name == "user":
         fits = re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", value) is not None
     elif name == "api_url":
-        fits = value.startswith(("http://", "https://"))
+        fits = _is_url(value)
     else:
         fits = PRINTABLE_PATH.fullmatch(value) is not None
     if not fits:
@@ -109,5 +111,14 @@ def _check(name: str, value: Any, kind: str) -> None:
 def _is_address(text: str) -> bool:
     try:
         return ipaddress.ip_address(text).version == 4
+    except ValueError:
+        return False
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+        return parts.scheme in ("http", "https") and host is not None and host.encode("idna") != b""
     except ValueError:
         return False

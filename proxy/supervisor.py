@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 import threading
@@ -47,16 +48,17 @@ class Supervisor:
         warden = self._warden(hosts, sshd)
         certificates = Certificates(self.settings, self.service, self.log)
         desk.start()
-        self._aside("warden", lambda: warden.step(self.elapsed()), WARDEN_S)
+        self._aside("lines", warden.end_gone, WARDEN_S)
+        self._aside("permits", lambda: warden.end_unpermitted(self.elapsed()), WARDEN_S)
         self._aside("certificates", certificates.step, CERTIFICATE_LOOK_S)
         self.log.say("proxy started", tunnel_port=self.settings.tunnel_port, jupyter=self.settings.serves_jupyter)
         while not self.stopping.wait(LOOK_S):
             sshd.keep()
-            if certificates.are_there:
-                nginx.keep()
-            if certificates.changed.is_set():
+            if certificates.changed.is_set():  # before a start, which reads them anyway: so early a signal would end it
                 certificates.changed.clear()
                 nginx.reload()
+            if certificates.are_there:
+                nginx.keep()
         nginx.stop()
         sshd.stop()
         warden.end_all()
@@ -65,9 +67,10 @@ class Supervisor:
 
     def _programs(self) -> tuple[Child, Child]:
         files = write_files(self.settings)
-        sshd = [find_program("sshd"), "-D", "-e", "-f", str(files.sshd_config)]
+        ends_with_us = [find_program("setpriv"), "--pdeathsig", "TERM"]
+        sshd = [*ends_with_us, find_program("sshd"), "-D", "-e", "-f", str(files.sshd_config)]
         folder = str(self.settings.folder)
-        nginx = [find_program("nginx"), "-p", folder, "-e", "stderr", "-c", str(files.nginx_config)]
+        nginx = [*ends_with_us, find_program("nginx"), "-p", folder, "-e", "stderr", "-c", str(files.nginx_config)]
         return Child("sshd", sshd, self.elapsed, self.log), Child("nginx", nginx, self.elapsed, self.log)
 
     def _warden(self, hosts: Hosts, sshd: Child) -> Warden:
@@ -80,13 +83,15 @@ class Supervisor:
         return Warden(hosts, look, listeners.sshd_pids, self.log)
 
     def _aside(self, name: str, step: Callable[[], None], interval_s: float) -> None:
+        """At odd times, at most `interval_s` apart, so that nobody can step aside for each look and come back."""
+
         def repeat() -> None:
             while not self.stopping.is_set():
                 try:
                     step()
                 except OSError as error:  # the kernel was asked, or a file written; the next time may be better
                     self.log.say("fault", part=name, reason=f"{type(error).__name__}: {error.strerror}")
-                self.stopping.wait(interval_s)
+                self.stopping.wait(interval_s * random.uniform(0.4, 1))
 
         threading.Thread(target=repeat, name=name, daemon=True).start()
 
@@ -100,7 +105,11 @@ class Certificates:
     log: Log
     changed: threading.Event = field(default_factory=threading.Event)
     _ask_in_s: float = field(default=0.0, init=False)
-    _seen: tuple[float, ...] | None = field(default=None, init=False)
+    _seen: tuple[tuple[int, int], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Before nginx can start: it may read what is replaced a moment later."""
+        self._seen = self._look()
 
     @property
     def are_there(self) -> bool:
@@ -113,8 +122,8 @@ class Certificates:
         self._ask_in_s -= CERTIFICATE_LOOK_S
         if self._ask_in_s <= 0:
             self._ask_in_s = CA_AGE_S if self._fetch_ca() else CA_AGAIN_S
-        seen = tuple(path.stat().st_mtime for path in self._paths() if path.exists())
-        if self._seen is not None and seen != self._seen:
+        seen = self._look()
+        if seen != self._seen:
             self.changed.set()
         self._seen = seen
 
@@ -130,6 +139,10 @@ class Certificates:
             beside.replace(self.settings.ca)
             self.log.say("CA taken")
         return True
+
+    def _look(self) -> tuple[tuple[int, int], ...]:
+        found = [path.stat() for path in self._paths() if path.exists()]
+        return tuple((each.st_mtime_ns, each.st_ino) for each in found)
 
     def _paths(self) -> list[Path]:
         named = (self.settings.tls_certificate, self.settings.tls_key)
@@ -172,6 +185,7 @@ def find_program(name: str) -> str:
     if found is None:
         packages = {
             "python3": "python3",
+            "setpriv": "util-linux",
             "sshd": "openssh-server",
             "ssh-keygen": "openssh-client",
             "nginx": "nginx-light",

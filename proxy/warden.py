@@ -14,9 +14,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from proxy.hosts import Hosts
+from proxy.hosts import Hosts, Login
 from proxy.listeners import Listener
 from proxy.log import Log
+from proxy.lost_numbers import Connection, LostNumbers
 from proxy.service import ServiceError
 
 PERMIT_AGE_S = 300
@@ -24,7 +25,9 @@ PERMIT_AGE_S = 300
 SILENT_S = 20
 """Hosts say something every 5 s. One that comes back wants the ports that its lost connection still holds."""
 HANDING_BACK_S = 120
-"""How long a host may take to give a port back: its container gets time to stop, and others' sessions run beside."""
+"""How long a host may hold a lost port: its container gets time to stop, and others' sessions run beside."""
+MOST_BETWEEN_S = 10
+"""What counts between two looks, where the service took longer to answer: the host was not seen meanwhile."""
 
 
 def end_process(pid: int) -> None:
@@ -34,6 +37,8 @@ def end_process(pid: int) -> None:
 
 @dataclass
 class Warden:
+    """`end_gone` asks nobody, so that lost lines are noticed while the service does not answer: in its own thread."""
+
     hosts: Hosts
     look: Callable[[], list[Listener]]
     alive: Callable[[], set[int]]
@@ -41,39 +46,70 @@ class Warden:
     end: Callable[[int], None] = end_process
     permit_age_s: float = PERMIT_AGE_S
     handing_back_s: float = HANDING_BACK_S
-    _stale_since: dict[tuple[int, int], float] = field(default_factory=dict, init=False)
+    _lost: dict[str, LostNumbers] = field(default_factory=dict, init=False)
+    _looked_at: float | None = field(default=None, init=False)
 
-    def step(self, now: float) -> None:
-        """`now` is monotonic, in seconds."""
-        logged_in = self.hosts.logged_in()
-        stale: dict[tuple[int, int], float] = {}
+    def end_gone(self) -> None:
+        logged_in = {each.pid for each in self.hosts.logins()}
         for each in self.look():
-            reason = self._why_not(each, now, stale)
+            reason = self._why_gone(each)
             if reason is not None:
-                self.log.say("connection ended", pid=each.pid, ports=sorted(each.ports), reason=reason)
-                self.end(each.pid)
-        self._stale_since = stale
+                self._end(each.pid, each.ports, reason)
         self.hosts.forget(logged_in - self.alive())
 
-    def end_all(self) -> None:
-        for each in self.look():
-            self.end(each.pid)
+    def end_unpermitted(self, now: float) -> None:
+        """`now` is monotonic, in seconds."""
+        passed_s = min(now - self._looked_at, MOST_BETWEEN_S) if self._looked_at is not None else 0.0
+        self._looked_at = now
+        connected = self._connections()
+        self._lost = {each: self._lost.get(each) or LostNumbers(self.handing_back_s) for each in connected}
+        for fingerprint, connections in connected.items():
+            self._judge(fingerprint, connections, now, passed_s)
 
-    def _why_not(self, listener: Listener, now: float, stale: dict[tuple[int, int], float]) -> str | None:
-        login = self.hosts.login(listener.pid) or self.hosts.login(listener.parent)
-        if login is None:
+    def end_all(self) -> None:
+        """Also what listens nowhere: a later run would not know it, and its permit would last."""
+        for pid in {each.pid for each in self.look()} | {each.pid for each in self.hosts.logins()}:
+            self.end(pid)
+
+    def _why_gone(self, listener: Listener) -> str | None:
+        if self._login(listener) is None:
             return "it was left by an earlier run of this proxy"
         if listener.silent_s is not None and listener.silent_s > SILENT_S:
             return f"its host has been silent for {listener.silent_s:.0f} s"
-        try:
-            # What has become stale is asked for again more often, so that a start meanwhile is heard of.
-            waits = any(pid == listener.pid for pid, _ in self._stale_since)
-            known = self.hosts.now(login.fingerprint, self.handing_back_s / 4 if waits else self.permit_age_s)
-        except ServiceError:
-            stale.update({key: since for key, since in self._stale_since.items() if key[0] == listener.pid})
-            return None
-        for port in listener.ports - (known.ports if known is not None else frozenset()):
-            stale[listener.pid, port] = self._stale_since.get((listener.pid, port), now)
-            if now - stale[listener.pid, port] >= self.handing_back_s:
-                return f"port {port} is no longer its host's"
         return None
+
+    def _connections(self) -> dict[str, list[Connection]]:
+        """By the host's key, also those that listen nowhere: they can at any time."""
+        listening = {login.pid: each for each in self.look() if (login := self._login(each)) is not None}
+        found: dict[str, list[Connection]] = {}
+        for login in self.hosts.logins():
+            found.setdefault(login.fingerprint, []).append(Connection(login, listening.get(login.pid)))
+        return found
+
+    def _judge(self, fingerprint: str, connections: list[Connection], now: float, passed_s: float) -> None:
+        """On the service's word of this moment: while it does not answer nobody is cut off."""
+        lost = self._lost[fingerprint]
+        age_s = self.handing_back_s / 4 if lost.are_held(connections) else self.permit_age_s
+        try:
+            permitted = self._permitted(fingerprint, 0 if lost.are_taken_up(connections) else age_s)
+            lost.count(connections, permitted, now, passed_s)
+            if any(lost.why_end(each, now) for each in connections):
+                lost.count(connections, self._permitted(fingerprint, 0), now, 0)
+        except ServiceError:
+            return
+        for each in connections:
+            reason = lost.why_end(each, now)
+            if reason is not None and self.hosts.login(each.login.pid) == each.login:  # it may have gone meanwhile
+                self._end(each.pid, each.ports, reason)
+
+    def _permitted(self, fingerprint: str, most_age_s: float) -> frozenset[int]:
+        known = self.hosts.now(fingerprint, most_age_s)
+        return known.ports if known is not None else frozenset()
+
+    def _login(self, listener: Listener) -> Login | None:
+        """sshd's monitor asked; its child listens."""
+        return self.hosts.login(listener.pid) or self.hosts.login(listener.parent)
+
+    def _end(self, pid: int, ports: frozenset[int], reason: str) -> None:
+        self.log.say("connection ended", pid=pid, ports=sorted(ports), reason=reason)
+        self.end(pid)

@@ -108,6 +108,7 @@ def test_a_renewed_certificate_takes_its_place_and_the_rest_is_not_touched(
         ({"api_key": ...}, "has api_key, host_key"),
         ({"more": "x"}, "nothing else"),
         ({"api_key": 7}, "each a text"),
+        ({"api_key": "KEEP\nKEEP-OUT"}, "api_key"),
         ({"host_key": "KEEP-OUT"}, "no private key of OpenSSH"),
         ({"tls_key": certificate()[1]}, "belongs together"),
         ({"tls_certificate": "KEEP-OUT"}, "belongs together"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy.service import HostPorts, parse_ports
+from proxy.service import Binding, HostPorts, parse_ports
 from proxy.settings import Settings, SettingsError
 from proxy.sshd_config import key_options
 
@@ -48,6 +48,10 @@ def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
         {"tunnel_port": "2222"},
         {"tunnel_port": True},
         {"api_url": "ftp://x"},
+        {"api_url": "https://"},
+        {"api_url": "https://[x"},
+        {"api_url": "https://x:port"},
+        {"api_url": f"https://{'x' * 64}.example"},
         {"tls_certificate": "/x$y"},
         {"user": ...},
         {"zones": "x"},
@@ -62,6 +66,18 @@ def test_a_key_without_ports_never_becomes_one_for_all_ports(tmp_path: Path) -> 
     """An authorized key without permitlisten may listen anywhere."""
     with pytest.raises(ValueError, match="permitlisten"):
         key_options(load(tmp_path), HostPorts(7, ()))
+
+
+def test_ssh_is_permitted_where_clients_connect_and_jupyterlab_on_loopback_alone(tmp_path: Path) -> None:
+    settings = load(tmp_path, public_address="203.0.113.9", loopback_address="127.0.0.5")
+    known = HostPorts(7, (Binding(70, "ssh", 40001), Binding(70, "jupyter", 40002), Binding(71, "jupyter", 40003)))
+    options = key_options(settings, known).split(",")
+    assert options[:2] == ["restrict", "port-forwarding"]
+    assert [each for each in options if each.startswith("permit")] == [
+        'permitlisten="203.0.113.9:40001"',
+        'permitlisten="127.0.0.5:40002"',
+        'permitlisten="127.0.0.5:40003"',
+    ]
 
 
 @pytest.mark.parametrize(

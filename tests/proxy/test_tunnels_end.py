@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import subprocess
 from collections.abc import Callable
 
 import pytest
 
 from local.ports import free_port
+from proxy.warden import end_process
 from tests.proxy.echo import Echo, Visitor, name_at
 from tests.proxy.rig import ProxyRig, TunnelKey, accepts, wait_for
 from tests.proxy.service import ServiceDouble
@@ -96,8 +100,9 @@ def test_a_host_can_do_nothing_else_on_the_proxy(
     options, rest = (deed, ()) if deed[0].startswith("-") else ((), deed)
     if deed[0] in ("-s", "-tt"):
         options, rest = deed[:1], deed[1:]
-    command = [*host.command(proxy, *options), *rest]
+    command = [*host.command(proxy, "-v", *options), *rest]
     tried = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False)
+    assert "Authenticated to" in tried.stderr  # else nothing could be done for another reason
     assert tried.returncode == 255
     assert tried.stdout == ""
 
@@ -113,6 +118,34 @@ def test_a_host_cannot_be_reached_through_by_the_proxy_s_own_ports(
     assert name_at("127.0.0.1", local) is None
     visitor_unix = host.try_to(proxy, "-N", "-R", f"{proxy.folder}/socket:127.0.0.1:{echo.port}")
     assert "remote port forwarding failed" in visitor_unix.stderr
+
+
+def test_a_connection_that_listens_nowhere_ends_with_the_process_that_asked_for_it(
+    proxy: ProxyRig, service: ServiceDouble, keys: Keys, port: int, ended: Processes
+) -> None:
+    """The proxy knows no other of such a connection."""
+    host = keys("host")
+    service.permit(host.public, 7, (70, "ssh", port))
+    ended.append(host.connect(proxy, "-v"))
+    assert ended[0].stderr is not None
+    assert any("Authenticated to" in line for line in ended[0].stderr)
+    end_process(int(re.findall(r'"host may come in".*"pid": (\d+)', proxy.said())[-1]))
+    assert ended[0].wait(10) == 255
+
+
+def test_a_tunnel_and_its_sessions_outlive_the_sshd_that_let_it_in(
+    proxy: ProxyRig, service: ServiceDouble, keys: Keys, echo: Echo, port: int, ended: Processes
+) -> None:
+    host = keys("host")
+    service.permit(host.public, 7, (70, "ssh", port))
+    ended.append(host.connect(proxy, *forward(proxy, port, echo.port)))
+    wait_for(lambda: name_at(proxy.address, port) == "container", proxy.said)
+    visitor = Visitor(proxy.address, port)
+    os.kill(int(re.findall(r'"program": "sshd", "pid": (\d+)', proxy.said())[0]), signal.SIGKILL)
+    wait_for(lambda: proxy.said().count('"program started"') == 2, proxy.said)
+    assert visitor.says_back("still here")
+    assert name_at(proxy.address, port) == "container"
+    visitor.close()
 
 
 def test_what_a_host_gains_comes_over_a_new_connection_beside_the_old_one(
