@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import time
 
+from gpulease_host.launch.attempt import outcome
 from gpulease_host.launch.instance_files import KNOWN_AS, InstanceFiles
 from gpulease_host.launch.status_line import status_line
 from gpulease_host.launch.tls import authority_of
@@ -18,11 +19,12 @@ from gpulease_host.toolkit import layout
 
 CONNECT_TIMEOUT_S = 2
 SSH_TIMEOUT_S = 8
+SSH_SAID_CHARACTERS = 200
 HTTP_TIMEOUT_S = 4
 STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})\b")
 
 
-def why_ssh_is_not_reached(address: str, files: InstanceFiles) -> str | None:
+def why_ssh_is_not_reached(address: str, files: InstanceFiles, timeout_s: float = SSH_TIMEOUT_S) -> str | None:
     """An authenticated session, with the key of this host, against the instance's own host key."""
     options = {
         "BatchMode": "yes",
@@ -40,22 +42,15 @@ def why_ssh_is_not_reached(address: str, files: InstanceFiles) -> str | None:
     for name, value in options.items():
         command += ["-o", f"{name}={value}"]
     try:
-        done = subprocess.run(
-            [*command, f"root@{address}", "true"],
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=SSH_TIMEOUT_S,
-            check=False,
-        )
+        code, said = outcome([*command, f"root@{address}", "true"], timeout_s)
     except subprocess.TimeoutExpired:
         return "ssh does not answer yet."
     except FileNotFoundError:
         return "This host has no ssh program to try the way in. As root, run: apt-get install -y openssh-client"
-    if done.returncode == 0:
+    if code == 0:
         return None
-    last = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
-    return f"ssh does not let anyone in yet: {last.strip()}"
+    last = (said.strip().splitlines() or [f"it ended with {code}"])[-1]
+    return f"ssh does not let anyone in yet: {last.strip()[:SSH_SAID_CHARACTERS]}"
 
 
 def why_jupyter_is_not_reached(address: str, files: InstanceFiles, timeout_s: float = HTTP_TIMEOUT_S) -> str | None:

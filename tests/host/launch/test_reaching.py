@@ -15,7 +15,7 @@ import pytest
 
 from gpulease_host.engine import Secrets
 from gpulease_host.launch.instance_files import InstanceFiles, files_of
-from gpulease_host.launch.reaching import why_jupyter_is_not_reached
+from gpulease_host.launch.reaching import SSH_SAID_CHARACTERS, why_jupyter_is_not_reached, why_ssh_is_not_reached
 from gpulease_host.launch.tls import TlsFiles
 from gpulease_host.toolkit import layout
 from tests.host.launch.tenant import answering, dripped
@@ -26,6 +26,7 @@ ADDRESS = "127.0.10.88"
 TOKEN = "t" * 20
 SHORT_S = 0.4
 SHORT_ENOUGH_S = 2.0
+SHUT = "ssh does not let anyone in yet: "
 LATE = "JupyterLab does not answer yet (TimeoutError)."
 NOTARY = Notary()
 
@@ -140,3 +141,39 @@ def test_whoever_ends_the_connection_has_not_answered(
 ) -> None:
     reason = said_in_time(tmp_path, files, [], after_handshake=after_handshake)
     assert reason == "JupyterLab does not answer yet (SSLEOFError)."
+
+
+def said_by_ssh(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> str | None:
+    """With this in place of the program: it passes on what the far end says."""
+    program = folder / "ssh"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    began = time.monotonic()
+    reason = why_ssh_is_not_reached(ADDRESS, files_of(folder, 11), SHORT_S)
+    assert time.monotonic() - began < SHORT_ENOUGH_S
+    return reason
+
+
+def test_nothing_that_a_session_prints_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert said_by_ssh(tmp_path, monkeypatch, "test /proc/self/fd/1 -ef /dev/null") is None
+
+
+def test_a_session_is_reached_whatever_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert said_by_ssh(tmp_path, monkeypatch, r"printf 'no text: \377' >&2") is None
+
+
+def test_the_last_line_is_the_reason_whatever_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reason = said_by_ssh(tmp_path, monkeypatch, r"printf 'first\nno text: \377\n' >&2; exit 255")
+    assert reason == f"{SHUT}no text: \N{REPLACEMENT CHARACTER}"
+    assert said_by_ssh(tmp_path, monkeypatch, "exit 255") == f"{SHUT}it ended with 255"
+
+
+def test_a_session_that_never_stops_talking_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reason = said_by_ssh(tmp_path, monkeypatch, r"exec tr '\000' x </dev/zero >&2")
+    assert reason == SHUT + "x" * SSH_SAID_CHARACTERS
+
+
+def test_a_session_that_says_nothing_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for script in ("exec sleep 30", "exec sleep 30 2>&-", "echo; exec sleep 30"):
+        assert said_by_ssh(tmp_path, monkeypatch, script) == "ssh does not answer yet."
