@@ -104,14 +104,15 @@ class Watch:
                 self.engine.kill(instance_id)
 
     def _mind_shares(self) -> None:
+        """From its first moment to its last: programs run long before anyone can get in, and through a stop's grace."""
         records = self.ledger.view().records
-        limits = {each: record.order.limits for each, record in records.items() if record.status == "running"}
+        limits = {each: record.order.limits for each, record in records.items() if record.status in HOLDING}
         for overrun in self.engine.watch(limits):
             self._end_overrun(overrun)
 
     def _end_overrun(self, overrun: Overrun) -> None:
         record = self.ledger.record(overrun.instance_id)
-        if record is None or record.status != "running" or record.order.desired != "running":
+        if record is None or record.status not in ("loading", "running") or record.order.desired != "running":
             return
         fault = f"It used {overrun.used_bytes} bytes of disk; its allocation is {overrun.allowed_bytes}."
         self.ledger.amend(overrun.instance_id, fault=fault)

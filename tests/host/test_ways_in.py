@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gpulease_host.api import ApiRefusedError, ApiUnreachableError
-from gpulease_host.engine import ImageMissingError, Order, Secrets
+from gpulease_host.engine import ImageMissingError, Order, Overrun, Secrets
 from tests.host.launch.test_ssh_keys import ED25519, RSA
 from tests.host.orders import NOW, order
 from tests.host.rig import Rig
@@ -70,6 +70,20 @@ def test_a_new_daemon_goes_on_trying_what_was_not_reached(rig: Rig) -> None:
     rig.engine.not_reached = None
     rig.pass_time(1)
     assert rig.instance()["status"] == "running"
+    assert rig.engine.starts() == ["start 11 g1"]
+
+
+def test_it_is_held_to_its_share_while_nobody_can_get_in_yet(rig: Rig) -> None:
+    rig.engine.not_reached = CLOSED
+    rig.give(ssh_order())
+    rig.pass_time(1)
+    assert rig.engine.watched == {11: ssh_order().limits}
+    rig.engine.overruns = [Overrun(11, 12, 10)]
+    rig.pass_time(1)
+    rig.engine.overruns = []
+    rig.pass_time(30)
+    assert (rig.instance()["status"], rig.engine.is_running(11)) == ("exited", False)
+    assert "12 bytes of disk" in rig.instance()["reason"]
     assert rig.engine.starts() == ["start 11 g1"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import Any
 
 from gpulease_host.docker_engine import kernel_limits
@@ -16,7 +17,7 @@ from gpulease_host.docker_engine.machine import Machine
 from gpulease_host.docker_engine.networks import ContractNetworks, network_name
 from gpulease_host.docker_engine.oom_guard import OomGuard
 from gpulease_host.docker_engine.tenants_group import TenantsGroup
-from gpulease_host.docker_engine.ways_in import WaysIn
+from gpulease_host.docker_engine.ways_in import WayInError, WaysIn
 from gpulease_host.engine import (
     WAYS_IN,
     DiskError,
@@ -170,7 +171,8 @@ class ContainerStart:
         wait([network])
         self._networks.remove_if_unused(order.contract_id)
         if order.mode in WAYS_IN and self._existing(order) is None:
-            self._ways_in.remove(order.instance_id)
+            with suppress(WayInError):  # why it did not start is said instead; its removal tries again
+                self._ways_in.remove(order.instance_id)
 
 
 def explained(order: Order, refusal: RefusedError) -> EngineError:

@@ -78,7 +78,11 @@ class WaysIn:
         return files_of(self._folder, instance_id)
 
     def remove(self, instance_id: int) -> None:
-        self.files(instance_id).remove()
+        """Raises WayInError, for the removal to be tried again: nothing of a token or a host key may stay behind."""
+        try:
+            self.files(instance_id).remove()
+        except OSError as error:
+            raise WayInError(f"Keys and token of instance {instance_id} could not be removed: {error}") from error
 
 
 def launch_config() -> dict[str, Any]:

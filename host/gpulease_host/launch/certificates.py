@@ -99,8 +99,8 @@ class Certificates:
 
 def _held(files: InstanceFiles) -> Validity | None:
     """How long the certificate that is there is good for; None where there is none, or none that can be used."""
-    held = files.tls
     try:
+        held = files.tls
         return None if held is None else check(held)
-    except CertificateError:
+    except (CertificateError, OSError, UnicodeDecodeError):
         return None

@@ -12,6 +12,7 @@ from __future__ import annotations
 import secrets as random_source
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,7 +100,10 @@ class InstanceFiles:
         return None if certificate is None or key is None else TlsFiles(certificate.encode(), key.encode())
 
     def remove(self) -> None:
+        """All that can be; raises OSError if anything is left."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.folder)
 
     def _make_keys(self) -> None:
         """The host's key last: it says that all are there."""

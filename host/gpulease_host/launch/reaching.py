@@ -1,24 +1,30 @@
 """Whether people can get into an instance, tried as they would: a real ssh session, a real HTTPS request.
 
-Each answers None or a sentence that says what is not there yet.
+Each answers None or a sentence that says what is not there yet. Who answers may be a tenant's own program on these
+ports, so each try ends in time and reads little, whatever comes.
 """
 
 from __future__ import annotations
 
-import http.client
+import re
 import ssl
 import subprocess
+import time
 
+from gpulease_host.launch.attempt import outcome
 from gpulease_host.launch.instance_files import KNOWN_AS, InstanceFiles
+from gpulease_host.launch.status_line import status_line
 from gpulease_host.launch.tls import authority_of
 from gpulease_host.toolkit import layout
 
 CONNECT_TIMEOUT_S = 2
 SSH_TIMEOUT_S = 8
+SSH_SAID_CHARACTERS = 200
 HTTP_TIMEOUT_S = 4
+STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})\b")
 
 
-def why_ssh_is_not_reached(address: str, files: InstanceFiles) -> str | None:
+def why_ssh_is_not_reached(address: str, files: InstanceFiles, timeout_s: float = SSH_TIMEOUT_S) -> str | None:
     """An authenticated session, with the key of this host, against the instance's own host key."""
     options = {
         "BatchMode": "yes",
@@ -36,28 +42,21 @@ def why_ssh_is_not_reached(address: str, files: InstanceFiles) -> str | None:
     for name, value in options.items():
         command += ["-o", f"{name}={value}"]
     try:
-        done = subprocess.run(
-            [*command, f"root@{address}", "true"],
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=SSH_TIMEOUT_S,
-            check=False,
-        )
+        code, said = outcome([*command, f"root@{address}", "true"], timeout_s)
     except subprocess.TimeoutExpired:
         return "ssh does not answer yet."
     except FileNotFoundError:
         return "This host has no ssh program to try the way in. As root, run: apt-get install -y openssh-client"
-    if done.returncode == 0:
+    if code == 0:
         return None
-    last = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
-    return f"ssh does not let anyone in yet: {last.strip()}"
+    last = (said.strip().splitlines() or [f"it ended with {code}"])[-1]
+    return f"ssh does not let anyone in yet: {last.strip()[:SSH_SAID_CHARACTERS]}"
 
 
-def why_jupyter_is_not_reached(address: str, files: InstanceFiles) -> str | None:
+def why_jupyter_is_not_reached(address: str, files: InstanceFiles, timeout_s: float = HTTP_TIMEOUT_S) -> str | None:
     """A request that only the token's holder gets answered, from one whom the service's authority vouches for.
 
-    Not by its name: it is asked at an address that only this host knows.
+    Not by its name: it is asked at an address that only this host knows. `timeout_s` is for all of it.
     """
     certificate, token = files.certificate, files.token
     if certificate is None or token is None:
@@ -65,14 +64,23 @@ def why_jupyter_is_not_reached(address: str, files: InstanceFiles) -> str | None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.load_verify_locations(cadata=authority_of(certificate))
-    connection = http.client.HTTPSConnection(address, layout.JUPYTER_PORT, timeout=HTTP_TIMEOUT_S, context=context)
     try:
-        connection.request("GET", "/api/status", headers={"Authorization": f"token {token}"})
-        status = connection.getresponse().status
+        line = status_line(
+            (address, layout.JUPYTER_PORT), _request(address, token), context, time.monotonic() + timeout_s
+        )
     except OSError as error:
         return f"JupyterLab does not answer yet ({type(error).__name__})."
-    except http.client.HTTPException as error:
-        return f"JupyterLab does not speak HTTP yet ({type(error).__name__})."
-    finally:
-        connection.close()
-    return None if status == 200 else f"JupyterLab answers {status} to its own token."
+    status = STATUS.match(line)
+    if status is None:
+        return "JupyterLab does not speak HTTP yet."
+    return None if status[1] == b"200" else f"JupyterLab answers {status[1].decode()} to its own token."
+
+
+def _request(address: str, token: str) -> bytes:
+    lines = [
+        "GET /api/status HTTP/1.1",
+        f"Host: {address}:{layout.JUPYTER_PORT}",
+        f"Authorization: token {token}",
+        "Connection: close",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()

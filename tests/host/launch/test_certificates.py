@@ -117,6 +117,27 @@ def test_it_is_renewed_with_another_key_after_twenty_days_and_not_before(desk: D
     assert "certificate renewed" in desk.log.getvalue()
 
 
+def test_one_that_cannot_be_decoded_is_replaced(desk: Desk) -> None:
+    desk.certificates.why_not_ready(notebook())
+    (desk.files.inside / layout.CERTIFICATE_FILE).write_bytes(b"\xff\xfe")
+    desk.look()
+    assert desk.files.tls is not None
+    assert check(desk.files.tls).ends_at == desk.clock() + LIFE_S
+
+
+@pytest.mark.parametrize("name", [layout.CERTIFICATE_FILE, layout.TLS_KEY_FILE])
+def test_one_that_can_be_neither_read_nor_replaced_is_said_and_tried_again_later(desk: Desk, name: str) -> None:
+    desk.certificates.why_not_ready(notebook())
+    (desk.files.inside / name).unlink()
+    (desk.files.inside / name).mkdir()
+    desk.look()
+    assert desk.log.getvalue().count("certificate not renewed") == 1
+    assert "Waits for its certificate" in (desk.certificates.why_not_ready(notebook()) or "")
+    (desk.files.inside / name).rmdir()
+    desk.look(3600)
+    assert desk.files.tls is not None
+
+
 def test_a_renewal_that_fails_keeps_what_is_there_and_is_tried_again_less_and_less_often(desk: Desk) -> None:
     desk.certificates.why_not_ready(notebook())
     before = desk.files.tls

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
 
+from gpulease_host.docker_engine.ways_in import WayInError, WaysIn
 from gpulease_host.engine import Secrets
 from gpulease_host.launch import ssh_keys
 from gpulease_host.launch.instance_files import InstanceFiles
 from gpulease_host.launch.ssh_keys import SshKeyError
 from gpulease_host.toolkit import layout
+from gpulease_host.toolkit.store import ToolkitStore
 from tests.host.launch.test_ssh_keys import ED25519, RSA
 from tests.host.notary import Notary
 
@@ -90,6 +92,21 @@ def test_what_is_no_longer_wanted_goes(files: InstanceFiles) -> None:
     assert files.token == "a" * 20
     files.remove()
     files.remove()
+    assert not files.folder.exists()
+
+
+def test_what_cannot_be_removed_is_said_and_all_else_goes(files: InstanceFiles, tmp_path: Path) -> None:
+    """As when a disk lets nothing be changed any more; here somebody's link stands in the way."""
+    prepare(files)
+    ways_in = WaysIn(tmp_path, ToolkitStore(tmp_path / "toolkit"))
+    elsewhere = files.folder.rename(tmp_path / "elsewhere")
+    files.folder.symlink_to(elsewhere)
+    with pytest.raises(WayInError, match="Keys and token of instance 11 could not be removed"):
+        ways_in.remove(11)
+    files.folder.unlink()
+    elsewhere.rename(files.folder)
+    ways_in.remove(11)
+    ways_in.remove(11)
     assert not files.folder.exists()
 
 

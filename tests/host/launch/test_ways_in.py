@@ -13,7 +13,7 @@ import pytest
 from gpulease_host.engine import Port
 from gpulease_host.toolkit import layout
 from local.images import BUSYBOX
-from tests.host.docker_engine.bench import wait_until
+from tests.host.docker_engine.bench import GROUP_ROOT, wait_until
 from tests.host.launch.conftest import OpenPlace, Place
 from tests.host.launch.visitor import Visitor, answers, free_port, wait_for_port
 
@@ -136,6 +136,20 @@ def test_what_dies_is_reaped_and_sshd_starts_again(open_place: OpenPlace) -> Non
     wait_until(lambda: "sshd ended with -9 and is started again" in place.log, 20)
     wait_until(lambda: answers(place.visitor.port) and place.visitor.ssh("true").returncode == 0, 20)
     assert place.visitor.ssh("ps | grep '[Zz]ombie'; ps -o stat | grep Z").stdout == ""
+
+
+def test_a_container_without_room_for_a_process_goes_on_until_there_is(open_place: OpenPlace) -> None:
+    place = open_place(BUSYBOX)
+    v2 = (GROUP_ROOT / "cgroup.controllers").exists()
+    most = GROUP_ROOT / ("" if v2 else "pids") / place.bench.group_of(place.order) / "pids.max"
+    before = most.read_text()
+    most.write_text("1")
+    (sshd,) = processes(place, "/.gl/bin/sshd -D")
+    os.kill(sshd, signal.SIGKILL)
+    wait_until(lambda: place.log.count("sshd could not be started and is tried again") >= 2, 20)
+    most.write_text(before)
+    wait_until(lambda: answers(place.visitor.port) and place.visitor.ssh("true").returncode == 0, 20)
+    assert place.bench.seen(place.order).status == "running"
 
 
 def test_a_stop_reaches_every_process_in_time_to_finish(open_place: OpenPlace) -> None:

@@ -27,19 +27,27 @@ class Cells:
     tell: TextIO
     hear: TextIO
     count: int = 0
+    asked: int = 0
+
+    def ask(self, do: str, **message: Any) -> None:
+        self.asked += 1
+        self.say(id=self.asked, do=do, **message)
 
     def say(self, **message: Any) -> None:
         self.tell.write(json.dumps(message) + "\n")
         self.tell.flush()
 
     def next(self) -> Message:
+        """An answer is to what was asked last, and given without its number."""
         heard: Message = json.loads(self.hear.readline())
+        if "id" in heard:
+            assert heard.pop("id") == self.asked
         return heard
 
     def run(self, code: str) -> list[Message]:
         """All that is said until the cell has ended, that last."""
         self.count += 1
-        self.say(do="execute", code=code, count=self.count, silent=False)
+        self.ask("execute", code=code, count=self.count, silent=False)
         said = [self.next()]
         while "status" not in said[-1]:
             said.append(self.next())
@@ -105,7 +113,7 @@ def test_an_interrupt_ends_the_cell_and_only_that(cells: Cells) -> None:
     assert cells.value("x = 5; x") == "5"
     cells.process.send_signal(signal.SIGINT)
     assert cells.value("x") == "5"
-    cells.say(do="execute", code="display(1)\nwhile True: pass", count=9, silent=False)
+    cells.ask("execute", code="display(1)\nwhile True: pass", count=9, silent=False)
     assert "show" in cells.next()
     cells.process.send_signal(signal.SIGINT)
     assert cells.next()["ename"] == "KeyboardInterrupt"
@@ -113,12 +121,96 @@ def test_an_interrupt_ends_the_cell_and_only_that(cells: Cells) -> None:
 
 
 def test_questions_go_to_the_person(cells: Cells) -> None:
-    cells.say(do="execute", code="import getpass\ninput('name ') + getpass.getpass('word ')", count=1, silent=False)
-    assert cells.next() == {"ask": "name ", "hidden": False}
-    cells.say(answer="Ada")
-    assert cells.next() == {"ask": "word ", "hidden": True}
-    cells.say(answer="secret")
+    cells.ask("execute", code="import getpass\ninput('name ') + getpass.getpass('word ')", count=1, silent=False)
+    assert cells.next() == {"ask": "name ", "hidden": False, "question": 1}
+    cells.say(answer="Ada", question=1)
+    assert cells.next() == {"ask": "word ", "hidden": True, "question": 2}
+    cells.say(answer="Ada again", question=1)
+    cells.say(answer="secret", question=2)
     assert cells.next()["result"]["text/plain"] == "'Adasecret'"
+
+
+def test_an_answer_to_a_question_that_was_interrupted_is_nobodys(cells: Cells) -> None:
+    cells.ask("execute", code="x = 5\ninput()", count=1, silent=False)
+    question = cells.next()["question"]
+    cells.process.send_signal(signal.SIGINT)
+    assert cells.next()["ename"] == "KeyboardInterrupt"
+    cells.say(answer="", question=question)
+    assert cells.value("x") == "5"
+
+
+def test_a_thread_cannot_take_what_is_told_to_the_cell(cells: Cells) -> None:
+    code = """
+import concurrent.futures
+with concurrent.futures.ThreadPoolExecutor() as pool:
+    pool.submit(input).result()
+"""
+    assert cells.run(code)[-1]["ename"] == "RuntimeError"
+
+
+@pytest.mark.parametrize("raised", ["1 / 0", "raise_(SystemExit)", "[].missing", "raise_(KeyboardInterrupt)"])
+def test_a_failure_whose_text_fails_is_told_and_loses_no_variable(cells: Cells, raised: str) -> None:
+    code = f"""
+kept = 5
+def raise_(error): raise error
+class Odd(Exception):
+    def __str__(self): return {raised}
+raise Odd
+"""
+    (failed,) = cells.run(code)
+    assert (failed["status"], failed["ename"], failed["evalue"]) == ("error", "Odd", "<its text cannot be shown>")
+    assert "raise Odd" in "".join(failed["traceback"])
+    assert cells.value("kept") == "5"
+
+
+def test_a_second_interrupt_does_not_cut_short_what_is_said_of_the_first(cells: Cells) -> None:
+    code = """
+import os, signal
+class Slow(Exception):
+    def __str__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        return "told"
+raise Slow
+"""
+    cells.ask("execute", code=code, count=1, silent=False)
+    cells.say(id=2, do="is_complete", code="1")
+    failed = cells.next()
+    assert (failed["status"], failed.get("evalue")) == ("error", "told")
+
+
+def test_what_a_look_at_a_name_raises_ends_nothing(cells: Cells) -> None:
+    look = "raise SystemExit"
+    cells.run(f"class Odd:\n @property\n def trap(self): {look}\n def __dir__(self): {look}\nodd = Odd()")
+    cells.ask("complete", code="odd.", cursor=4)
+    assert cells.next()["status"] == "error"
+    cells.ask("inspect", code="odd.trap", cursor=8)
+    assert cells.next()["status"] == "error"
+    assert cells.value("type(odd).__name__") == "'Odd'"
+
+
+def test_outputs_that_a_cell_has_closed_end_nothing(cells: Cells) -> None:
+    assert cells.run("import sys; x = 5; sys.stdout = None; sys.stderr.close()") == [{"status": "ok"}]
+    cells.ask("is_complete", code="x = 1")
+    assert cells.next() == {"status": "complete"}
+
+
+def test_threads_that_show_values_at_once_spoil_no_line(cells: Cells) -> None:
+    """With a pipe that takes half of a line, and the rest a moment later."""
+    code = """
+import concurrent.futures, time
+class Halves:
+    def __init__(self, pipe): self.pipe = pipe
+    def write(self, line):
+        self.pipe.write(line[:9]); self.pipe.flush(); time.sleep(0.01); self.pipe.write(line[9:])
+    def flush(self): self.pipe.flush()
+runner = display.__self__
+pipe, runner._answers = runner._answers, Halves(runner._answers)
+with concurrent.futures.ThreadPoolExecutor(5) as pool: list(pool.map(display, range(5)))
+runner._answers = pipe
+"""
+    *shown, ended = cells.run(code)
+    assert ended == {"status": "ok"}
+    assert sorted(each["show"]["text/plain"] for each in shown) == ["0", "1", "2", "3", "4"]
 
 
 def test_values_show_all_that_they_are(cells: Cells) -> None:
@@ -131,12 +223,12 @@ def test_values_show_all_that_they_are(cells: Cells) -> None:
 
 def test_completion_help_and_whether_a_cell_is_whole(cells: Cells) -> None:
     cells.run("text = 'abc'")
-    cells.say(do="complete", code="x = text.upp", cursor=12)
+    cells.ask("complete", code="x = text.upp", cursor=12)
     assert cells.next() == {"matches": ["text.upper"], "start": 4, "end": 12}
-    cells.say(do="inspect", code="text.upper", cursor=7)
+    cells.ask("inspect", code="text.upper", cursor=7)
     assert "uppercase" in cells.next()["text"]
     for code, status in (("if x:", "incomplete"), ("x = 1", "complete"), ("x ==== 1", "invalid")):
-        cells.say(do="is_complete", code=code)
+        cells.ask("is_complete", code=code)
         assert cells.next() == {"status": status}
 
 

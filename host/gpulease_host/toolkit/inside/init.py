@@ -2,9 +2,11 @@
 
 Runs under the toolkit's Python with the standard library only. What is said here is in the container's log.
 
-    sshd, JupyterLab    started again a second after they die
+    sshd, JupyterLab    started again a second after they die, or could not be started
     onstart             once, by the image's own shell
     SIGTERM             passed on to all; the container ends when the last one has, or Docker's patience
+
+Its end is the container's, so nothing that a full machine or the people inside do to it may end it.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,25 +28,32 @@ OWN = Path("/.gl-own")
 PROC = Path("/proc")
 KEYS = OWN / "authorized_keys"
 SSHD = "/.gl/bin/sshd"
+KEYGEN = "/.gl/bin/ssh-keygen"
 SSHD_LOG = RUN / "sshd.log"
 PYTHON = "/.gl/python/bin/python3"
 WITHIN = "/.gl/bin/within"
 TOOLKIT_SHELL = "/.gl/bin/sh"
 SHELLS = ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash", "/bin/sh", "/usr/bin/sh")
+ONSTART = "onstart"
 AGAIN_S = 1.0
 LOOK_S = 1.0
 """How soon a key that was taken away is noticed."""
+LOGIN_S = 40.0
+"""Whoever had begun to come in before that may still be let in: longer than `LoginGraceTime` of `sshd_config`."""
+KEYGEN_S = 5.0
 END_WAIT_S = 8.0
 # What a session has of its own, and what is of no use in one.
 NOT_FOR_SESSIONS = {"HOME", "PATH", "SHELL", "USER", "LOGNAME", "TERM", "PWD", "OLDPWD", "SHLVL", "_"}
 OURS = "OPENSSL_CONF JUPYTER_RUNTIME_DIR JUPYTER_NO_CONFIG"
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-ACCEPTED = re.compile(r"Accepted publickey for root from (\S+) port (\d+) ssh2: \S+ (SHA256:\S+)")
+ADDRESS = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
+ACCEPTED = re.compile(rf"Accepted publickey for root from ({ADDRESS}) port ([0-9]{{1,5}}) ssh2: \S+ (SHA256:\S+)")
 SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
 
 
 def say(text: str) -> None:
-    print(f"gpulease: {text}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # nobody may be there to hear it
+        print(f"gpulease: {text}", file=sys.stderr, flush=True)
 
 
 def given_environment() -> dict[str, str]:
@@ -83,11 +92,71 @@ def write_environment(given: Mapping[str, str], shell: str) -> None:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-class Sshd:
+class Sessions:
     """Who came in by which key is in sshd's own words; it is needed when a key is taken away."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        allowed: Callable[[], set[str] | None],
+        holders: Callable[[str, int], Iterable[int]],
+        kill: Callable[[int, int], None],
+    ) -> None:
+        self._allowed = allowed
+        self._holders = holders
+        self._kill = kill
         self._came: dict[tuple[str, int], str] = {}
+
+    def note(self, line: str) -> None:
+        match = ACCEPTED.fullmatch(line)
+        if match:
+            self._came[(match.group(1), int(match.group(2)))] = match.group(3)
+
+    def end_without_key(self) -> bool:
+        """End every connection that came in by a key which is no longer there; whether that could be told."""
+        allowed = self._allowed()
+        if allowed is None:
+            return False
+        for (address, port), fingerprint in list(self._came.items()):
+            pids = list(self._holders(address, port))
+            if pids and fingerprint in allowed:
+                continue
+            del self._came[(address, port)]
+            for pid in pids:
+                say(f"the key {fingerprint} was taken away; its session ends")
+                with suppress(ProcessLookupError):  # it has just ended by itself
+                    self._kill(pid, signal.SIGTERM)
+        return True
+
+
+class Keys:
+    """When to look for sessions whose key is gone: with each change and for a while after, until it could be told."""
+
+    def __init__(self, path: Path, end_without_key: Callable[[], bool], elapsed: Callable[[], float]) -> None:
+        self._path = path
+        self._end_without_key = end_without_key
+        self._elapsed = elapsed
+        self._seen: tuple[int, int] | None = None
+        self._until = self._next = float("-inf")
+        self._told = True
+
+    def look(self) -> None:
+        now = self._elapsed()
+        try:
+            status = self._path.stat()
+        except OSError:
+            return
+        seen = (status.st_ino, status.st_mtime_ns)
+        if self._seen is not None and seen != self._seen:
+            self._until, self._next = now + LOGIN_S, now
+        self._seen = seen
+        if now >= self._next and (now < self._until or not self._told):
+            self._next = now + LOOK_S
+            self._told = self._end_without_key()
+
+
+class Sshd:
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
         # Through a pipe of its own: sshd's standard error becomes that of whoever comes in.
         os.mkfifo(SSHD_LOG, 0o600)
         self._log = os.open(SSHD_LOG, os.O_RDWR | os.O_CLOEXEC)
@@ -96,24 +165,10 @@ class Sshd:
     def start(self) -> int:
         return spawn([SSHD, "-D", "-E", str(SSHD_LOG), "-f", "/.gl/inside/sshd_config"])
 
-    def end_sessions_without_key(self) -> None:
-        """End every connection that came in by a key which is no longer there."""
-        allowed = fingerprints()
-        for (address, port), fingerprint in list(self._came.items()):
-            pids = list(holders(address, port))
-            if pids and fingerprint in allowed:
-                continue
-            del self._came[(address, port)]
-            for pid in pids:
-                say(f"the key {fingerprint} was taken away; its session ends")
-                os.kill(pid, signal.SIGTERM)
-
     def _follow(self) -> None:
         for raw in os.fdopen(self._log, "rb", closefd=False):
             line = raw.decode("utf-8", "replace").rstrip()
-            match = ACCEPTED.fullmatch(line)
-            if match:
-                self._came[(match.group(1), int(match.group(2)))] = match.group(3)
+            self._sessions.note(line)
             say(f"sshd: {line}")
 
 
@@ -134,11 +189,17 @@ def open_files(process: Path) -> set[str]:
     return {str(each.readlink()) for each in (process / "fd").iterdir()}
 
 
-def fingerprints() -> set[str]:
-    """Of the keys that may come in now."""
-    command = ["/.gl/bin/ssh-keygen", "-l", "-f", str(KEYS)]
-    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    return {line.split()[1] for line in listed.splitlines() if len(line.split()) > 1}
+def fingerprints(keygen: str = KEYGEN, keys: Path = KEYS) -> set[str] | None:
+    """Of the keys that may come in now; None where that cannot be told, as with no process left to ask."""
+    try:
+        done = subprocess.run(
+            [keygen, "-l", "-f", str(keys)], capture_output=True, text=True, timeout=KEYGEN_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if done.returncode != 0:
+        return None
+    return {line.split()[1] for line in done.stdout.splitlines() if len(line.split()) > 1}
 
 
 def start_jupyter() -> int:
@@ -153,62 +214,67 @@ def spawn(command: list[str], **own: str) -> int:
     return os.posix_spawn(command[0], command, environment, file_actions=nothing, setsigmask=(), setsid=True)
 
 
+class Programs:
+    """What this process starts, by its name; all but `onstart` is started again."""
+
+    def __init__(self, starters: Mapping[str, Callable[[], int]], elapsed: Callable[[], float]) -> None:
+        self._starters = starters
+        self._elapsed = elapsed
+        self._running: dict[int, str] = {}
+        self._due: dict[str, float] = dict.fromkeys(starters, float("-inf"))
+
+    def start_what_is_due(self) -> None:
+        for name, at in list(self._due.items()):
+            if self._elapsed() >= at:
+                self._start(name)
+
+    def note_ended(self, pid: int, code: int) -> None:
+        name = self._running.pop(pid, None)
+        if name == ONSTART:
+            say(f"{name} ended with {code}")
+        elif name is not None:
+            say(f"{name} ended with {code} and is started again")
+            self._due[name] = self._elapsed() + AGAIN_S
+
+    def _start(self, name: str) -> None:
+        try:
+            pid = self._starters[name]()
+        except OSError as error:
+            say(f"{name} could not be started and is tried again: {error}")
+            self._due[name] = self._elapsed() + AGAIN_S
+        else:
+            del self._due[name]
+            self._running[pid] = name
+
+
 class Init:
     def __init__(self) -> None:
-        self._sshd = Sshd()
-        self._starters: dict[str, Callable[[], int]] = {"sshd": self._sshd.start}
-        self._running: dict[int, str] = {}
-        self._due: dict[str, float] = {}
-        self._onstart: int | None = None
-        self._keys_seen: tuple[int, int] | None = None
+        self._sessions = Sessions(fingerprints, holders, os.kill)
+        self._sshd = Sshd(self._sessions)
+        self._keys = Keys(KEYS, self._sessions.end_without_key, time.monotonic)
 
     def run(self) -> None:
         shell = working_shell()
         write_environment(given_environment(), shell)
         with suppress(OSError):
             os.chdir("/root")
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        if (OWN / "mode").read_text() == "jupyter":
-            self._starters["jupyter"] = start_jupyter
-        for name in self._starters:
-            self._start(name)
-        self._start_onstart(shell)
+        programs = Programs(self._starters(shell), time.monotonic)
         while True:
-            self._look_at_keys()
+            programs.start_what_is_due()
+            self._keys.look()
             told = signal.sigtimedwait(SIGNALS, LOOK_S)
             if told is not None and told.si_signo != signal.SIGCHLD:
                 self._end(told.si_signo)
-            self._reap()
-            self._start_what_died()
+            for pid, code in _ended():
+                programs.note_ended(pid, code)
 
-    def _start(self, name: str) -> None:
-        self._running[self._starters[name]()] = name
-
-    def _start_onstart(self, shell: str) -> None:
-        if (OWN / "onstart").exists():
-            self._onstart = spawn([WITHIN, shell, str(OWN / "onstart")])
-
-    def _reap(self) -> None:
-        for pid, code in _ended():
-            if pid == self._onstart:
-                say(f"onstart ended with {code}")
-            name = self._running.pop(pid, None)
-            if name is not None:
-                say(f"{name} ended with {code} and is started again")
-                self._due[name] = time.monotonic() + AGAIN_S
-
-    def _start_what_died(self) -> None:
-        for name, at in list(self._due.items()):
-            if time.monotonic() >= at:
-                del self._due[name]
-                self._start(name)
-
-    def _look_at_keys(self) -> None:
-        status = KEYS.stat()
-        seen = (status.st_ino, status.st_mtime_ns)
-        if self._keys_seen is not None and seen != self._keys_seen:
-            self._sshd.end_sessions_without_key()
-        self._keys_seen = seen
+    def _starters(self, shell: str) -> dict[str, Callable[[], int]]:
+        starters: dict[str, Callable[[], int]] = {"sshd": self._sshd.start}
+        if (OWN / "mode").read_text() == "jupyter":
+            starters["jupyter"] = start_jupyter
+        if (OWN / ONSTART).exists():
+            starters[ONSTART] = lambda: spawn([WITHIN, shell, str(OWN / ONSTART)])
+        return starters
 
     def _end(self, signo: int) -> None:
         """Everyone is told, and has a while."""
@@ -237,5 +303,10 @@ def _ended() -> Iterator[tuple[int, int]]:
         yield pid, os.waitstatus_to_exitcode(status)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # before any thread begins, which could take them for itself
     Init().run()
+
+
+if __name__ == "__main__":
+    main()

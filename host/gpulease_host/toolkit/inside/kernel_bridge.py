@@ -9,6 +9,7 @@ and passes code over a pipe.
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import queue
@@ -59,8 +60,10 @@ class Child:
         threading.Thread(target=self._hear, daemon=True).start()
 
     def tell(self, message: Message) -> None:
+        line = json.dumps(message).encode() + b"\n"
         try:
-            os.write(self._tell, json.dumps(message).encode() + b"\n")
+            while line:
+                line = line[os.write(self._tell, line) :]
         except BrokenPipeError:
             self.heard.put({"gone": True})
 
@@ -130,13 +133,14 @@ class BridgeKernel(Kernel):  # type: ignore[misc]
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._asker: Message = {}
+        self._requests = itertools.count(1)
         self._child = Child(self.python, self._publish_output)
 
     def do_execute(self, code: str, silent: bool, *, allow_stdin: bool = False, **_: Any) -> Message:
         self._asker = self.get_parent("shell")
         self._allow_stdin = allow_stdin
-        self._child.tell({"do": "execute", "code": code, "count": self.execution_count, "silent": silent})
-        answer = self._follow()
+        request = {"do": "execute", "code": code, "count": self.execution_count, "silent": silent}
+        answer = self._ask(request, self._ask_person)
         if answer.get("note"):
             self._publish_output("stderr", answer["note"] + "\n")
         if answer["status"] == "ok":
@@ -163,10 +167,13 @@ class BridgeKernel(Kernel):  # type: ignore[misc]
         return {"status": "ok", "found": text is not None, "data": data, "metadata": {}}
 
     def do_is_complete(self, code: str) -> Message:
-        return {"status": self._ask({"do": "is_complete", "code": code}).get("status", "unknown"), "indent": ""}
+        status = self._ask({"do": "is_complete", "code": code})["status"]
+        return {"status": "unknown" if status == "error" else status, "indent": ""}
 
-    def _follow(self) -> Message:
-        """Until the cell has ended, pass on what it shows and asks."""
+    def _ask(self, request: Message, answer_to: Callable[[Message], str] = lambda _question: "") -> Message:
+        """Until its answer is there, pass on what cells and their threads show, and have questions answered."""
+        request_id = next(self._requests)
+        self._child.tell({**request, "id": request_id})
         while True:
             message = self._next()
             if "show" in message:
@@ -175,15 +182,12 @@ class BridgeKernel(Kernel):  # type: ignore[misc]
                 content = {"data": message["result"], "metadata": {}, "execution_count": self.execution_count}
                 self._publish("execute_result", content)
             elif "ask" in message:
-                self._child.tell({"answer": self._ask_person(message)})
+                self._child.tell({"answer": answer_to(message), "question": message["question"]})
             elif "gone" in message:
+                self._child.heard.put(message)  # for whatever is asked next
                 return {"status": "error", "ename": "KernelError", "evalue": GONE, "traceback": [GONE]}
-            else:
+            elif message.get("id") == request_id:
                 return message
-
-    def _ask(self, message: Message) -> Message:
-        self._child.tell(message)
-        return self._next()
 
     def _next(self) -> Message:
         """An interrupt goes to the whole process group: the runner stops its cell, and says so."""

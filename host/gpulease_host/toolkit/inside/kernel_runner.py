@@ -2,6 +2,12 @@
 
 Told by JSON lines on one pipe and answering on another; what cells print goes to the process's own output, so that
 libraries written in C are heard too. `kernel_bridge` is at the other end.
+
+    {"id": 7, "do": "execute", …}    ──►
+                                     ◄──    {"show": …}, {"result": …}     as they come, from any thread
+                                     ◄──    {"ask": "name? ", "question": 3}
+    {"answer": "Ada", "question": 3} ──►
+                                     ◄──    {"id": 7, "status": "ok"}
 """
 
 from __future__ import annotations
@@ -18,8 +24,10 @@ import rlcompleter
 import shlex
 import signal
 import sys
+import threading
 import traceback
 import types
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -41,6 +49,8 @@ class Runner:
     def __init__(self, told: TextIO, answers: TextIO) -> None:
         self._told = told
         self._answers = answers
+        self._saying = threading.RLock()
+        self._questions = 0
         self.module = types.ModuleType("__main__")
         sys.modules["__main__"] = self.module
         self.names: dict[str, Any] = self.module.__dict__
@@ -49,20 +59,23 @@ class Runner:
         getpass.getpass = lambda prompt="Password: ", *_: self.ask(prompt, hidden=True)
 
     def serve(self) -> None:
-        """Until the other end is gone. An interrupt between cells is nobody's."""
+        """Until the other end is gone; nothing that is asked ends it. An interrupt between cells is nobody's."""
         while True:
             try:
                 line = self._told.readline()
-                if not line:
-                    return
-                message = json.loads(line)
-                self.say(getattr(self, f"do_{message['do']}")(message))
             except KeyboardInterrupt:
                 continue
+            if not line:
+                return
+            message = json.loads(line)
+            if "do" in message:  # else somebody answers a question of a cell that was interrupted
+                self.say({**self._answer(message), "id": message["id"]})
 
     def say(self, message: Message) -> None:
-        self._answers.write(json.dumps(message) + "\n")
-        self._answers.flush()
+        line = json.dumps(message) + "\n"
+        with self._saying:  # threads of cells show values too
+            self._answers.write(line)
+            self._answers.flush()
 
     def do_execute(self, message: Message) -> Message:
         name = f"<cell {message['count']}>"
@@ -74,11 +87,13 @@ class Runner:
         except SystemExit:
             answer = {"status": "ok", "note": "To end the kernel, use the menu: exit does nothing in a cell."}
         except BaseException as error:  # noqa: BLE001 - whatever a cell raises is its result
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second interrupt would leave it without an answer
             answer = failure(error, name)
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):  # a cell may have put anything there, or closed it
+                stream.flush()
         return answer
 
     def do_complete(self, message: Message) -> Message:
@@ -125,9 +140,26 @@ class Runner:
             self.say({"show": bundle(value)})
 
     def ask(self, prompt: object = "", hidden: bool = False) -> str:
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("A thread cannot ask: only the cell itself hears the answer.")
         sys.stdout.flush()
-        self.say({"ask": str(prompt), "hidden": hidden})
-        answer: str = json.loads(self._told.readline())["answer"]
+        self._questions += 1
+        self.say({"ask": str(prompt), "hidden": hidden, "question": self._questions})
+        while True:
+            line = self._told.readline()
+            if not line:
+                raise EOFError("Nobody is there to answer.")
+            told = json.loads(line)
+            if told.get("question") == self._questions:
+                answer: str = told["answer"]
+                return answer
+
+    def _answer(self, message: Message) -> Message:
+        try:
+            answer: Message = getattr(self, f"do_{message['do']}")(message)
+        except BaseException as error:  # noqa: BLE001 - as of a name that is looked at, or an interrupt at the very end
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            return failure(error, "")
         return answer
 
     def _run(self, source: str, name: str, message: Message) -> None:
@@ -208,8 +240,16 @@ def failure(error: BaseException, name: str) -> Message:
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename != name:
         trace = trace.tb_next
-    lines: list[str] = traceback.format_exception(type(error), error, trace)
-    return {"status": "error", "ename": type(error).__name__, "evalue": str(error), "traceback": lines}
+    kind = type(error).__name__
+    try:
+        text = str(error)
+    except BaseException:  # noqa: BLE001 - it may raise anything
+        text = "<its text cannot be shown>"
+    try:
+        lines: list[str] = traceback.format_exception(type(error), error, trace)
+    except BaseException:  # noqa: BLE001 - so may what it is made of
+        lines = [f"{kind}: {text}\n"]
+    return {"status": "error", "ename": kind, "evalue": text, "traceback": lines}
 
 
 def main() -> None:

@@ -1,0 +1,236 @@
+"""The first process of a container outlives whatever happens in it, and lets out whose key was taken away."""
+
+from __future__ import annotations
+
+import errno
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from gpulease_host.toolkit import packages
+from gpulease_host.toolkit.inside.init import (
+    AGAIN_S,
+    LOGIN_S,
+    LOOK_S,
+    Keys,
+    Programs,
+    Sessions,
+    fingerprints,
+)
+from tests.host.fakes import FakeClock
+
+FULL = BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+PORTS = {5001: "SHA256:kept", 5002: "SHA256:gone"}
+
+
+@dataclass
+class Starter:
+    """A program that can be started once there is room for a process."""
+
+    faults: list[OSError] = field(default_factory=list)
+    pids: list[int] = field(default_factory=list)
+
+    def __call__(self) -> int:
+        if self.faults:
+            raise self.faults.pop()
+        self.pids.append(100 + len(self.pids))
+        return self.pids[-1]
+
+
+@pytest.mark.parametrize("name", ["sshd", "onstart"])
+def test_what_finds_no_room_for_a_process_is_started_a_second_later(name: str) -> None:
+    clock, starter = FakeClock(), Starter([FULL, FULL])
+    programs = Programs({name: starter}, clock)
+    for _ in range(2):
+        programs.start_what_is_due()
+        assert starter.pids == []
+        clock.sleep(AGAIN_S)
+    programs.start_what_is_due()
+    programs.start_what_is_due()
+    assert starter.pids == [100]
+
+
+def test_what_dies_is_started_again_a_second_later_even_if_there_is_no_room_at_first() -> None:
+    clock, starter = FakeClock(), Starter()
+    programs = Programs({"sshd": starter}, clock)
+    programs.start_what_is_due()
+    starter.faults.append(FULL)
+    programs.note_ended(100, -9)
+    programs.start_what_is_due()
+    assert starter.faults
+    for _ in range(2):
+        clock.sleep(AGAIN_S)
+        programs.start_what_is_due()
+    assert starter.pids == [100, 101]
+
+
+def test_onstart_runs_once_and_what_nobody_knows_is_only_reaped() -> None:
+    clock, starter = FakeClock(), Starter()
+    programs = Programs({"onstart": starter}, clock)
+    programs.start_what_is_due()
+    programs.note_ended(100, 0)
+    programs.note_ended(7, 0)
+    clock.sleep(AGAIN_S)
+    programs.start_what_is_due()
+    assert starter.pids == [100]
+
+
+@dataclass
+class Far:
+    """Connections, one process each, and the keys that may come in."""
+
+    allowed: set[str] | None = field(default_factory=lambda: set(PORTS.values()))
+    killed: list[int] = field(default_factory=list)
+    gone: set[int] = field(default_factory=set)
+
+    def sessions(self) -> Sessions:
+        made = Sessions(lambda: self.allowed, lambda address, port: [port], self.kill)
+        for port, key in PORTS.items():
+            made.note(f"Accepted publickey for root from 10.0.0.1 port {port} ssh2: ED25519 {key}")
+        return made
+
+    def kill(self, pid: int, signo: int) -> None:
+        if pid in self.gone:
+            raise ProcessLookupError
+        self.killed.append(pid)
+
+
+def test_sessions_of_a_key_that_is_gone_end_and_no_others() -> None:
+    far = Far()
+    sessions = far.sessions()
+    assert sessions.end_without_key()
+    assert far.killed == []
+    far.allowed = {"SHA256:kept"}
+    assert sessions.end_without_key()
+    assert sessions.end_without_key()
+    assert far.killed == [5002]
+
+
+def test_a_session_that_has_just_ended_by_itself_keeps_no_other_from_being_ended() -> None:
+    far = Far(allowed=set(), gone={5001})
+    assert far.sessions().end_without_key()
+    assert far.killed == [5002]
+
+
+def test_while_nobody_can_tell_which_keys_are_there_nobody_is_let_out() -> None:
+    far = Far(allowed=None)
+    sessions = far.sessions()
+    assert not sessions.end_without_key()
+    far.allowed = {"SHA256:kept"}
+    assert sessions.end_without_key()
+    assert far.killed == [5002]
+
+
+@pytest.mark.parametrize("far_end", ["nowhere port 1", "10.0.0 port 1", "10.0.0.1 port 1234567"])
+def test_what_others_write_into_sshds_words_is_nobodys_session(far_end: str) -> None:
+    far = Far(allowed=set())
+    sessions = Sessions(lambda: far.allowed, lambda address, port: [1], far.kill)
+    sessions.note(f"Accepted publickey for root from {far_end} ssh2: ED25519 SHA256:x")
+    assert sessions.end_without_key()
+    assert far.killed == []
+
+
+@dataclass
+class Looks:
+    path: Path
+    clock: FakeClock = field(default_factory=FakeClock)
+    answers: list[bool] = field(default_factory=list)
+    at: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.path.write_text("first")
+        self.keys = Keys(self.path, self._end, self.clock)
+        self.keys.look()
+        self.began = self.clock()
+
+    def _end(self) -> bool:
+        self.at.append(self.clock() - self.began)
+        return self.answers.pop(0) if self.answers else True
+
+    def change(self) -> None:
+        beside = self.path.with_suffix(".new")
+        beside.write_text("second")
+        beside.replace(self.path)
+
+    def pass_time(self, seconds: float, step_s: float = LOOK_S / 4) -> None:
+        for _ in range(int(seconds / step_s)):
+            self.keys.look()
+            self.clock.sleep(step_s)
+
+
+@pytest.fixture
+def looks(tmp_path: Path) -> Looks:
+    return Looks(tmp_path / "keys")
+
+
+def test_nobody_looks_while_no_key_has_changed(looks: Looks) -> None:
+    looks.pass_time(100)
+    assert looks.at == []
+
+
+def test_a_login_that_had_begun_before_its_key_went_is_looked_for_until_none_can_be_under_way(looks: Looks) -> None:
+    config = (packages.INSIDE / "sshd_config").read_text()
+    (grace_s,) = re.findall(r"^LoginGraceTime (\d+)$", config, re.MULTILINE)
+    looks.change()
+    looks.pass_time(100)
+    assert looks.at == [float(second) for second in range(int(LOGIN_S / LOOK_S))]
+    assert looks.at[-1] >= int(grace_s) + LOOK_S
+
+
+def test_a_look_that_told_nothing_is_repeated_until_one_does(looks: Looks) -> None:
+    looks.answers = [False] * 60
+    looks.change()
+    looks.pass_time(100)
+    assert looks.at[-1] == 60.0
+
+
+def test_a_change_is_looked_at_at_once_also_between_two_looks(looks: Looks) -> None:
+    looks.change()
+    looks.pass_time(0.25)
+    looks.change()
+    looks.pass_time(0.25)
+    assert looks.at == [0.0, 0.25]
+
+
+def test_keys_that_cannot_be_seen_are_looked_at_later(looks: Looks) -> None:
+    looks.path.unlink()
+    looks.pass_time(10)
+    looks.path.write_text("second")
+    looks.pass_time(1)
+    assert looks.at == [10.0]
+
+
+def test_fingerprints_are_of_all_keys_or_cannot_be_told(tmp_path: Path) -> None:
+    keygen = shutil.which("ssh-keygen") or pytest.skip("no ssh-keygen")
+    keys = tmp_path / "authorized_keys"
+    for name in ("a", "b"):
+        subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)], check=True)
+    keys.write_text(f'restrict,command="x y" {(tmp_path / "a.pub").read_text()}{(tmp_path / "b.pub").read_text()}')
+    assert {each[:7] for each in fingerprints(keygen, keys) or ()} == {"SHA256:"}
+    assert len(fingerprints(keygen, keys) or ()) == 2
+    assert fingerprints(str(tmp_path / "missing"), keys) is None
+    assert fingerprints(keygen, tmp_path / "missing") is None
+    assert fingerprints("/bin/false", keys) is None
+
+
+def test_no_thread_can_take_an_end_for_itself() -> None:
+    """In a process of its own: each thread that is there when it runs has the signals blocked."""
+    script = f"""
+import pathlib, signal, sys, tempfile
+sys.path.insert(0, {str(packages.INSIDE)!r})
+import init
+init.SSHD_LOG = pathlib.Path(tempfile.mkdtemp()) / "log"
+def run(self):
+    for task in pathlib.Path("/proc/self/task").iterdir():
+        blocked = next(each for each in (task / "status").read_text().splitlines() if each.startswith("SigBlk"))
+        print(all(int(blocked.split()[1], 16) >> (signo - 1) & 1 for signo in init.SIGNALS))
+init.Init.run = run
+init.main()
+"""
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=True).stdout
+    assert told.split() == ["True", "True"]
