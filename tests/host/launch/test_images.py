@@ -82,7 +82,6 @@ def test_a_debian_with_its_own_sshd_and_another_user(docker_client: Any, open_pl
     assert visitor.said("apt-get --version | head -c 3; su nobody -s /bin/sh -c 'id -un'") == "aptnobody"
 
 
-@pytest.mark.slow
 def test_an_image_whose_etc_nobody_can_write_not_even_root(
     docker_client: Any, open_place: OpenPlace, tmp_path: Path
 ) -> None:
