@@ -144,17 +144,20 @@ def refuses_more_disk(faulty: FaultSite, contract: dict[str, Any]) -> bool:
 
 
 def asked_before_it_ran(faulty: FaultSite, contract: dict[str, Any]) -> bool:
-    """Whether, when the daemon last said that it runs, it had fetched the manifest since it saw it not run."""
+    """Whether, when the daemon last said that it runs, it had fetched the manifest since it last said anything of it.
+
+    Where the manifest came before the daemon looked at its containers again, it had nothing to say meanwhile.
+    """
     lines = [
         json.loads(line) for line in (faulty.site.state / "daemon.log").read_text().splitlines() if line[:1] == "{"
     ]
     told = [
-        each["event"] if each["event"] == "manifest fetched" else each["status"]
+        each.get("status", "asked")
         for each in lines
         if each["event"] == "manifest fetched" or (each.get("instance_id") == contract["id"] and "status" in each)
     ]
     last = len(told) - 1 - told[::-1].index("running")
-    return "manifest fetched" in told[:last] and "loading" in told[:last]
+    return last > 0 and told[last - 1] == "asked"
 
 
 def damage_journal(path: Path, damage: str) -> None:
