@@ -33,6 +33,6 @@ def layer_directory(stage: Stage, built: Path) -> Path:
     if built_fingerprint(built) != fingerprint():
         raise LayerMissingError(
             f"stage {stage.name} needs the dependency layer, and {built.parent.name}/{built.name} is missing or older "
-            "than functions/requirements.txt and constraints.txt: run `python -m infra.layer` first"
+            "than functions/requirements.txt and constraints.txt: run `make layer` first"
         )
     return built

@@ -91,5 +91,5 @@ def test_every_query_of_the_aws_command_line_is_one() -> None:
     queries = re.findall(r'--query \\?\s*"([^"]+)"', page(DEPLOY))
     outputs = {"Stacks": [{"Outputs": [{"OutputKey": "ApiUrl", "OutputValue": "found"}]}]}
     function = {"ResourceType": "AWS::Lambda::Function", "LogicalResourceId": "SweepFunctionA77"}
-    resources = {"StackResources": [{**function, "PhysicalResourceId": "found"}]}
+    resources = {"StackResourceSummaries": [{**function, "PhysicalResourceId": "found"}]}
     assert [jmespath.search(query, outputs | resources) for query in queries] == ["found", "found"]

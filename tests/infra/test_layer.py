@@ -79,7 +79,7 @@ def test_what_is_of_no_use_in_a_function_is_left_out(tmp_path: Path) -> None:
 
 
 def test_a_deployment_without_the_layer_is_refused_with_the_command_to_run(tmp_path: Path) -> None:
-    with pytest.raises(LayerMissingError, match=r"run `python -m infra\.layer` first"):
+    with pytest.raises(LayerMissingError, match=r"run `make layer` first"):
         layer_directory(STAGES["prod"], tmp_path / "nowhere")
 
 
