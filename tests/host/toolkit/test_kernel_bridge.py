@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import resource
 import sys
 from collections.abc import Iterator
 from types import ModuleType
@@ -13,6 +14,8 @@ import pytest
 
 from gpulease_host.toolkit import packages
 
+MANY_FILES = 1100
+"""So that its descriptors have numbers which not every way to wait for them takes."""
 BRIDGE = packages.INSIDE / "kernel_bridge.py"
 Message = dict[str, Any]
 SHOWS_WHEN_LOOKED_AT = """
@@ -66,7 +69,12 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     spec.loader.exec_module(bridge)
     bridge.WITHIN, bridge.RUNNER = "/usr/bin/env", str(packages.INSIDE / "kernel_runner.py")
     bridge.BridgeKernel.python = sys.executable
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2 * MANY_FILES)), hard))
+    taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(MANY_FILES)]
     kernel = bridge.BridgeKernel()
+    for each in taken:
+        os.close(each)
     yield kernel
     os.close(kernel._child._tell)
     assert kernel._child._process.wait(timeout=20) == 0

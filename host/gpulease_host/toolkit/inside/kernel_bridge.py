@@ -71,18 +71,22 @@ class Child:
         for each in self._outputs:
             fcntl.fcntl(each, fcntl.F_SETFL, fcntl.fcntl(each, fcntl.F_GETFL) | os.O_NONBLOCK)
         open_ones = {self._answers, *self._outputs}
+        waiting = select.poll()  # which takes descriptors of any number, as select does not
+        for each in open_ones:
+            waiting.register(each, select.POLLIN)
         while self._answers in open_ones:
-            ready, _, _ = select.select(list(open_ones), [], [])
-            for each in set(ready) & self._outputs.keys():
-                if not self._drain(each):
-                    open_ones.discard(each)
+            ready = {descriptor for descriptor, _ in waiting.poll()}
+            ended = {each for each in ready & self._outputs.keys() if not self._drain(each)}
             if self._answers in ready:
                 chunk = os.read(self._answers, 1 << 16)
                 for each in open_ones & self._outputs.keys():
                     self._drain(each)
                 if not chunk:
-                    open_ones.discard(self._answers)
+                    ended.add(self._answers)
                 self._take(chunk)
+            for each in ended:
+                waiting.unregister(each)
+            open_ones -= ended
         self.heard.put({"gone": True})
 
     def _drain(self, descriptor: int) -> bool:
