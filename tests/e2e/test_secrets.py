@@ -52,6 +52,7 @@ def test_secrets_of_a_contract_are_in_its_container_and_nowhere_else(
     look_clean(watch, running, site)
 
 
+@pytest.mark.slow
 def test_secrets_of_a_start_that_fails_are_not_told(running: Running, site: Site, watch: Watch) -> None:
     """Docker quotes the program that it does not find, and a registry's refusal may quote the login."""
     for changes in ({"entrypoint": [plant("program")]}, {"image": "registry.invalid/private:1"}):
@@ -62,6 +63,7 @@ def test_secrets_of_a_start_that_fails_are_not_told(running: Running, site: Site
     look_clean(watch, running, site)
 
 
+@pytest.mark.slow
 def test_what_a_client_gets_wrong_is_not_repeated_anywhere(running: Running, site: Site, watch: Watch) -> None:
     for wrong in (
         {"env": {"TOKEN": plant("env", "\0")}},
@@ -93,6 +95,7 @@ def test_secrets_that_are_shown_once_are_nowhere_afterwards(running: Running, si
     look_clean(watch, running, site)
 
 
+@pytest.mark.slow
 def test_the_watch_sees_what_is_left_somewhere(running: Running, site: Site, watch: Watch) -> None:
     """The places are read: a secret in a log, in a table, in a file of the host is found there."""
     left = token_hex(16)

@@ -69,7 +69,6 @@ def test_an_image_with_musl_whose_files_would_lead_glibc_astray(
     assert place.visitor.said("hello; echo $LD_LIBRARY_PATH").splitlines() == ["linked with musl", "/lib"]
 
 
-@pytest.mark.slow
 def test_a_debian_with_its_own_sshd_and_another_user(docker_client: Any, open_place: OpenPlace, tmp_path: Path) -> None:
     changes = [PATH, "USER nobody", "WORKDIR /srv", 'ENTRYPOINT ["/bin/false"]']
     image = rootfs.ensure(docker_client, "gpulease/test-debian-user:1", rootfs.debian, changes)

@@ -108,7 +108,6 @@ def test_jupyter_that_dies_is_started_again(open_place: OpenPlace) -> None:
     wait_until(lambda: place.bench.engine.why_not_reached(place.order) is None, 30)
 
 
-@pytest.mark.slow
 def test_the_kernel_runs_in_the_images_own_python(open_place: OpenPlace, debian: str) -> None:
     place = open_place(debian, "jupyter", env={"A": "b c"})
     with place.notebook.kernel() as kernel:
