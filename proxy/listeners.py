@@ -1,4 +1,4 @@
-"""Which process of sshd listens on which port of this machine, read from the kernel."""
+"""Which process of ours listens on which port of this machine, read from the kernel."""
 
 from __future__ import annotations
 
@@ -46,6 +46,12 @@ def listeners(addresses: Collection[str], tunnel_port: int) -> list[Listener]:
             silent_s = min((silence[inode] for inode in inodes & silence.keys()), default=None)
             found.append(Listener(pid, _parent(pid), ports, silent_s))
     return found
+
+
+def left_at(name: str, address: str, port: int) -> set[int]:
+    """All processes of this account and name that listen at this very address and port. Raises OSError."""
+    inodes = {inode for inode, each in _listening({address}).items() if each == port}
+    return {pid for pid in _own_pids() if _name(pid) == name and not inodes.isdisjoint(_socket_inodes(pid))}
 
 
 def _listening(addresses: Collection[str]) -> dict[str, int]:

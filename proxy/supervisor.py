@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,6 +49,7 @@ class Supervisor:
         desk = Desk(self.settings, hosts)
         warden = self._warden(hosts, sshd)
         certificates = Certificates(self.settings, self.service, self.log)
+        self._end_what_was_left()
         desk.start()
         self._aside("lines", warden.end_gone, WARDEN_S)
         self._aside("permits", lambda: warden.end_unpermitted(self.elapsed()), WARDEN_S)
@@ -64,6 +67,15 @@ class Supervisor:
         warden.end_all()
         desk.stop()
         self.log.say("proxy stopped")
+
+    def _end_what_was_left(self) -> None:
+        """An earlier run may have been killed with its nginx, whose workers go on then, and hold the port."""
+        for pid in listeners.left_at("nginx", self.settings.public_address, self.settings.https_port):
+            self.log.say(
+                "program ended", program="nginx", pid=pid, reason="it was left by an earlier run of this proxy"
+            )
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def _programs(self) -> tuple[Child, Child]:
         files = write_files(self.settings)

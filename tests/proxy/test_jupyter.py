@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import http.client
 import os
+import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -95,6 +97,22 @@ def test_two_tenants_are_two_origins(scene: Scene) -> None:
     scene.let(THEIRS, scene.notebook("theirs", name_of(THEIRS)))
     assert scene.browser.get(name_of(MINE))[:2] == (200, "I am mine")
     assert scene.browser.get(name_of(THEIRS))[:2] == (200, "I am theirs")
+
+
+def test_workers_that_an_earlier_nginx_left_make_room(scene: Scene) -> None:
+    """Killed at once with their master, so that nobody told them to end."""
+    assert scene.proxy.process is not None
+    started = re.search(r'"program": "nginx", "pid": (\d+)', scene.proxy.said())
+    assert started is not None
+    found = subprocess.run(["pgrep", "-P", started.group(1)], capture_output=True, text=True, check=True)
+    workers = {int(each) for each in found.stdout.split()}
+    scene.proxy.process.send_signal(signal.SIGSTOP)  # or it would notice
+    os.kill(int(started.group(1)), signal.SIGKILL)
+    scene.proxy.kill()
+    assert accepts(scene.proxy.address, scene.proxy.https_port)
+    scene.proxy.start()
+    wait_for(lambda: not any(Path(f"/proc/{each}").exists() for each in workers), scene.proxy.said)
+    wait_for(lambda: accepts(scene.proxy.address, scene.proxy.https_port), scene.proxy.said)
 
 
 def test_a_websocket_passes(scene: Scene) -> None:
