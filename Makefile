@@ -31,7 +31,7 @@ clean: $(INSTALLED)          ## Stop, and forget all local state
 	@$(RUN) -m local.down --forget
 
 test: setup          ## The tests (under 15 minutes)
-	@$(RUN) -m pytest -m "not slow" --durations 15
+	@$(RUN) -m tests.run
 
 test-full: setup          ## All tests, the long ones too
 	@$(RUN) -m pytest

@@ -110,6 +110,7 @@ def fall_silent(running: Running) -> None:
     assert running.owner.get(f"/v1/hosts/{running.host_id}")["offline_since"] is not None
 
 
+@pytest.mark.slow
 def test_what_is_sealed_to_a_former_key_starts_and_so_does_what_is_sealed_to_the_new_one(
     serving: Running, machine: Machine, engine: docker.DockerClient
 ) -> None:

@@ -51,6 +51,7 @@ def watch_it_load(running: Running, contract: dict[str, Any]) -> list[dict[str, 
     return seen
 
 
+@pytest.mark.slow
 def test_a_private_image_is_pulled_with_its_login_and_says_how_far_it_is(
     running: Running, site: Site, watch: Watch, private: PrivateImages
 ) -> None:

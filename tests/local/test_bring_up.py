@@ -58,6 +58,7 @@ def is_kept(info: CloudInfo) -> bool:
     return "Item" in info.client("dynamodb").get_item(TableName=info.outputs["TableName"], Key=key)
 
 
+@pytest.mark.slow
 def test_changed_templates_are_deployed_over_the_running_cloud(
     place: Place, tiny_assembly: Path, changed_assembly: Path
 ) -> None:
