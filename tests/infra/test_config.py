@@ -130,6 +130,17 @@ def test_proxies_need_a_zone_whose_names_can_lead_to_them() -> None:
         choose_stage({"stage": "prod", "proxy": PROXY, "tunnel_ends": TUNNEL_ENDS})
 
 
+@pytest.mark.parametrize(("port", "is_taken"), [(29_999, True), (30_000, False), (30_100, False)])
+def test_no_number_of_tenants_is_where_a_proxy_takes_tunnels(port: int, is_taken: bool) -> None:
+    ends = json.dumps([{**json.loads(TUNNEL_ENDS)[0], "port": port}])
+    given = {"stage": "prod", "zone": "gpu.example", "proxy": proxy(first_port=30_000), "tunnel_ends": ends}
+    if is_taken:
+        assert choose_stage(given).tunnel_ends == ends
+    else:
+        with pytest.raises(StageError, match=f"port {port} takes tunnels"):
+            choose_stage(given)
+
+
 def test_machines_for_proxies_are_read_as_they_are_given() -> None:
     given = machines(instance_type="t4g.micro", image="ami-01234567")
     for proxies in (given, json.loads(given)):
