@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gpulease_host.docker_engine.seccomp import security_option
 from gpulease_host.docker_engine.storage import LOG_FILES, log_file_bytes
 from gpulease_host.docker_engine.ways_in import Launch, launch_config, launch_host_config
 from gpulease_host.engine import Limits, Order, OrderedGpu, Port, Secrets
@@ -48,6 +49,8 @@ class Surroundings:
     publish_address: str
     launch: Launch | None = None
     """For modes ssh and jupyter."""
+    takes_seccomp: bool = True
+    """Else Docker would refuse the container, where its kernel has none."""
 
 
 def container_name(instance_id: int) -> str:
@@ -78,7 +81,7 @@ def _host_config(order: Order, surroundings: Surroundings) -> dict[str, Any]:
         "RestartPolicy": {"Name": "no"},
         "CapDrop": ["ALL"],
         "CapAdd": list(CAPABILITIES),
-        "SecurityOpt": ["no-new-privileges"],
+        "SecurityOpt": ["no-new-privileges", *([security_option()] if surroundings.takes_seccomp else [])],
         "StorageOpt": dict(surroundings.size_option) if surroundings.size_option else None,
         "DeviceRequests": [_gpu_request(order.gpus)] if by_request else None,
         "PortBindings": {

@@ -104,6 +104,7 @@ class ContainerStart:
             size_option=self._machine.storage.size_option(order.limits.disk_bytes, int(image["Size"])),
             publish_address=self._publish_address,
             launch=launch,
+            takes_seccomp=self._machine.takes_seccomp,
         )
         name = container_name(order.instance_id)
         try:

@@ -30,6 +30,15 @@ class Machine:
         return storage_of(self._fresh_info())
 
     @property
+    def takes_seccomp(self) -> bool:
+        return any("name=seccomp" in option for option in self._fresh_info().get("SecurityOptions") or [])
+
+    @property
+    def disk_enforced(self) -> bool:
+        """A limit that nobody in the container can step around: without seccomp, root in it moves files elsewhere."""
+        return self.storage.enforced and self.takes_seccomp
+
+    @property
     def systemd_groups(self) -> bool:
         return bool(self._fresh_info()["CgroupDriver"] == "systemd")
 
@@ -37,7 +46,7 @@ class Machine:
         return DockerFacts(
             docker_version=str(self._fresh_info()["ServerVersion"]),
             cgroup_version=cgroup_version,
-            disk_enforced=self.storage.enforced,
+            disk_enforced=self.disk_enforced,
             unenforced=tuple(self.unenforced()),
         )
 

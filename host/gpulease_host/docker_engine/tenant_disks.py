@@ -24,7 +24,7 @@ class TenantDisks:
     def overruns(self, running: Mapping[int, Json], limits: Mapping[int, Limits]) -> list[Overrun]:
         """No driver limits what an image has declared a volume."""
         self._machine.storage.keep_limits({str(each["Id"]): limits[key].disk_bytes for key, each in running.items()})
-        enforced = self._machine.storage.enforced
+        enforced = self._machine.disk_enforced
         watched = {instance: each for instance, each in running.items() if not enforced or _volumes(each)}
         used = {instance: self._used_bytes(listed) for instance, listed in watched.items()}
         return [

@@ -24,6 +24,7 @@ from gpulease_host.docker_engine.networks import (
     network_name,
     routed_networks,
 )
+from gpulease_host.docker_engine.seccomp import security_option
 from gpulease_host.docker_engine.ways_in import Launch, WaysIn
 from gpulease_host.engine import EngineUnavailableError, Order, Port, PortTakenError, Secrets
 from gpulease_host.inventory_simulated import SimulatedGpus
@@ -351,3 +352,8 @@ def test_io_weights_hold_only_under_a_scheduler_that_weighs(tmp_path: Path) -> N
     assert not weighs_io(tmp_path, tmp_path)
     (queue / "scheduler").write_text("none mq-deadline [bfq]\n")
     assert weighs_io(tmp_path, tmp_path)
+
+
+def test_a_container_has_our_seccomp_profile_where_docker_takes_one() -> None:
+    assert config_of()["HostConfig"]["SecurityOpt"] == ["no-new-privileges", security_option()]
+    assert config_of(takes_seccomp=False)["HostConfig"]["SecurityOpt"] == ["no-new-privileges"]
