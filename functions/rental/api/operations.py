@@ -29,6 +29,7 @@ from rental.domain.errors import (
     HostRetiredError,
     InvalidRequestError,
     NoAnswerError,
+    ModeNotServedError,
     NoPortsFreeError,
     NotCurrentError,
     NotFoundError,
@@ -65,7 +66,7 @@ CONTRACTS = (
         body=schemas.OpenContract, answer=answers.Contract, status=HTTPStatus.CREATED, repeatable=True,
         refusals=(
             DurationTooLongError, NotFoundError, ConflictError, OfferTakenError, HostFullError, HostOfflineError,
-            NotReachableError, NoPortsFreeError, BusyError,
+            HostNotReadyError, ModeNotServedError, NotReachableError, NoPortsFreeError, BusyError,
         ),
     ),
     Operation(
