@@ -116,7 +116,9 @@ def test_what_a_host_says_of_itself_is_cut_short_and_a_mode_of_the_future_left_o
     assert [len(each) for each in shown["not_ready"]] == [MAX_SENTENCE] * MAX_NOT_READY
 
 
-@pytest.mark.parametrize("told", [{"modes": ["ssh"]}, {"modes": {"ssh": 1}}, {"not_ready": "no"}, {"not_ready": [None]}])
+@pytest.mark.parametrize(
+    "told", [{"modes": ["ssh"]}, {"modes": {"ssh": 1}}, {"not_ready": "no"}, {"not_ready": [None]}]
+)
 def test_what_is_no_word_of_a_host_changes_nothing(site: Site, told: dict[str, Any]) -> None:
     tell(site, modes=ARGS_ONLY)
     on_instance_changed(site.event([], inventory=INVENTORY | told), None)

@@ -1,4 +1,4 @@
-"""Checks of the whole machine: looked at once before anything is said, then aside, and soon while something is wrong."""
+"""Checks of the whole machine: made before anything is said, then aside, and soon again while something is wrong."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from rental.domain.contract import Launch, Sealed
+from rental.domain.contract import Contract, Launch, Sealed
 from rental.domain.errors import ConflictError, HostNotReadyError, ModeNotServedError
 from rental.domain.host import MachineKey
 from rental.domain.ids import ContractId
@@ -24,7 +24,10 @@ NO_TOOLKIT = "The host builds its toolkit."
 ARGS_ONLY = Readiness({"args": None, "ssh": NO_TOOLKIT, "jupyter": NO_TOOLKIT})
 ALL = Readiness({"args": None, "ssh": None, "jupyter": None})
 UNFIT = Readiness(not_ready=("Docker is too old. Update it.", "The firewall lets nobody in. Open it."))
-SSH = {"launch": Launch("alpine:3", mode="ssh"), "ssh_keys": (make_line(1),)}
+
+
+def rent_ssh(world: World, repeatable: Repeatable | None = None) -> Contract:
+    return world.rent(repeatable, launch=Launch("alpine:3", mode="ssh"), ssh_keys=(make_line(1),))
 
 
 def modes_offered(world: World) -> list[set[str]]:
@@ -52,7 +55,7 @@ def test_a_host_that_loses_a_mode_between_offer_and_contract_makes_none() -> Non
     world.report([], readiness=ARGS_ONLY)
     before = world.table.items()
     with pytest.raises(ModeNotServedError, match=NO_TOOLKIT):
-        world.rent(**SSH)
+        rent_ssh(world)
     assert world.table.items() == before
     assert not world.workflows.started
     assert world.rent().launch.mode == "args"
@@ -73,16 +76,16 @@ def test_a_mode_that_is_lost_while_the_rental_commits_makes_no_contract() -> Non
     world = World().add_host(direct=DIRECT)
     world.renting = replace(world.renting, sealer=Losing(lambda: world.report([], readiness=ARGS_ONLY)))
     with pytest.raises(ModeNotServedError):
-        world.rent(**SSH)
+        rent_ssh(world)
     assert not world.manifest().claims
 
 
 def test_a_repeated_request_answers_the_contract_also_when_the_mode_is_gone() -> None:
     world = World().add_host(direct=DIRECT)
     once = Repeatable("key", b"this")
-    contract = world.rent(once, **SSH)
+    contract = rent_ssh(world, once)
     world.report(reported(contract, "loading"), readiness=ARGS_ONLY)
-    assert world.rent(once, **SSH).id == contract.id
+    assert rent_ssh(world, once).id == contract.id
 
 
 def test_a_host_that_is_not_ready_leaves_the_market_until_a_report_says_it_is() -> None:
@@ -127,7 +130,8 @@ def test_a_host_that_is_not_ready_cannot_be_listed_and_says_every_reason() -> No
 
 def test_a_contract_whose_mode_is_gone_for_now_is_started_and_waits_with_the_hosts_reason() -> None:
     world = World().add_host(direct=DIRECT)
-    contract = world.rent_active(**SSH)
+    contract = rent_ssh(world)
+    world.hear(contract.id, "running")
     world.contracts.stop_contract(contract.id, client, None)
     world.report(reported(world.read(contract.id), "stopped"), readiness=ARGS_ONLY)
     world.contracts.start_contract(contract.id, client, None)
@@ -136,7 +140,7 @@ def test_a_contract_whose_mode_is_gone_for_now_is_started_and_waits_with_the_hos
     (instance,) = world.read(contract.id).instances
     assert (instance.status, instance.reason) == (InstanceStatus.LOADING, NO_TOOLKIT)
     with pytest.raises(ConflictError):
-        world.rent(**SSH)
+        rent_ssh(world)
 
 
 def test_a_report_of_the_same_changes_nothing_in_the_table() -> None:
@@ -160,4 +164,4 @@ def test_a_host_of_before_says_nothing_and_serves_all_again() -> None:
     world.report([], readiness=ARGS_ONLY)
     world.report([])
     assert world.manifest().readiness == Readiness()
-    assert world.rent(**SSH).launch.mode == "ssh"
+    assert rent_ssh(world).launch.mode == "ssh"

@@ -43,9 +43,7 @@ class Machines:
     nodes: Nodes
     clock: Clock
 
-    def register(
-        self, token: str, key: MachineKey, inventory: Inventory, readiness: Readiness = Readiness()
-    ) -> Host:
+    def register(self, token: str, key: MachineKey, inventory: Inventory, readiness: Readiness | None = None) -> Host:
         """Take a machine in, once. The same machine may repeat it; anyone else learns nothing.
 
         The token is `<host id>.<secret>`. Raises UnauthenticatedError, BusyError.
@@ -70,7 +68,7 @@ class Machines:
             inventory,
             disk_free_bytes=inventory.disk_bytes,
             sealing_key_id=key.key_id,
-            readiness=readiness,
+            readiness=readiness or Readiness(),
         )
         try:
             book = Book(manifest)

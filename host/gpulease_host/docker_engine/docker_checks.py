@@ -70,7 +70,9 @@ def why_uncontrolled(info: Json) -> str | None:
     missing = [name for name, field in CONTROLLERS.items() if info.get(field) is False]
     if not missing:
         return None
-    where = "the root's cgroup.subtree_control" if str(info.get("CgroupVersion")) == "2" else "the kernel's command line"
+    where = (
+        "the root's cgroup.subtree_control" if str(info.get("CgroupVersion")) == "2" else "the kernel's command line"
+    )
     return f"Docker lacks the kernel's control of {', '.join(missing)}: enable it in {where}, and restart Docker."
 
 

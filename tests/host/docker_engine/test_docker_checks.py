@@ -28,7 +28,10 @@ def said(**changes: Any) -> list[str]:
     "changes",
     [
         {},
-        {"ServerVersion": "29.0.1", "SecurityOptions": ["name=apparmor", "name=seccomp,profile=builtin", "name=cgroupns"]},
+        {
+            "ServerVersion": "29.0.1",
+            "SecurityOptions": ["name=apparmor", "name=seccomp,profile=builtin", "name=cgroupns"],
+        },
         {"ServerVersion": "dev", "Swarm": None},
         {"SecurityOptions": ["name=seccomp,profile=/etc/docker/seccomp.json"], "CgroupVersion": "2"},
         {"Swarm": {"LocalNodeState": ""}},
@@ -43,9 +46,17 @@ def test_a_sound_docker_has_nothing_against_it(changes: dict[str, Any]) -> None:
     [
         ({"ServerVersion": "19.03.15"}, "Docker 19.03.15 is too old", "install Docker Engine 20.10 or newer"),
         ({"ServerVersion": "20.09.0-ce"}, "too old", "install"),
-        ({"SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"]}, "rootless", "run Docker Engine as root"),
+        (
+            {"SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"]},
+            "rootless",
+            "run Docker Engine as root",
+        ),
         ({"SecurityOptions": ["name=seccomp,profile=default", "name=userns"]}, "userns-remap", "remove it from"),
-        ({"SecurityOptions": ["name=seccomp,profile=unconfined"]}, "confines no system calls", "remove seccomp-profile"),
+        (
+            {"SecurityOptions": ["name=seccomp,profile=unconfined"]},
+            "confines no system calls",
+            "remove seccomp-profile",
+        ),
         ({"SecurityOptions": None}, "confines no system calls", "take a kernel with seccomp"),
         ({"Swarm": {"LocalNodeState": "active"}}, "in a swarm", "docker swarm leave"),
         ({"Swarm": {"LocalNodeState": "locked"}}, "in a swarm", "docker swarm leave"),
