@@ -37,11 +37,12 @@ class JoinError(Exception):
 
 @dataclass(frozen=True)
 class Machine:
-    """The host side of a site, all in one folder: agent, daemon, their state and logs."""
+    """The host side of a site, all in one folder: agent, daemon, their state and logs; toolkits are shared."""
 
     state: Path
     docker_host: str
     heartbeat_s: int = 60
+    toolkits: Path = TOOLKITS
 
     @property
     def host_dir(self) -> Path:
@@ -172,7 +173,7 @@ class Machine:
             "LANG": "C.UTF-8",
             "DOCKER_HOST": self.docker_host,
             "GPULEASE_HEARTBEAT_S": str(self.heartbeat_s),
-            "GPULEASE_TOOLKIT_DIR": str(TOOLKITS),
+            "GPULEASE_TOOLKIT_DIR": str(self.toolkits),
             "GPULEASE_PUBLISH_ADDRESS": PUBLISH_ADDRESS,
         }
 

@@ -72,6 +72,7 @@ class Watch:
         for instance_id in self.ledger.note_strays(strays):
             self.attend(instance_id)
         self.gpus.look(holders(records).keys())
+        self.world.refresh_inventory()
         self._reconciled_at = self.elapsed()
         self._reconciled_run = run_id
         self.ring()

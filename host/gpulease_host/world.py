@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +108,17 @@ class World:
         """Read each time: a start that broke off takes its files along, and the next one makes others."""
         return self._engine.ssh_host_key(record.order.instance_id) if record.order.mode in WAYS_IN else None
 
-    def refresh(self) -> None:
-        """Read again what changes slowly: inventory and disk use. What cannot be read stays as it was."""
-        try:
+    def refresh_inventory(self) -> None:
+        """Read again what this machine has and can serve; what is slow to read, the engine keeps for a while.
+
+        What cannot be read stays as it was.
+        """
+        with suppress(EngineError):
             self.inventory = self._engine.inventory()
+
+    def refresh(self) -> None:
+        """Read again what changes slowly: disk use. What cannot be read stays as it was."""
+        try:
             used = {each.instance_id: self._engine.disk_used_bytes(each.instance_id) for each in self.last_seen}
         except EngineError:
             return

@@ -13,6 +13,7 @@ from local.demo.browser import browser, run_cell
 from local.demo.narration import Narrator
 from local.demo.rental import UnexpectedError
 from local.images import BUSYBOX
+from local.offers import wait_for_offer
 from local.site import Running
 
 READY_S = 90
@@ -38,7 +39,7 @@ class Visit:
     def rent(self) -> None:
         self.folder.mkdir(parents=True)
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self._key)], check=True)
-        offer = next(each for each in self.site.client.get("/v1/offers")["items"] if each["num_gpus"] == 1)
+        offer = wait_for_offer(self.site.client, self.site.owner, mode="jupyter", via=self.via)
         wish = {
             "offer_id": offer["id"],
             "image": BUSYBOX,

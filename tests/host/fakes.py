@@ -60,6 +60,8 @@ class FakeEngine:
         self.clock = clock
         self.gpus = gpus
         self.gone: set[int] = set()
+        self.told: dict[str, Any] = {}
+        """What the inventory says instead, by name."""
         self.held: dict[int, Container] = {}
         self.calls: list[str] = []
         self.secrets: dict[int, Secrets] = {}
@@ -85,7 +87,7 @@ class FakeEngine:
 
     def inventory(self) -> dict[str, Any]:
         self._check_up()
-        return inventory(self.gpus, self.gone)
+        return inventory(self.gpus, self.gone) | self.told
 
     def containers(self) -> list[Container]:
         self._check_up()

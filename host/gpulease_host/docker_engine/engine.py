@@ -13,7 +13,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from gpulease_host import inventory
+from gpulease_host import inventory, readiness
 from gpulease_host.docker_engine import container_calls, container_state, kernel_limits, oom_records
 from gpulease_host.docker_engine.cgroups import Cgroups
 from gpulease_host.docker_engine.container_config import HOST_LABEL, INSTANCE_LABEL, container_name
@@ -74,10 +74,12 @@ class DockerEngine:
         image_terms: ImageTerms | None = None,
         image_reserve_bytes: int | None = None,
         images_path: Path | None = None,
+        fitness: readiness.Readiness | None = None,
     ) -> None:
         self._host_id = host_id
         self._gpus = gpus
         self._ways_in = ways_in
+        self._fitness = fitness or readiness.Readiness()
         self._publish_address = publish_address
         self._parent_group = parent_group
         self._memory_bytes = memory_bytes or inventory.memory_for_tenants_bytes()
@@ -98,7 +100,7 @@ class DockerEngine:
     def inventory(self) -> dict[str, Any]:
         if self._inventory is None or time.monotonic() - self._inventory[0] > INVENTORY_AGE_S:
             self._inventory = (time.monotonic(), self._read_inventory())
-        return self._inventory[1]
+        return self._inventory[1] | readiness.say(self._ways_in.modes(), self._fitness.not_ready())
 
     def containers(self) -> list[Container]:
         inspected = [self._api.inspect_container(listed["Id"]) for listed in self._list(all_states=True)]

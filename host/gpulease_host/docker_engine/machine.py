@@ -42,6 +42,10 @@ class Machine:
     def systemd_groups(self) -> bool:
         return bool(self._fresh_info()["CgroupDriver"] == "systemd")
 
+    def info(self) -> dict[str, Any]:
+        """All that Docker says of itself."""
+        return self._fresh_info()
+
     def facts(self, cgroup_version: int) -> DockerFacts:
         return DockerFacts(
             docker_version=str(self._fresh_info()["ServerVersion"]),
