@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import suppress
 
-from gpulease_host.docker_engine.firewall import V4, V6, WAIT_S, Run, run_program
+from gpulease_host.docker_engine.iptables import V4, V6, WAIT_S, Run, run_program, variant_of_docker
 
 _GET_FLAGS, _SET_FLAGS, _DELETE_BRIDGE = 0x8913, 0x8914, 0x89A1
 _UP = 1
@@ -24,10 +24,11 @@ def exists(name: str) -> bool:
 
 def clear(name: str, run: Run = run_program) -> None:
     """Remove a bridge that no network has any more, and every rule that names it. Not there is fine."""
-    for family in (V4, V6):
-        status, saved = run([f"{family.program}-save"], "")
+    variant = variant_of_docker(run) or ""
+    for program in (f"{family.program}{variant}" for family in (V4, V6)):
+        status, saved = run([f"{program}-save"], "")
         for table, rule in _rules_of(name, saved if status == 0 else ""):
-            run([family.program, "-w", WAIT_S, "-t", table, "-D", *rule], "")
+            run([program, "-w", WAIT_S, "-t", table, "-D", *rule], "")
     with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         _delete(control, name.encode())
 

@@ -102,6 +102,11 @@ class DockerApi:
             pools = [pool for network in client.networks() for pool in network["IPAM"].get("Config") or []]
             return [str(pool["Subnet"]) for pool in pools if "Subnet" in pool]
 
+    def default_mtu(self) -> int | None:
+        """Of Docker's own network, where it has one and was told."""
+        options = (self._or_none("inspect_network", "bridge") or {}).get("Options") or {}
+        return int(options.get("com.docker.network.driver.mtu") or 0) or None
+
     def network_names(self, label: str) -> list[str]:
         with self._calling() as client:
             return [str(network["Name"]) for network in client.networks(filters={"label": label})]

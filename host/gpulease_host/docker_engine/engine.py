@@ -28,6 +28,8 @@ from gpulease_host.docker_engine.machine import Machine
 from gpulease_host.docker_engine.networks import ContractNetworks, network_name
 from gpulease_host.docker_engine.oom_guard import OomGuard
 from gpulease_host.docker_engine.oom_marks import OomMarks
+from gpulease_host.docker_engine.pacing import Paced
+from gpulease_host.docker_engine.ruleset_changes import RulesetChanges
 from gpulease_host.docker_engine.tenant_disks import TenantDisks
 from gpulease_host.docker_engine.tenants_group import TenantsGroup
 from gpulease_host.docker_engine.ways_in import WaysIn
@@ -87,7 +89,7 @@ class DockerEngine:
         self._machine = Machine(self._api)
         self._cgroups = Cgroups()
         self._disks = TenantDisks(self._api, self._machine, image_reserve_bytes)
-        self._firewall = _Paced(firewall.ensure if firewall else Firewall().ensure, FIREWALL_CHECK_S)
+        self._firewall = Paced((firewall or Firewall()).ensure, FIREWALL_CHECK_S, RulesetChanges().seen)
         self._image_memory = ImageMemory(images_path, time.time)
         terms = image_terms or ImageTerms()
         self._images = Images(self._api, self._image_memory, self._image_room_bytes, terms)
@@ -309,27 +311,6 @@ class DockerEngine:
             if time.monotonic() > deadline:
                 raise EngineError(f"Docker has not removed {name} within {REMOVAL_TIMEOUT_S:.0f} s")
             time.sleep(0.05)
-
-
-class _Paced:
-    """Does something at most once in an interval."""
-
-    def __init__(self, action: Callable[[], None], interval_s: float) -> None:
-        self._action = action
-        self._interval_s = interval_s
-        self._done_at: float | None = None
-
-    def first_time(self) -> None:
-        if self._done_at is None:
-            self._do()
-
-    def in_time(self) -> None:
-        if self._done_at is None or time.monotonic() - self._done_at > self._interval_s:
-            self._do()
-
-    def _do(self) -> None:
-        self._action()
-        self._done_at = time.monotonic()
 
 
 def _faults_of(steps: Iterable[Callable[[], object]]) -> list[EngineError]:

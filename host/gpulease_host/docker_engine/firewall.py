@@ -1,26 +1,36 @@
 """The network rules that hold for every tenant: to the internet, and nowhere else.
 
 They match interfaces by the prefix of their names, so a new contract needs no new rule. Two chains of ours, filled in
-one transaction each, hang first in INPUT (a container reaches its host there, and Docker's own chains do not see it)
-and in FORWARD: through DOCKER-USER, which Docker leaves alone, or directly for IPv6.
+one transaction each, hang first in INPUT (a container reaches its host there, and Docker's own chains do not see it),
+in DOCKER-USER, which Docker leaves alone and puts before its own chains, and in FORWARD, for where there is no
+DOCKER-USER or nothing leads to it at the moment. What they drop is dropped, whatever other firewalls allow.
 """
 
 from __future__ import annotations
 
 import fcntl
 import ipaddress
-import os
-import subprocess
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from gpulease_host.docker_engine.iptables import (
+    DOCKER_USER,
+    V4,
+    V6,
+    WAIT_S,
+    Family,
+    Run,
+    rules_of,
+    run_program,
+    variant_of_docker,
+)
+from gpulease_host.docker_engine.resolvers import nameservers
 from gpulease_host.engine import EngineError
 
 TENANTS = "gl-+"
 INPUT_CHAIN = "GPULEASE-INPUT"
 FORWARD_CHAIN = "GPULEASE-FORWARD"
-WAIT_S = "10"
+HOOKS = {"INPUT": INPUT_CHAIN, DOCKER_USER: FORWARD_CHAIN, "FORWARD": FORWARD_CHAIN}
 LOCK = Path("/run/gpulease-firewall.lock")
 
 CLOSED_V4 = (
@@ -46,7 +56,6 @@ CLOSED_V6 = (
     "fe80::/10",
     "ff00::/8",
 )
-RESOLVER_FILES = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
 
 
 class FirewallError(EngineError):
@@ -55,69 +64,49 @@ class FirewallError(EngineError):
     code = "firewall_refused"
 
 
-@dataclass(frozen=True)
-class Family:
-    """One IP version: its program, where forwarded packets are judged, and what is closed."""
-
-    program: str
-    forward_hook: str
-    closed: Sequence[str]
-    version: int
-
-
-V4 = Family("iptables", "DOCKER-USER", CLOSED_V4, 4)
-V6 = Family("ip6tables", "FORWARD", CLOSED_V6, 6)
-
-# Runs a program with its standard input and answers its exit status and what it said.
-Run = Callable[[Sequence[str], str], tuple[int, str]]
-
-
-def run_program(command: Sequence[str], text: str) -> tuple[int, str]:
-    environment = {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
-    try:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, env=environment, check=False)
-    except FileNotFoundError as error:
-        return 127, str(error)
-    return done.returncode, done.stderr + done.stdout
+Rules = Mapping[str, Sequence[str]]
 
 
 class Firewall:
     def __init__(
-        self, run: Run = run_program, resolver_files: Sequence[Path] = RESOLVER_FILES, lock: Path = LOCK
+        self, run: Run = run_program, resolvers: Callable[[], Sequence[str]] = nameservers, lock: Path = LOCK
     ) -> None:
         self._run = run
         self._lock = lock
-        self._resolver_files = resolver_files
+        self._resolvers = resolvers
+        self._in_force: dict[str, tuple[str, list[Sequence[str]]]] = {}
 
     def ensure(self) -> None:
         """Idempotent, and never a moment without the rules once they are there; one daemon at a time."""
         with self._lock.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            self._ensure()
+            resolvers = self._resolvers()
+            variant = variant_of_docker(self._run) or ""
+            for family in (V4, V6):
+                own = [address for address in resolvers if ipaddress.ip_address(address).version == family.version]
+                self._ensure(f"{family.program}{variant}", chains(family, own))
 
-    def _ensure(self) -> None:
-        resolvers = nameservers(self._resolver_files)
-        for family in (V4, V6):
-            own = [address for address in resolvers if ipaddress.ip_address(address).version == family.version]
-            self._check([f"{family.program}-restore", "--noflush", "--wait", WAIT_S], chains(family, own))
-            self._hook(family, family.forward_hook, FORWARD_CHAIN)
-            self._hook(family, "INPUT", INPUT_CHAIN)
+    def _ensure(self, program: str, wanted: str) -> None:
+        """Rules that are as this left them are only read: a write would look like somebody's change."""
+        rules = self._rules(program)
+        if self._in_force.get(program) != (wanted, _filling(rules)):
+            self._check([f"{program}-restore", "--noflush", "--wait", WAIT_S], wanted)
+            rules = self._rules(program)
+            self._in_force[program] = (wanted, _filling(rules))
+        for chain in HOOKS:
+            if (chain != DOCKER_USER or chain in rules) and not is_first(chain, rules):
+                self._hook(program, chain)
 
-    def _hook(self, family: Family, chain: str, target: str) -> None:
-        """First in its chain: a rule before it could let a tenant through."""
-        jump = ["-i", TENANTS, "-j", target]
-        _, listed = self._run([family.program, "-w", WAIT_S, "-S", chain, "1"], "")
-        if listed.split() == ["-A", chain, *jump]:
-            return
-        self._check([family.program, "-w", WAIT_S, "-I", chain, "1", *jump], "")
-        self._delete_duplicates(family, chain, jump)
-
-    def _delete_duplicates(self, family: Family, chain: str, jump: Sequence[str]) -> None:
-        _, listed = self._run([family.program, "-w", WAIT_S, "-S", chain], "")
-        rules = [line.split() for line in listed.splitlines() if line.startswith("-A ")]
-        positions = [position for position, rule in enumerate(rules, start=1) if rule == ["-A", chain, *jump]]
+    def _hook(self, program: str, chain: str) -> None:
+        self._check([program, "-w", WAIT_S, "-I", chain, "1", *jump(chain).split()], "")
+        rules = self._rules(program).get(chain, [])
+        positions = [position for position, rule in enumerate(rules, start=1) if rule == jump(chain)]
         for position in reversed(positions[1:]):
-            self._run([family.program, "-w", WAIT_S, "-D", chain, str(position)], "")
+            self._run([program, "-w", WAIT_S, "-D", chain, str(position)], "")
+
+    def _rules(self, program: str) -> Rules:
+        """A table that nobody has used yet is not there."""
+        return rules_of("filter", self._run, program) or {}
 
     def _check(self, command: Sequence[str], text: str) -> None:
         status, said = self._run(command, text)
@@ -125,32 +114,33 @@ class Firewall:
             raise FirewallError(f"the network rules could not be set: {' '.join(command)}: {said.strip()}")
 
 
+def jump(chain: str) -> str:
+    return f"-i {TENANTS} -j {HOOKS[chain]}"
+
+
+def is_first(chain: str, rules: Rules) -> bool:
+    """Before any rule that could let a tenant through. Docker puts DOCKER-USER, where ours is first, first again."""
+    there = list(rules.get(chain, []))
+    if chain == "FORWARD" and there[:1] == [f"-j {DOCKER_USER}"]:
+        del there[0]
+    return there[:1] == [jump(chain)]
+
+
+def _filling(rules: Rules) -> list[Sequence[str]]:
+    return [rules.get(chain, []) for chain in (INPUT_CHAIN, FORWARD_CHAIN)]
+
+
 def chains(family: Family, resolvers: Sequence[str]) -> str:
     """Both chains, as iptables-restore reads them. DNS is the exception: resolvers are often at private addresses."""
     dns = [f"-d {resolver} -p {protocol} --dport 53 -j" for resolver in resolvers for protocol in ("udp", "tcp")]
-    answers = "-m conntrack --ctstate RELATED,ESTABLISHED -j"
+    # Not what a tenant opened itself, maybe while the rules were gone.
+    answers = "-m conntrack --ctstate RELATED,ESTABLISHED --ctdir REPLY -j"
+    closed = CLOSED_V4 if family is V4 else CLOSED_V6
     lines = ["*filter", f":{INPUT_CHAIN} - [0:0]", f":{FORWARD_CHAIN} - [0:0]"]
     lines += [f"-A {INPUT_CHAIN} {rule} ACCEPT" for rule in [answers, *dns]]
     lines += [f"-A {INPUT_CHAIN} -j DROP"]
     # Two instances of one contract talk across their own bridge, which routes nothing.
     lines += [f"-A {FORWARD_CHAIN} {rule} RETURN" for rule in [answers, "-m physdev --physdev-is-bridged -j", *dns]]
     lines += [f"-A {FORWARD_CHAIN} -o {TENANTS} -j DROP"]
-    lines += [f"-A {FORWARD_CHAIN} -d {closed} -j DROP" for closed in family.closed]
+    lines += [f"-A {FORWARD_CHAIN} -d {each} -j DROP" for each in closed]
     return "\n".join([*lines, "COMMIT", ""])
-
-
-def nameservers(files: Sequence[Path]) -> list[str]:
-    """The resolvers containers are given: Docker copies the machine's, and asks loopback ones itself."""
-    found: list[str] = []
-    for file in files:
-        lines = file.read_text().splitlines() if file.is_file() else []
-        found += [line.split()[1] for line in lines if line.startswith("nameserver ") and len(line.split()) > 1]
-    addresses = [_address(text) for text in found]
-    return sorted({str(address) for address in addresses if address is not None and not address.is_loopback})
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return None

@@ -1,22 +1,21 @@
 """One bridge network per contract: the lowest free /28 of a pool, and an interface name the static rules know.
 
-Docker refuses a range it uses itself, but knows nothing of other Docker Engines on the machine; so the machine's
-routes are read too, under a lock that every daemon here takes.
+Docker refuses a range it uses itself, but knows nothing of other Docker Engines and VPNs on the machine; so the
+machine's routes are read too, under a lock that every daemon here takes.
 """
 
 from __future__ import annotations
 
 import fcntl
 import ipaddress
-import socket
-import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from gpulease_host.docker_engine import bridges
 from gpulease_host.docker_engine.container_config import CONTRACT_LABEL, HOST_LABEL
 from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
+from gpulease_host.docker_engine.routes import DEVICES, Route, default_mtu, networks_of, routes
 from gpulease_host.engine import EngineError
 
 PREFIX = "gl-"
@@ -41,17 +40,27 @@ def network_name(contract_id: int) -> str:
 
 
 class ContractNetworks:
-    def __init__(self, api: DockerApi, host_id: int, pool: str, lock: Path = LOCK) -> None:
+    def __init__(
+        self,
+        api: DockerApi,
+        host_id: int,
+        pool: str,
+        lock: Path = LOCK,
+        read_routes: Callable[[], Sequence[Route]] = routes,
+        devices: Path = DEVICES,
+    ) -> None:
         self._api = api
         self._host_id = host_id
         self._pool = ipaddress.IPv4Network(pool)
         self._lock = lock
+        self._routes = read_routes
+        self._devices = devices
 
     def ensure(self, contract_id: int) -> None:
         with self._alone():
-            taken = routed_networks()
+            found = self._routes()
             try:
-                self._create(contract_id, taken)
+                self._create(contract_id, networks_of(found), self._mtu(found))
             except NetworkPoolError:
                 raise
             except RefusedError as error:
@@ -91,30 +100,37 @@ class ContractNetworks:
                 self._api.disconnect(member, name)
             self._api.remove_network(name)
 
-    def _create(self, contract_id: int, taken: list[ipaddress.IPv4Network]) -> None:
+    def _mtu(self, found: Sequence[Route]) -> int | None:
+        """What its owner gave Docker's own network, and no more than the way out takes: Docker gives others 1500."""
+        return min(filter(None, (self._api.default_mtu(), default_mtu(found, self._devices))), default=None)
+
+    def _create(self, contract_id: int, taken: list[ipaddress.IPv4Network], mtu: int | None) -> None:
         """Docker's own ranges are asked for only when it refuses one: those of bridges are routes already."""
         subnet = lowest_free(self._pool, taken)
         try:
-            self._api.create_network(self._body(contract_id, subnet))
+            self._api.create_network(self._body(contract_id, subnet, mtu))
         except RefusedError as error:
             if "overlap" not in str(error):
                 raise
             known = [ipaddress.ip_network(subnet) for subnet in self._api.subnets()]
             known_v4 = [network for network in known if isinstance(network, ipaddress.IPv4Network)]
             subnet = lowest_free(self._pool, [*taken, *known_v4, subnet])
-            self._api.create_network(self._body(contract_id, subnet))
+            self._api.create_network(self._body(contract_id, subnet, mtu))
 
-    def _body(self, contract_id: int, subnet: ipaddress.IPv4Network) -> dict[str, object]:
+    def _body(self, contract_id: int, subnet: ipaddress.IPv4Network, mtu: int | None) -> dict[str, object]:
         # Docker would choose the same gateway. But killed while it removes a network whose gateway it chose, Docker
         # 20.10 panics at each start from then on (libnetwork's reservePools).
         name, gateway = network_name(contract_id), str(subnet[1])
+        options = {"com.docker.network.bridge.name": name}
+        if mtu is not None:
+            options["com.docker.network.driver.mtu"] = str(mtu)
         return {
             "Name": name,
             "CheckDuplicate": True,
             "Driver": "bridge",
             "EnableIPv6": False,
             "IPAM": {"Driver": "default", "Config": [{"Subnet": str(subnet), "Gateway": gateway}]},
-            "Options": {"com.docker.network.bridge.name": name},
+            "Options": options,
             "Labels": {HOST_LABEL: str(self._host_id), CONTRACT_LABEL: str(contract_id)},
         }
 
@@ -132,19 +148,4 @@ def lowest_free(pool: ipaddress.IPv4Network, taken: Iterable[ipaddress.IPv4Netwo
     for subnet in pool.subnets(new_prefix=CONTRACT_PREFIX_LENGTH):
         if not any(subnet.overlaps(network) for network in within):
             return subnet
-    raise NetworkPoolError(f"every /{CONTRACT_PREFIX_LENGTH} of {pool} is taken")
-
-
-def routed_networks(routes: Path = Path("/proc/net/route")) -> list[ipaddress.IPv4Network]:
-    """The ranges this machine routes anywhere, the default route left out."""
-    found = []
-    for line in routes.read_text().splitlines()[1:]:
-        fields = line.split()
-        mask = _address(fields[7])
-        if mask != "0.0.0.0":
-            found.append(ipaddress.IPv4Network(f"{_address(fields[1])}/{mask}", strict=False))
-    return found
-
-
-def _address(kernel_hex: str) -> str:
-    return socket.inet_ntoa(struct.pack("=I", int(kernel_hex, 16)))
+    raise NetworkPoolError(f"Every /{CONTRACT_PREFIX_LENGTH} of {pool} is taken.")

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from gpulease_host.docker_engine.firewall import HOOKS, is_first, jump
+from gpulease_host.docker_engine.iptables import rules_of, variant_of_docker
+from gpulease_host.docker_engine.iptables import run_program as run_and_read
 from gpulease_host.docker_engine.networks import network_name
 from gpulease_host.engine import Order
 from tests.host.docker_engine.bench import Bench, name_of, run_program, wait_until
@@ -66,16 +69,21 @@ def test_the_rules_stand_once_and_first_however_often_they_are_set(bench: Bench)
     bench.run("sleep", "60")
     for _ in range(2):
         bench.engine.watch({})
-    for program, chain in (
-        ("iptables", "INPUT"),
-        ("iptables", "DOCKER-USER"),
-        ("ip6tables", "INPUT"),
-        ("ip6tables", "FORWARD"),
-    ):
-        rules = run_program(program, "-w", "10", "-S", chain).splitlines()
-        ours = [rule for rule in rules if "-i gl-+ -j GPULEASE-" in rule]
-        assert len(ours) == 1
-        assert rules[1] == ours[0], "the first after the chain's own line"
+    for program in (f"ip{version}tables{variant_of_docker(run_and_read)}" for version in ("", "6")):
+        rules = rules_of("filter", run_and_read, program)
+        assert rules is not None
+        chains = [chain for chain in HOOKS if chain in rules]
+        assert {"INPUT", "FORWARD"} <= {*chains}
+        assert all(is_first(chain, rules) and rules[chain].count(jump(chain)) == 1 for chain in chains)
+
+
+def test_a_contracts_bridge_takes_packets_as_large_as_dockers_own(bench: Bench) -> None:
+    order = bench.run("sleep", "60")
+    sizes = {
+        name: Path(f"/sys/class/net/{name}/mtu").read_text() for name in ("docker0", network_name(order.contract_id))
+    }
+    assert len({*sizes.values()}) == 1, sizes
+    assert bench.sh(order, "cat /sys/class/net/eth0/mtu")[1] == sizes["docker0"]
 
 
 def test_a_network_pruned_while_stopped_is_made_again(bench: Bench) -> None:

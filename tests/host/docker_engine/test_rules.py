@@ -12,18 +12,20 @@ from typing import Any
 
 import pytest
 
-from gpulease_host.docker_engine import DockerEngine, container_start, container_state, firewall, oom_records
+from gpulease_host.docker_engine import DockerEngine, container_start, container_state, firewall, oom_records, routes
 from gpulease_host.docker_engine.container_config import Surroundings, container_config
 from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
+from gpulease_host.docker_engine.dockerd_settings import DockerdSettings, running_dockerds
 from gpulease_host.docker_engine.event_stream import instance_changes
+from gpulease_host.docker_engine.iptables import V4
 from gpulease_host.docker_engine.machine import weighs_io
 from gpulease_host.docker_engine.networks import (
     ContractNetworks,
     NetworkPoolError,
     lowest_free,
     network_name,
-    routed_networks,
 )
+from gpulease_host.docker_engine.resolvers import nameservers
 from gpulease_host.docker_engine.seccomp import security_option
 from gpulease_host.docker_engine.ways_in import Launch, WaysIn
 from gpulease_host.engine import EngineUnavailableError, Order, Port, PortTakenError, Secrets
@@ -64,16 +66,50 @@ def test_a_route_over_the_whole_pool_does_not_take_it_and_one_of_it_does() -> No
         lowest_free(POOL, networks("10.213.0.0/16"))
 
 
-def test_routes_are_read_as_the_kernel_writes_them(tmp_path: Path) -> None:
-    table = tmp_path / "route"
-    header = "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n"
-    rows = "eth0 00000000 010200C0 0003 0 0 0 00000000 0 0 0\ngl-1 0000D50A 00000000 0001 0 0 0 F0FFFFFF 0 0 0\n"
-    table.write_text(header + rows)
-    assert [str(route) for route in routed_networks(table)] == ["10.213.0.0/28"]
+ROUTES = """[
+  {"dst": "default", "gateway": "192.0.2.1", "dev": "eth0", "flags": []},
+  {"dst": "10.213.0.0/28", "dev": "gl-1", "protocol": "kernel", "flags": ["linkdown"]},
+  {"dst": "default", "dev": "wg0", "table": "51820", "flags": []},
+  {"dst": "10.8.0.0/24", "table": "52", "flags": [], "nexthops": [{"dev": "vpn0"}, {"dev": "vpn1"}]},
+  {"type": "local", "dst": "10.9.0.7", "dev": "eth1", "table": "local", "flags": []},
+  {"type": "unreachable", "dst": "10.7.0.0/16", "dev": "lo", "flags": []}
+]"""
+
+
+def test_routes_of_every_table_are_in_use_and_default_ones_are_not() -> None:
+    found = routes.routes(lambda _command, _text: (0, ROUTES))
+    assert [str(network) for network in routes.networks_of(found)] == [
+        "10.213.0.0/28",
+        "10.8.0.0/24",
+        "10.9.0.7/32",
+        "10.7.0.0/16",
+    ]
+    assert found[3].devices == ("vpn0", "vpn1")
+
+
+def test_routes_that_cannot_be_read_are_no_routes_that_are_free() -> None:
+    with pytest.raises(routes.RoutesError, match="apt-get install -y iproute2"):
+        routes.routes(lambda _command, _text: (127, "no such program: ip"))
+
+
+@pytest.mark.parametrize(
+    ("of_docker", "way_out", "expected"), [(1400, 1500, 1400), (1500, 1450, 1450), (None, 0, None)]
+)
+def test_a_networks_packets_are_as_large_as_docker_and_the_way_out_take(
+    tmp_path: Path, of_docker: int | None, way_out: int, expected: int | None
+) -> None:
+    docker = NetworkDocker()
+    docker.mtu = of_docker
+    told = routes.routes(lambda _command, _text: (0, ROUTES)) if way_out else []
+    (tmp_path / "eth0").mkdir()
+    (tmp_path / "eth0/mtu").write_text(f"{way_out}\n")
+    ContractNetworks(docker, 7, "10.214.0.0/16", tmp_path / "lock", lambda: told, tmp_path).ensure(1)
+    size = docker.made[0]["Options"].get("com.docker.network.driver.mtu")
+    assert size == (None if expected is None else str(expected))
 
 
 def test_dns_is_the_exception_to_what_is_closed() -> None:
-    text = firewall.chains(firewall.V4, ["10.0.0.2"])
+    text = firewall.chains(V4, ["10.0.0.2"])
     lines = text.splitlines()
     dns = "-A GPULEASE-FORWARD -d 10.0.0.2 -p udp --dport 53 -j RETURN"
     assert lines.index(dns) < lines.index("-A GPULEASE-FORWARD -d 10.0.0.0/8 -j DROP")
@@ -84,7 +120,29 @@ def test_dns_is_the_exception_to_what_is_closed() -> None:
 def test_resolvers_on_loopback_are_dockers_own_affair(tmp_path: Path) -> None:
     file = tmp_path / "resolv.conf"
     file.write_text("# nameserver 1.1.1.1\nnameserver 127.0.0.53\nnameserver 10.0.0.2\nnameserver fe80::1%eth0\n")
-    assert firewall.nameservers([file, tmp_path / "none"]) == ["10.0.0.2", "fe80::1"]
+    assert nameservers([file, tmp_path / "none"], lambda: []) == ["10.0.0.2", "fe80::1"]
+    assert nameservers([], lambda: [DockerdSettings(("10.0.0.3",), sets_rules=True)]) == ["10.0.0.3"]
+
+
+def fake_process(proc: Path, pid: str, comm: str, namespace: str, *arguments: str) -> None:
+    folder = proc / pid
+    (folder / "ns").mkdir(parents=True)
+    (folder / "ns/net").symlink_to(namespace)
+    (folder / "comm").write_text(f"{comm}\n")
+    (folder / "cmdline").write_text("\0".join([f"/usr/sbin/{comm}", *arguments, ""]))
+
+
+def test_what_dockerd_was_told_is_read_of_those_in_this_network_alone(tmp_path: Path) -> None:
+    config = tmp_path / "daemon.json"
+    config.write_text('{"dns": ["10.0.0.3"], "iptables": false}')
+    none = f"--config-file={tmp_path}/none"
+    fake_process(tmp_path, "self", "python", "net:[1]")
+    fake_process(tmp_path, "11", "dockerd", "net:[1]", "-H", "fd://", "--dns", "10.0.0.4", "--config-file", str(config))
+    fake_process(tmp_path, "12", "dockerd", "net:[1]", none, "--dns=10.0.0.5", "--iptables=false")
+    fake_process(tmp_path, "13", "dockerd", "net:[2]", none, "--dns=10.0.0.6")
+    fake_process(tmp_path, "14", "dockerd", "net:[1]", none)
+    told = {(each.dns, each.sets_rules) for each in running_dockerds(tmp_path)}
+    assert told == {(("10.0.0.4", "10.0.0.3"), False), (("10.0.0.5",), False), ((), True)}
 
 
 def test_without_the_rules_nothing_goes_on(tmp_path: Path) -> None:
@@ -92,7 +150,7 @@ def test_without_the_rules_nothing_goes_on(tmp_path: Path) -> None:
         return 1, f"no {command[0]} {len(text)}"
 
     with pytest.raises(firewall.FirewallError, match="iptables-restore"):
-        firewall.Firewall(refuse, [], tmp_path / "lock").ensure()
+        firewall.Firewall(refuse, lambda: [], tmp_path / "lock").ensure()
 
 
 def config_of(given: Order = WITH_TWO_GPUS, secrets: Secrets = SOME_SECRETS, **changes: Any) -> dict[str, Any]:
@@ -311,6 +369,10 @@ class NetworkDocker(DockerApi):
         self.made: list[Mapping[str, Any]] = []
         self.endpoints = ["gpulease-5"]
         self.removed: list[str] = []
+        self.mtu: int | None = None
+
+    def default_mtu(self) -> int | None:
+        return self.mtu
 
     def list_containers(self, label: str, *, all_states: bool = True) -> list[dict[str, Any]]:
         return []

@@ -1,0 +1,109 @@
+"""What makes this machine's firewall and networks unfit for a host, each in one sentence that says what to do.
+
+Tenants are kept apart in spite of any of it: our own rules need nothing of Docker's. What is looked for here is that
+contracts reach the internet and are reached at their ports.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gpulease_host.docker_engine.dockerd_settings import DockerdSettings, running_dockerds
+from gpulease_host.docker_engine.iptables import V4, V6, Run, rules_of, run_program, variant_of_docker
+from gpulease_host.docker_engine.networks import NetworkPoolError, lowest_free
+from gpulease_host.docker_engine.routes import MAIN_TABLES, RoutesError, networks_of, route_to, routes
+
+FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+Dockerds = Callable[[], Iterable[DockerdSettings]]
+
+
+def why_unfit(info: Mapping[str, Any], pool: str, run: Run = run_program) -> Iterator[str]:
+    """Every reason there is. `info` is what Docker says of itself, `pool` the range of contracts' networks."""
+    network = ipaddress.IPv4Network(pool)
+    checks: tuple[Callable[[], str | None], ...] = (
+        partial(why_no_iptables, run),
+        partial(why_another_backend, info),
+        partial(why_docker_sets_no_rules, run, info),
+        why_nothing_is_forwarded,
+        partial(why_pool_is_taken, network, run),
+        partial(why_pool_is_routed_away, network, run),
+    )
+    return filter(None, (check() for check in checks))
+
+
+def why_no_iptables(run: Run = run_program) -> str | None:
+    programs = [f"{family.program}{end}" for family in (V4, V6) for end in ("", "-restore", "-save")]
+    missing = [program for program in programs if run([program, "--version"], "")[0] != 0]
+    if not missing:
+        return None
+    return f"The host has no {missing[0]} to keep tenants apart. As root, run: apt-get install -y iptables"
+
+
+def why_another_backend(info: Mapping[str, Any]) -> str | None:
+    driver = str((info.get("FirewallBackend") or {}).get("Driver", ""))
+    if not driver.startswith("nftables"):
+        return None
+    return (
+        'Docker sets its rules by nftables, which this host was never tried with: take "firewall-backend" out of '
+        "/etc/docker/daemon.json and run, as root: systemctl restart docker"
+    )
+
+
+def why_docker_sets_no_rules(run: Run, info: Mapping[str, Any], dockerds: Dockerds = running_dockerds) -> str | None:
+    """It was told not to, or another firewall has wiped them: then no published port works, and no way out."""
+    if why_another_backend(info) or why_no_iptables(run) or _leads_to_docker(run):
+        return None
+    if any(not dockerd.sets_rules for dockerd in dockerds()):
+        return (
+            'Docker was told to set no firewall rules: take "iptables": false out of /etc/docker/daemon.json (or the '
+            "option out of its unit) and run, as root: systemctl restart docker"
+        )
+    return (
+        "Docker's firewall rules are gone, probably since another firewall was loaded (nftables.service with `flush "
+        "ruleset` does that): published ports and the way out do not work. As root, run: systemctl restart docker"
+    )
+
+
+def why_nothing_is_forwarded(forwarding: Path = FORWARDING) -> str | None:
+    if forwarding.read_text().strip() != "0":
+        return None
+    return (
+        "This machine forwards no packets, so containers reach nothing: set net.ipv4.ip_forward=1 in /etc/sysctl.d "
+        "and run, as root: sysctl --system"
+    )
+
+
+def why_pool_is_taken(pool: ipaddress.IPv4Network, run: Run = run_program) -> str | None:
+    try:
+        lowest_free(pool, networks_of(routes(run)))
+    except (NetworkPoolError, RoutesError) as error:
+        return (
+            f"No network can be made for a contract: {error} Free one, or set GPULEASE_ADDRESS_POOL to another range."
+        )
+    return None
+
+
+def why_pool_is_routed_away(pool: ipaddress.IPv4Network, run: Run = run_program) -> str | None:
+    """By a table that is asked before the main one, where the bridges' own routes stand, as VPNs set them up."""
+    route = route_to(pool[-2], run)
+    if route is None or route.is_default or route.table in MAIN_TABLES:
+        return None
+    return (
+        f"{route.destination} is routed to {' '.join(route.devices) or 'nowhere'} by routing table {route.table}, "
+        f"which goes before the networks of contracts in {pool}: set GPULEASE_ADDRESS_POOL to a range that is free."
+    )
+
+
+def _leads_to_docker(run: Run) -> bool:
+    """Chains may be left and nothing lead to them."""
+    variant = variant_of_docker(run)
+    if variant is None:
+        return False
+    program = f"{V4.program}{variant}"
+    published = (rules_of("nat", run, program) or {}).get("PREROUTING", [])
+    forwarded = (rules_of("filter", run, program) or {}).get("FORWARD", [])
+    return all(any("-j DOCKER" in rule for rule in rules) for rules in (published, forwarded))

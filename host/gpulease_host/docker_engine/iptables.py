@@ -1,0 +1,70 @@
+"""The programs that read and write the kernel's packet rules, and which of their two variants Docker uses.
+
+A machine can have both: `iptables` leads to one of them, and rules stand in whichever set them. Ours stand where
+Docker's do, because a chain of the other variant cannot hang in DOCKER-USER.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+WAIT_S = "10"
+DOCKER_USER = "DOCKER-USER"
+NFT, LEGACY = "-nft", "-legacy"
+LEGACY_TABLES = "/proc/net/ip_tables_names"
+
+# Runs a program with its standard input and answers its exit status and what it said.
+Run = Callable[[Sequence[str], str], tuple[int, str]]
+
+
+@dataclass(frozen=True)
+class Family:
+    """One IP version and its program."""
+
+    program: str
+    version: int
+
+
+V4 = Family("iptables", 4)
+V6 = Family("ip6tables", 6)
+
+
+def run_program(command: Sequence[str], text: str) -> tuple[int, str]:
+    """What it printed; what it complained of only where it failed, for iptables warns once both variants are used."""
+    environment = {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
+    try:
+        done = subprocess.run(command, input=text, capture_output=True, text=True, env=environment, check=False)
+    except FileNotFoundError as error:
+        return 127, str(error)
+    return done.returncode, done.stdout if done.returncode == 0 else done.stderr + done.stdout
+
+
+def variant_of_docker(run: Run) -> str | None:
+    """What follows `iptables` in the name of the program that sees Docker's rules; None where no program sees any.
+
+    The legacy one is not asked where it has set nothing: its look alone would make its tables, for good.
+    """
+    for variant in ("", NFT, LEGACY):
+        if variant == LEGACY and "nat" not in run(["cat", LEGACY_TABLES], "")[1].split():
+            break
+        if run([f"{V4.program}{variant}", "-w", WAIT_S, "-t", "nat", "-S", "DOCKER"], "")[0] == 0:
+            return variant
+    return None
+
+
+def rules_of(table: str, run: Run, program: str) -> dict[str, list[str]] | None:
+    """Every chain of the table with its rules in their order, without their `-A chain`; None where it is not read."""
+    status, saved = run([f"{program}-save", "-t", table], "")
+    if status != 0:
+        return None
+    found: dict[str, list[str]] = {}
+    for line in saved.splitlines():
+        name, _, rest = line.removeprefix(":").removeprefix("-A ").partition(" ")
+        if line.startswith(":"):
+            found.setdefault(name, [])
+        elif line.startswith("-A "):
+            found.setdefault(name, []).append(rest)
+    return found
