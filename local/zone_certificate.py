@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import shutil
 from pathlib import Path
 
 from cryptography import x509
@@ -15,8 +14,8 @@ LIFE_DAYS = 825
 """Browsers take no certificate that lasts longer."""
 
 
-def provide(folder: Path, zone: str, account: str) -> tuple[Path, Path]:
-    """Certificate and key for `*.<zone>`, made once; the account may read them, and nobody else the key."""
+def provide(folder: Path, zone: str) -> tuple[Path, Path]:
+    """Certificate and key for `*.<zone>`, made once; nobody else may read the key."""
     certificate, key = folder / "zone.crt", folder / "zone.key"
     if certificate.exists() and key.exists():
         return certificate, key
@@ -35,7 +34,6 @@ def provide(folder: Path, zone: str, account: str) -> tuple[Path, Path]:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
     )
-    shutil.chown(key, account)
     certificate.write_bytes(_pem(signed))
     return certificate, key
 
