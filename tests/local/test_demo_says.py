@@ -50,7 +50,7 @@ def test_a_wait_that_was_too_long_keeps_what_was_last_seen() -> None:
 
 
 def test_the_rental_lasts_longer_where_the_service_took_long_to_start() -> None:
-    assert (duration_on(10), duration_on(200.7)) == (DURATION_S, 200)
+    assert (duration_on(10), duration_on(400.7)) == (DURATION_S, 200)
 
 
 def test_the_narrator_wraps_what_is_long_and_leaves_commands_whole(capsys: pytest.CaptureFixture[str]) -> None:
