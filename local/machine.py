@@ -23,7 +23,8 @@ SIMULATED_GPUS = 4
 LISTED_S = 365 * 86_400
 GPU_PRICE_MICROUSD_H = 350_000
 DISK_PRICE_MICROUSD_GIB_MONTH = 100_000
-JOIN_TIMEOUT_S = 90
+JOIN_TIMEOUT_S = 240
+"""Only guards against waiting for ever."""
 PUBLISH_ADDRESS = "127.0.0.1"
 OPEN_PORTS = 100
 """Where contracts are reached directly: on loopback, so that nobody else reaches them."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import shutil
 from pathlib import Path
 
 from cryptography import x509
@@ -26,8 +25,8 @@ SIGNS_CERTIFICATES = x509.KeyUsage(
 )
 
 
-def provide(folder: Path, zone: str, account: str) -> tuple[Path, Path]:
-    """Certificate and key for `*.<zone>`, made once; the account may read them, and nobody else the key."""
+def provide(folder: Path, zone: str) -> tuple[Path, Path]:
+    """Certificate and key for `*.<zone>`, made once; nobody else may read the key."""
     certificate, key = folder / "zone.crt", folder / "zone.key"
     if certificate.exists() and key.exists():
         return certificate, key
@@ -46,7 +45,6 @@ def provide(folder: Path, zone: str, account: str) -> tuple[Path, Path]:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
     )
-    shutil.chown(key, account)
     certificate.write_bytes(_pem(signed))
     return certificate, key
 

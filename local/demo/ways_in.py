@@ -16,8 +16,9 @@ from local.images import BUSYBOX
 from local.offers import wait_for_offer
 from local.site import Running
 
-READY_S = 90
-TUNNEL_S = 20
+READY_S = 300
+TUNNEL_S = 120
+"""Both only guard against waiting for ever."""
 CELL = "print(6 * 7)"
 
 
@@ -53,8 +54,10 @@ class Visit:
         made = self.site.client.post("/v1/contracts", wish)
         path = f"/v1/contracts/{made['id']}"
         self.contract = wait_until(
-            lambda: self.site.client.get(path), lambda now: now["status"] == "active", "A way in", READY_S
+            lambda: self.site.client.get(path), lambda now: now["status"] != "pending", "A way in", READY_S
         )
+        if self.contract["status"] != "active":
+            raise UnexpectedError(f"The contract is {self.contract['status']}: {self.contract['reason']}")
         self.tell.say(f"contract {made['id']}, image {BUSYBOX}: it has neither sshd nor Python of its own")
 
     def log_in(self) -> None:
@@ -109,7 +112,9 @@ class Visit:
 
 
 def _output(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=READY_S, check=False, stdin=subprocess.DEVNULL
+    )
     if done.returncode != 0:
         raise UnexpectedError(f"{command[0]} ended with {done.returncode}: {done.stderr.strip()}")
     return done.stdout
