@@ -16,7 +16,7 @@ from gpulease_host.docker_engine import DockerEngine, container_start, container
 from gpulease_host.docker_engine.container_config import Surroundings, container_config
 from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
 from gpulease_host.docker_engine.event_stream import instance_changes
-from gpulease_host.docker_engine.machine import weighs_io
+from gpulease_host.docker_engine.gpu_nodes import DeviceNode
 from gpulease_host.docker_engine.networks import (
     ContractNetworks,
     NetworkPoolError,
@@ -342,12 +342,16 @@ def test_a_network_goes_although_docker_counts_a_container_on_it_that_is_gone(tm
     assert docker.removed == ["gl-1"]
 
 
-def test_io_weights_hold_only_under_a_scheduler_that_weighs(tmp_path: Path) -> None:
-    device = tmp_path.stat().st_dev
-    queue = tmp_path / f"{device >> 8 & 0xFFF}:{device & 0xFF}" / "queue"
-    assert not weighs_io(tmp_path, tmp_path)
-    queue.mkdir(parents=True)
-    (queue / "scheduler").write_text("none [mq-deadline] bfq\n")
-    assert not weighs_io(tmp_path, tmp_path)
-    (queue / "scheduler").write_text("none mq-deadline [bfq]\n")
-    assert weighs_io(tmp_path, tmp_path)
+def test_a_weight_that_systemd_keeps_is_not_a_conversion_of_shares() -> None:
+    asked = config_of(cpu_shares=None, systemd_cpu_weight=250)["HostConfig"]
+    assert asked["CpuShares"] == 0, "Docker's word for none"
+    assert asked["Annotations"] == {"org.systemd.property.CPUWeight": "uint64 250"}
+    assert config_of()["HostConfig"]["Annotations"] == {}
+
+
+def test_device_nodes_are_given_to_be_read_and_written_only() -> None:
+    asked = config_of(device_nodes=[DeviceNode("/run/gpulease/gpus/GPU-a", "/dev/nvidia2")])["HostConfig"]
+    assert asked["Devices"] == [
+        {"PathOnHost": "/run/gpulease/gpus/GPU-a", "PathInContainer": "/dev/nvidia2", "CgroupPermissions": "rw"}
+    ]
+    assert config_of()["HostConfig"]["Devices"] == []
