@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from gpulease_host.engine import Order
-from gpulease_host.inventory import Gpu
-from gpulease_host.inventory_simulated import SimulatedGpus
 from tests.host.docker_engine.bench import GROUP_ROOT, MIB, Bench, client_of
-from tests.host.docker_engine.conftest import bench_on
 from tests.host.docker_engine.private_docker import PrivateDocker
 
 pytestmark = pytest.mark.docker
 WEIGHTS = {"cpu.weight": "250", "memory.low": str(100 * MIB), "memory.max": str(400 * MIB), "pids.max": "64"}
-# No GPU of this machine has such a number.
-OWN_MINOR, OTHERS_MINOR = 201, 202
-NVIDIA_MAJOR = 195
 
 
 @pytest.fixture(autouse=True)
@@ -88,49 +78,6 @@ def test_shares_outlast_a_docker_that_is_stopped_and_started(private_docker: Pri
     bench.engine.stop(order.instance_id, grace_s=0)
     bench.start(order, "sleep", "600")
     assert _share(bench, order) == WEIGHTS
-
-
-class GpusWithNodes(SimulatedGpus):
-    def gpus(self) -> list[Gpu]:
-        numbers = (OWN_MINOR, OTHERS_MINOR, None, None)
-        return [replace(gpu, minor=minor) for gpu, minor in zip(super().gpus(), numbers, strict=True)]
-
-
-def test_a_gpus_node_can_be_opened_after_systemd_has_written_its_list_again_and_no_other_can(
-    docker_host: str, tmp_path: Path
-) -> None:
-    with _nodes(), bench_on(docker_host, tmp_path, gpus=GpusWithNodes(4, "seed")) as bench:
-        order = bench.run("sleep", "600")
-        assert bench.sh(order, "ls -d /dev/nvidia20?") == (0, f"/dev/nvidia{OWN_MINOR}\n")
-        for _ in range(2):
-            assert "No such device or address" in _opening(bench, order, OWN_MINOR), "allowed, and nothing is there"
-            assert "Operation not permitted" in _opening(bench, order, OTHERS_MINOR)
-            _systemctl("daemon-reload")
-        bench.engine.stop(order.instance_id, grace_s=0)
-        bench.start(order, "sleep", "600")
-        assert "No such device or address" in bench.sh(order, f"cat /dev/nvidia{OWN_MINOR} 2>&1")[1]
-
-
-@contextmanager
-def _nodes() -> Iterator[None]:
-    """Of a driver that is not there."""
-    if Path("/dev/nvidiactl").exists():
-        pytest.skip("a real driver is here")
-    nodes = [Path(f"/dev/nvidia{minor}") for minor in (OWN_MINOR, OTHERS_MINOR)]
-    try:
-        for node, minor in zip(nodes, (OWN_MINOR, OTHERS_MINOR), strict=True):
-            os.mknod(node, 0o20666, os.makedev(NVIDIA_MAJOR, minor))
-        yield
-    finally:
-        for node in nodes:
-            node.unlink(missing_ok=True)
-
-
-def _opening(bench: Bench, order: Order, minor: int) -> str:
-    """From the container's group, with the host's nodes: no capability and no missing node is in the way."""
-    group = GROUP_ROOT / bench.group_of(order)
-    script = f"echo $$ > {group}/cgroup.procs && exec cat /dev/nvidia{minor}"
-    return subprocess.run(["sh", "-c", script], check=False, capture_output=True, text=True).stderr
 
 
 def _share(bench: Bench, order: Order) -> dict[str, str]:
