@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gpulease_host.docker_engine.gpu_nodes import DeviceNode
 from gpulease_host.docker_engine.seccomp import security_option
 from gpulease_host.docker_engine.storage import LOG_FILES, log_file_bytes
 from gpulease_host.docker_engine.ways_in import Launch, launch_config, launch_host_config
@@ -43,7 +44,7 @@ class Surroundings:
     host_id: int
     network: str
     cgroup_parent: str
-    cpu_shares: int
+    cpu_shares: int | None
     gpus_by_request: bool
     size_option: Mapping[str, str] | None
     publish_address: str
@@ -51,6 +52,9 @@ class Surroundings:
     """For modes ssh and jupyter."""
     takes_seccomp: bool = True
     """Else Docker would refuse the container, where its kernel has none."""
+    device_nodes: Sequence[DeviceNode] = ()
+    systemd_cpu_weight: int | None = None
+    """Instead of shares, which Docker's runtimes convert each in its own way, where systemd keeps the weight."""
 
 
 def container_name(instance_id: int) -> str:
@@ -76,7 +80,8 @@ def _host_config(order: Order, surroundings: Surroundings) -> dict[str, Any]:
     return {
         "NetworkMode": surroundings.network,
         "CgroupParent": surroundings.cgroup_parent,
-        "CpuShares": surroundings.cpu_shares,
+        "CpuShares": surroundings.cpu_shares or 0,
+        "Annotations": _annotations(surroundings),
         "Runtime": "runc",
         "RestartPolicy": {"Name": "no"},
         "CapDrop": ["ALL"],
@@ -84,6 +89,7 @@ def _host_config(order: Order, surroundings: Surroundings) -> dict[str, Any]:
         "SecurityOpt": ["no-new-privileges", *([security_option()] if surroundings.takes_seccomp else [])],
         "StorageOpt": dict(surroundings.size_option) if surroundings.size_option else None,
         "DeviceRequests": [_gpu_request(order.gpus)] if by_request else None,
+        "Devices": [_device(node) for node in surroundings.device_nodes],
         "PortBindings": {
             _docker_port(port): [{"HostIp": surroundings.publish_address, "HostPort": str(port.host)}]
             for port in _published(order)
@@ -107,6 +113,16 @@ def _limits(limits: Limits) -> dict[str, Any]:
 
 def _gpu_request(gpus: Sequence[OrderedGpu]) -> dict[str, Any]:
     return {"Driver": "", "DeviceIDs": [gpu.uuid for gpu in gpus], "Capabilities": [["gpu"]]}
+
+
+def _device(node: DeviceNode) -> dict[str, str]:
+    return {"PathOnHost": node.on_host, "PathInContainer": node.in_container, "CgroupPermissions": "rw"}
+
+
+def _annotations(surroundings: Surroundings) -> dict[str, str]:
+    """Properties of the container's unit. Docker before 24 does not pass them on: there only the kernel knows."""
+    weight = surroundings.systemd_cpu_weight
+    return {} if weight is None else {"org.systemd.property.CPUWeight": f"uint64 {weight}"}
 
 
 def _published(order: Order) -> list[Port]:

@@ -22,6 +22,7 @@ from gpulease_host.docker_engine.docker_api import DockerApi, Json, RefusedError
 from gpulease_host.docker_engine.event_stream import instance_changes
 from gpulease_host.docker_engine.firewall import Firewall
 from gpulease_host.docker_engine.ghosts import Ghosts
+from gpulease_host.docker_engine.gpu_nodes import GpuNodes
 from gpulease_host.docker_engine.image_memory import ImageMemory
 from gpulease_host.docker_engine.images import Images, ImageTerms
 from gpulease_host.docker_engine.machine import Machine
@@ -256,6 +257,7 @@ class DockerEngine:
             self._guard,
             self._ghosts,
             self._ways_in,
+            GpuNodes(self._gpus.gpus()),
             host_id=self._host_id,
             publish_address=self._publish_address,
         )
