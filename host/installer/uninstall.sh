@@ -7,12 +7,16 @@ uninstall() {
         return
     fi
     host=$(registered_host)
+    make_state_folder
     name_docker
     empty_docker
     remove_unit
     leave_agent
     remove_packages
-    rm -rf "$VENV" "$PROGRAM" "$STATE" || fail "That could not be removed. Mend it, and run the same line again."
+    # The state folder may be a disk of its own.
+    { rm -rf "$VENV" "$PROGRAM" && find "$STATE" -mindepth 1 -delete; } ||
+        fail "That could not be removed. Mend it, and run the same line again."
+    rmdir "$STATE" 2>/dev/null || true
     say "Done: GPULease is gone from this machine."
     if [ -n "$host" ]; then
         say "The service still has host $host. Once it is offline, declare it lost: POST $API_URL/v1/hosts/$host/lost"

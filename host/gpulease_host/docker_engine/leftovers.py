@@ -55,13 +55,23 @@ class DockerLeftovers:
 
     def remove_shared(self) -> bool:
         bridges = [name for _, name in socket.if_nameindex() if name.startswith(PREFIX)]
-        if bridges or self._api.list_containers(HOST_LABEL):
+        if bridges or self._api.list_containers(HOST_LABEL) or has_daemon():
             return False
         remove_rules(self._run)
         _remove_group(PARENT_GROUP)
         for lock in (LOCK, NETWORKS_LOCK):
             lock.unlink(missing_ok=True)
         return True
+
+
+def has_daemon(proc: Path = Path("/proc")) -> bool:
+    """Whether any host's daemon runs on this machine: that of the one that leaves does not any more."""
+    for path in proc.glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = path.read_bytes().split(b"\0")
+            if words[-2:] == [b"daemon", b""] and any(word.endswith(b"/gpulease-host") for word in words):
+                return True
+    return False
 
 
 def remove_rules(run: Run, lock: Path = LOCK) -> None:

@@ -144,7 +144,23 @@ GPU = {
 }
 
 REAL_TOOLS = (
-    *("cat", "chmod", "cmp", "comm", "cp", "cut", "date", "dirname", "grep", "head", "ls", "mkdir", "mktemp", "mv"),
-    *("rm", "sed", "sh", "sha256sum", "sort", "tail", "touch", "tr"),
+    *(
+        "cat",
+        "chmod",
+        "cmp",
+        "comm",
+        "cp",
+        "cut",
+        "date",
+        "dirname",
+        "find",
+        "grep",
+        "head",
+        "ls",
+        "mkdir",
+        "mktemp",
+        "mv",
+    ),
+    *("rm", "rmdir", "sed", "sh", "sha256sum", "sort", "tail", "touch", "tr"),
 )
 """Of this machine, and no other: what is missing in a test is really not to be found."""
