@@ -290,9 +290,23 @@ set_up_agent() {
     if [ "$AGENT" = amazon-ssm-agent ] && has_systemd; then
         { systemctl enable -q "$AGENT" && systemctl "$deed" "$AGENT"; } ||
             fail "The agent does not start. See why with journalctl -u $AGENT, and run the same line again."
+        check_agents_path
     elif [ "$AGENT" = amazon-ssm-agent ]; then
         say "Agent: there is no systemd here, so start $AGENT yourself, now"
     fi
+}
+
+check_agents_path() { # by which it finds the program
+    pid=$(systemctl show -p MainPID --value "$AGENT" 2>/dev/null) || pid=''
+    if [ ! -r "/proc/$pid/environ" ]; then return; fi
+    path=$(tr '\0' '\n' <"/proc/$pid/environ" | sed -n 's/^PATH=//p')
+    case ":${path:-$PROGRAM}:" in
+    *":${PROGRAM%/*}:"* | ":$PROGRAM:") ;;
+    *)
+        fail "The agent would not find gpulease-host, with its PATH $path. Add ${PROGRAM%/*} to it (systemctl edit" \
+            "$AGENT), and run the same line again."
+        ;;
+    esac
 }
 
 # Untried: the only step that nobody has seen at work, for it needs AWS's own bucket.

@@ -25,11 +25,11 @@ uninstall() {
 
 empty_docker() { # containers, networks, firewall, control group, settings: the program knows what it made
     if [ ! -e "$STATE/config.json" ] && [ ! -e "$STATE/docker-settings" ]; then return; fi
-    if ! "$PROGRAM" --help >/dev/null 2>&1; then
+    if ! "$PROGRAM" --help 2>/dev/null | grep 'gpulease-host leave' >/dev/null; then
         [ -n "$LOSE_DATA" ] ||
-            fail "The host program does not run, so nobody removes what it made in Docker. Run this script without" \
-                "options first, which brings the program back. With --lose-data, what it made stays."
-        say "Left, because the host program does not run: containers gpulease-…, networks gl-…, live-restore in" \
+            fail "The host program does not run, or is too old to remove what it made in Docker. Run this script without" \
+                "options first, which brings it up to date. With --lose-data, what it made stays."
+        say "Left, because the host program does not remove it: containers gpulease-*, networks gl-*, live-restore in" \
             "Docker's daemon.json, firewall chains GPULEASE-INPUT and GPULEASE-FORWARD"
         return
     fi

@@ -20,7 +20,7 @@ def run_live_restore(arguments: Sequence[str], settings: Settings) -> int:
     api = DockerApi(f"unix://{settings.docker_socket}")
     live_restore = LiveRestore(api.info, Dockerd.find, settings.folder)
     deed = parser.parse_args(arguments).deed
-    print(f"Docker: {live_restore.turn_on() if deed == 'on' else live_restore.turn_off()}")
+    print(f"gpulease: Docker: {live_restore.turn_on() if deed == 'on' else live_restore.turn_off()}")
     return 0
 
 
@@ -29,5 +29,5 @@ def run_leave(arguments: Sequence[str], settings: Settings) -> int:
     parser = argparse.ArgumentParser(prog="gpulease-host leave", description="Remove what this host has made in Docker")
     parser.add_argument("--lose-data", action="store_true", help="also while instances are here, with all their data")
     for line in Leaving(settings, open_leftovers).leave(lose_data=parser.parse_args(arguments).lose_data):
-        print(f"Leaving: {line}")
+        print(f"gpulease: Leaving: {line}")
     return 0

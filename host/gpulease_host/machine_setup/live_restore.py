@@ -72,11 +72,12 @@ class LiveRestore:
             return "its settings are the owner's, and stay"
         note = Note(**json.loads(self._note.read_bytes()))
         path = Path(note.path)
-        if not _has_digest(path, note.written_sha256):
+        aside = path.with_name(ASIDE)
+        if not _has_digest(path, note.written_sha256) or (note.had_file and not aside.exists()):
             self._note.unlink()
-            return f"{path} was changed since, and stays as it is"
+            return f"{path} or {aside} was changed since, and stays as it is"
         if note.had_file:
-            path.with_name(ASIDE).replace(path)
+            aside.replace(path)
         else:
             path.unlink()
         if not note.had_folder and not any(path.parent.iterdir()):

@@ -105,6 +105,9 @@ esac
 
 GPULEASE_HOST = """#!/bin/sh
 echo "gpulease-host $*" >>"$CALLS"
+if [ "$1" = --help ]; then
+    cat "$FACTS/usage"
+fi
 if [ "$*" = "toolkit packages" ]; then
     cat "$FACTS/missing-packages"
 fi

@@ -65,6 +65,7 @@ class PaperMachine:
         self.fact("processor", "x86_64")
         self.fact("docker-info", DOCKER_INFO)
         self.fact("docker-containers", "[]")
+        self.fact("usage", "gpulease-host leave [--lose-data]\n")
         self.fact("free-kib", str(50 << 20))
         for empty in ("docker-version", "on-hold", "packages", "would-go"):
             self.fact(empty)

@@ -43,14 +43,18 @@ def test_data_may_be_lost_on_the_owners_word(host: PaperMachine) -> None:
     assert "gpulease-host leave --lose-data" in host.run("--uninstall", "--lose-data").calls
 
 
-def test_a_broken_program_is_mended_first_unless_data_may_be_lost(host: PaperMachine) -> None:
-    (host.root / "opt/gpulease/bin/gpulease-host").unlink()
+@pytest.mark.parametrize("older", [False, True], ids=["broken", "an older one"])
+def test_a_program_that_cannot_is_updated_first_unless_data_may_be_lost(host: PaperMachine, older: bool) -> None:
+    if older:
+        host.fact("usage", "gpulease-host status\n")
+    else:
+        (host.root / "opt/gpulease/bin/gpulease-host").unlink()
     done = host.run("--uninstall")
     assert done.status == 1
     assert "The host program does not run" in done.said
     done = host.run("--uninstall", "--lose-data")
     assert done.status == 0, done.said
-    assert "Left, because the host program does not run" in done.said
+    assert "Left, because the host program does not remove it" in done.said
 
 
 def test_an_agent_of_somebody_else_goes_on(host: PaperMachine) -> None:
