@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +13,9 @@ from pathlib import Path
 from gpulease_host.docker_engine.docker_api import DockerApi
 from gpulease_host.docker_engine.docker_checks import docker_checks
 from gpulease_host.docker_engine.engine import ADDRESS_POOL, PUBLISH_ADDRESS, DockerEngine
+from gpulease_host.docker_engine.image_memory import ImageMemory
 from gpulease_host.docker_engine.images import KEEP_S, PULL_TIMEOUT_S, ImageTerms
+from gpulease_host.docker_engine.leftovers import DockerLeftovers
 from gpulease_host.docker_engine.machine import Machine
 from gpulease_host.docker_engine.ways_in import WaysIn
 from gpulease_host.inventory import GIB, GpuSource
@@ -71,6 +74,18 @@ def open_engine(host_id: int, simulate_gpus: int) -> DockerEngine:
     ways_in = WaysIn(settings.folder, ToolkitStore(settings.toolkits), attends=bool(host_id))
     if host_id:
         ways_in.keeper.attend()  # so that the first rental need not wait for it
+    return _engine(settings, host_id, gpus, ways_in)
+
+
+def open_leftovers(host_id: int) -> DockerLeftovers:
+    """What a host leaves: to remove it takes neither a driver nor a toolkit. Raises SettingsError."""
+    settings = EngineSettings.from_environment(os.environ)
+    ways_in = WaysIn(settings.folder, ToolkitStore(settings.toolkits))
+    engine = _engine(settings, host_id, SimulatedGpus(1, settings.seed), ways_in)
+    return DockerLeftovers(engine, DockerApi(settings.docker_host), ImageMemory(settings.images_path, time.time))
+
+
+def _engine(settings: EngineSettings, host_id: int, gpus: GpuSource, ways_in: WaysIn) -> DockerEngine:
     return DockerEngine(
         settings.docker_host,
         host_id,
