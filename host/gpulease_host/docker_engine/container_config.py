@@ -35,6 +35,8 @@ TOKEN_LABEL = "gpulease.token"
 GPUS_LABEL = "gpulease.gpus"
 """Their indexes in the contract: for people, and for containers made before the next one was."""
 GPU_UUIDS_LABEL = "gpulease.gpu-uuids"
+SECCOMP_LABEL = "gpulease.seccomp"
+"""Of containers with our profile: nobody in them can step around the limit of the disk."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def container_config(order: Order, secrets: Secrets, surroundings: Surroundings)
         "Cmd": secrets.args,
         "Env": _environment(secrets.env, order),
         "ExposedPorts": {_docker_port(port): {} for port in _published(order)},
-        "Labels": _labels(order, surroundings.host_id),
+        "Labels": _labels(order, surroundings),
         "HostConfig": _host_config(order, surroundings),
         **(launch_config() if surroundings.launch else {}),
     }
@@ -142,13 +144,14 @@ def _environment(wanted: Mapping[str, str], order: Order) -> list[str]:
     return [f"{name}={value}" for name, value in kept.items()]
 
 
-def _labels(order: Order, host_id: int) -> dict[str, str]:
+def _labels(order: Order, surroundings: Surroundings) -> dict[str, str]:
     return {
-        HOST_LABEL: str(host_id),
+        HOST_LABEL: str(surroundings.host_id),
         CONTRACT_LABEL: str(order.contract_id),
         INSTANCE_LABEL: str(order.instance_id),
         GENERATION_LABEL: str(order.generation),
         TOKEN_LABEL: str(order.token or 0),
         GPUS_LABEL: ",".join(str(gpu.index) for gpu in order.gpus),
         GPU_UUIDS_LABEL: ",".join(gpu.uuid for gpu in order.gpus),
+        **({SECCOMP_LABEL: "1"} if surroundings.takes_seccomp else {}),
     }

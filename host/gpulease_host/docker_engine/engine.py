@@ -162,7 +162,7 @@ class DockerEngine:
         found = self._api.inspect_container(name)
         if found is not None:
             self._images.note_used(str(found["Config"]["Image"]))
-            self._disks.forget(str(found["Id"]))
+            self._disks.clear(str(found["Id"]))
         if found is not None and not found["State"]["Running"]:
             self._ghosts.end(found["Id"])
         try:
