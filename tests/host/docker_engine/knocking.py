@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 PATIENCE_S = 1.0
+_IP_PKTINFO = 8
 READY = "ready"
 
 Target = tuple[str, str, int]
@@ -54,9 +56,12 @@ def _serve(tcp: int, udp: int) -> None:
 
 
 def _echo(datagrams: socket.socket) -> None:
+    """From the address that was asked: an answer from another one is no answer to a firewall."""
+    datagrams.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
     while True:
-        _, sender = datagrams.recvfrom(100)
-        datagrams.sendto(b"here", sender)
+        _, [(level, kind, told)], _, sender = datagrams.recvmsg(100, 100)
+        asked = told[8:12]
+        datagrams.sendmsg([b"here"], [(level, kind, struct.pack("=i4s4x", 0, asked))], 0, sender)
 
 
 def _ask(targets: list[Target]) -> list[Target]:
@@ -66,10 +71,7 @@ def _ask(targets: list[Target]) -> list[Target]:
 
 
 def _answers(target: Target) -> bool:
-    """A word that comes back: a proxy that takes a connection and cannot pass it on is no answer.
-
-    Of a datagram any word will do, for a server on every address may send it from another one.
-    """
+    """A word that comes back: a proxy that takes a connection and cannot pass it on is no answer."""
     protocol, address, port = target
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
     with socket.socket(socket.AF_INET, kind) as caller:

@@ -1,0 +1,178 @@
+"""firewalld, ufw and nftables.service beside Docker: what they reload opens nothing, and ports stay published.
+
+They take the whole machine, so a guest runs this: `GPULEASE_WHOLE_MACHINE=1`, with firewalld, ufw and nftables there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from gpulease_host.docker_engine import firewall_checks
+from gpulease_host.docker_engine.iptables import run_program as run_and_read
+from gpulease_host.engine import Order, Port
+from tests.host.docker_engine.bench import Bench, run_program, wait_until
+from tests.host.docker_engine.conftest import *  # noqa: F403
+from tests.host.docker_engine.knocking import answering, serving
+from tests.host.docker_engine.surroundings import METADATA, PORT, Outside, addresses_of_host, network_of
+
+pytestmark = [
+    pytest.mark.docker,
+    pytest.mark.skipif(
+        os.environ.get("GPULEASE_WHOLE_MACHINE") != "1", reason="it changes the machine's firewall: for a guest"
+    ),
+]
+INSIDE, OUTSIDE, HOSTS_OWN = 8080, 40123, 8097
+WATCH_S = 1.0
+NOTICED_S = 5.0
+RULESET = "flush ruleset\n"
+
+
+def needs(*programs: str) -> None:
+    for program in programs:
+        if shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
+            pytest.skip(f"there is no {program} on this machine")
+
+
+@contextmanager
+def firewalld() -> Iterator[Callable[[], None]]:
+    """Gives what restarts it."""
+    needs("firewalld", "firewall-cmd")
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        for each in running:
+            each.terminate()
+            each.wait()
+        running[:] = [subprocess.Popen(["firewalld", "--nofork", "--nopid"])]
+        wait_until(lambda: subprocess.run(["firewall-cmd", "--state", "-q"], check=False).returncode == 0, 120)
+
+    start()
+    try:
+        yield start
+    finally:
+        running[0].terminate()
+        running[0].wait()
+
+
+@pytest.fixture
+def tenant(public_bench: Bench) -> Order:
+    return public_bench.run("sleep", "600", ports=(Port(INSIDE, "tcp", OUTSIDE),))
+
+
+@contextmanager
+def watched(bench: Bench) -> Iterator[None]:
+    """As the daemon does, each second."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(WATCH_S):
+            bench.engine.watch({})
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@contextmanager
+def knocking_at_what_is_closed(bench: Bench, tenant: Order) -> Iterator[list[float]]:
+    """All the while; gives the times at which a tenant reached this host or a private address."""
+    over, reached = threading.Event(), list[float]()
+    closed = {("tcp", address, HOSTS_OWN) for address in addresses_of_host()} | {("tcp", METADATA, PORT)}
+
+    def knock() -> None:
+        while not over.wait(0.05):
+            if answering(network_of(bench, tenant), closed):
+                reached.append(time.monotonic())
+
+    thread = threading.Thread(target=knock)
+    with serving((), HOSTS_OWN, HOSTS_OWN):
+        thread.start()
+        try:
+            yield reached
+        finally:
+            over.set()
+            thread.join()
+
+
+def is_published(bench: Bench, tenant: Order, outside: Outside) -> bool:
+    with serving(network_of(bench, tenant), INSIDE, INSIDE):
+        return bool(answering(outside.into, {("tcp", outside.here, OUTSIDE)}))
+
+
+def reaches_the_internet(bench: Bench, tenant: Order) -> bool:
+    return bench.sh(tenant, f"nc -w 2 203.0.113.9 {PORT} < /dev/null")[0] == 0
+
+
+def test_firewalld_reloads_and_restarts_open_nothing_and_close_no_port(public_bench: Bench, outside: Outside) -> None:
+    with firewalld() as restart, watched(public_bench):
+        tenant = public_bench.run("sleep", "600", ports=(Port(INSIDE, "tcp", OUTSIDE),))
+        for disturb in (lambda: run_program("firewall-cmd", "--reload"), restart):
+            with knocking_at_what_is_closed(public_bench, tenant) as reached:
+                disturb()
+                time.sleep(NOTICED_S)
+            assert not reached
+            wait_until(lambda: is_published(public_bench, tenant, outside), 20)
+            assert reaches_the_internet(public_bench, tenant)
+            assert firewall_checks.why_docker_sets_no_rules(run_and_read, {}) is None
+
+
+def test_firewalld_started_after_docker_and_its_containers_closes_no_port(
+    public_bench: Bench, tenant: Order, outside: Outside
+) -> None:
+    with firewalld():
+        wait_until(lambda: is_published(public_bench, tenant, outside), 20)
+        assert reaches_the_internet(public_bench, tenant)
+
+
+def test_ufw_with_everything_denied_reloads_without_opening_anything_and_ports_stay_published(
+    public_bench: Bench, tenant: Order, outside: Outside
+) -> None:
+    needs("ufw")
+    try:
+        with watched(public_bench), knocking_at_what_is_closed(public_bench, tenant) as reached:
+            run_program("ufw", "allow", "22/tcp")
+            run_program("ufw", "--force", "enable")
+            time.sleep(NOTICED_S)
+            run_program("ufw", "reload")
+            time.sleep(NOTICED_S)
+        assert not reached
+        assert is_published(public_bench, tenant, outside)
+        assert reaches_the_internet(public_bench, tenant)
+    finally:
+        run_program("ufw", "--force", "disable")
+
+
+def test_a_flushed_ruleset_is_open_for_a_moment_only_and_said_until_docker_restarts(
+    public_bench: Bench, tenant: Order, outside: Outside, tmp_path: Path
+) -> None:
+    needs("nft")
+    file = tmp_path / "nftables.conf"
+    file.write_text(RULESET)
+    with watched(public_bench), knocking_at_what_is_closed(public_bench, tenant) as reached:
+        flushed_at = time.monotonic()
+        run_program("nft", "-f", str(file))
+        time.sleep(NOTICED_S)
+    assert all(at < flushed_at + NOTICED_S / 2 for at in reached)
+    assert "are gone" in str(firewall_checks.why_docker_sets_no_rules(run_and_read, {}))
+    if not Path("/run/systemd/system").is_dir():
+        return
+    run_program("systemctl", "restart", "docker")
+    if public_bench.seen(tenant).status != "running":  # Docker without live-restore
+        public_bench.engine.remove(tenant.contract_id, tenant.instance_id)
+        tenant = public_bench.run("sleep", "600", ports=(Port(INSIDE, "tcp", OUTSIDE),))
+    assert firewall_checks.why_docker_sets_no_rules(run_and_read, {}) is None
+    assert is_published(public_bench, tenant, outside)
+    assert reaches_the_internet(public_bench, tenant)
