@@ -25,7 +25,17 @@ PROGRAMS = {
 }
 # A machine with systemd, its kernel and sshd; Docker; what the tests and the toolkit are made of.
 PACKAGES = (
-    *("systemd", "systemd-sysv", "dbus", "udev", "linux-image-cloud-amd64", "openssh-server", "iproute2", "procps"),
+    *(
+        "systemd",
+        "systemd-sysv",
+        "dbus",
+        "udev",
+        "linux-image-cloud-amd64",
+        "initramfs-tools",
+        "openssh-server",
+        "iproute2",
+        "procps",
+    ),
     *("kmod", "apparmor", "docker.io", "iptables", "xfsprogs", "btrfs-progs", "git", "make", "curl", "sudo"),
     *("python3", "python3-venv", "python3-dev", "gcc", "libc6-dev", "musl-tools", "debootstrap", "e2fsprogs"),
     *("busybox-static", "openssh-client", "patchelf", "nginx-light"),

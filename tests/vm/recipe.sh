@@ -18,7 +18,8 @@ mount --bind /dev/pts "$root/dev/pts"
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt" # the mirror's and the index's, as here
 printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d" && chmod 755 "$root/usr/sbin/policy-rc.d"
-chroot "$root" apt-get -q update
+# A mirror that is some weeks behind will do.
+chroot "$root" apt-get -q -o Acquire::Check-Valid-Until=false update
 # shellcheck disable=SC2086
 chroot "$root" apt-get -q install -y --no-install-recommends $packages
 rm "$root/usr/sbin/policy-rc.d"
