@@ -18,6 +18,7 @@ from gpulease_host.docker_engine import container_calls, container_state, kernel
 from gpulease_host.docker_engine.cgroups import Cgroups
 from gpulease_host.docker_engine.container_config import HOST_LABEL, INSTANCE_LABEL, container_name
 from gpulease_host.docker_engine.container_start import ContainerStart
+from gpulease_host.docker_engine.data_root import DockerDataRoot
 from gpulease_host.docker_engine.docker_api import DockerApi, Json, RefusedError
 from gpulease_host.docker_engine.event_stream import instance_changes
 from gpulease_host.docker_engine.firewall import Firewall
@@ -87,6 +88,7 @@ class DockerEngine:
         self._parent_group = parent_group
         self._memory_bytes = memory_bytes or inventory.memory_for_tenants_bytes()
         self._api = DockerApi(docker_host)
+        self.data_root = DockerDataRoot(self._api, host_id)
         self._machine = Machine(self._api)
         self._cgroups = Cgroups()
         self._disks = TenantDisks(self._api, self._machine, image_reserve_bytes)
