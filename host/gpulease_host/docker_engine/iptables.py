@@ -42,14 +42,18 @@ def run_program(command: Sequence[str], text: str) -> tuple[int, str]:
     return done.returncode, done.stdout if done.returncode == 0 else done.stderr + done.stdout
 
 
-def variant_of_docker(run: Run) -> str | None:
-    """What follows `iptables` in the name of the program that sees Docker's rules; None where no program sees any.
+def variants(run: Run) -> tuple[str, ...]:
+    """What follows `iptables` in the names of the programs that may see rules.
 
     The legacy one is not asked where it has set nothing: its look alone would make its tables, for good.
     """
-    for variant in ("", NFT, LEGACY):
-        if variant == LEGACY and "nat" not in run(["cat", LEGACY_TABLES], "")[1].split():
-            break
+    has_legacy = "nat" in run(["cat", LEGACY_TABLES], "")[1].split()
+    return ("", NFT, LEGACY) if has_legacy else ("", NFT)
+
+
+def variant_of_docker(run: Run) -> str | None:
+    """The one whose program sees Docker's rules; None where no program sees any."""
+    for variant in variants(run):
         if run([f"{V4.program}{variant}", "-w", WAIT_S, "-t", "nat", "-S", "DOCKER"], "")[0] == 0:
             return variant
     return None
