@@ -51,8 +51,9 @@ class Result:
 def main(arguments: Sequence[str]) -> int:
     if arguments[:1] == ["shell"]:
         return shell(arguments[1])
-    suites = arguments or list(PLAN)
+    suites = list(arguments) or list(PLAN)
     LOGS.mkdir(parents=True, exist_ok=True)
+    images.clear_leftovers()
     made = [images.provide(suite) for suite in suites]
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         results = [result for of_suite in pool.map(run_suite, made) for result in of_suite]

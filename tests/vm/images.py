@@ -96,6 +96,13 @@ def provide(suite: str, extra_packages: tuple[str, ...] = ()) -> Image:
     return image
 
 
+def clear_leftovers() -> None:
+    """What a run that was killed has left: its guests' disks, half a system."""
+    for pattern in ("guest-*", "*-root-*"):
+        for folder in CACHE.glob(pattern):
+            shutil.rmtree(folder)
+
+
 def files_of_checkout() -> bytes:
     """Their names, one a line: what git has or would take."""
     listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True)
