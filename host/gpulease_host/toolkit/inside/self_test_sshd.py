@@ -17,20 +17,26 @@ KEY_EXCHANGE_BEGINS = 20
 
 def main(config: str) -> None:
     ours, theirs = socket.socketpair()
-    ours.settimeout(PATIENCE_S)
     with theirs:
         server = subprocess.Popen([SSHD, "-i", "-e", "-o", "LogLevel=ERROR", "-f", config], stdin=theirs, stdout=theirs)
     try:
-        with ours, ours.makefile("rwb") as stream:
-            stream.write(b"SSH-2.0-self_test\r\n")
-            stream.flush()
-            greeting = stream.readline(255)
-            packet = stream.read(6)  # its length, the padding's, its number
+        greeting, packet = begin(ours)
+    except OSError as error:
+        sys.exit(f"sshd does not answer: {error}")
     finally:
         server.kill()
         server.wait()
     if not greeting.startswith(b"SSH-2.0-") or packet[5:] != bytes([KEY_EXCHANGE_BEGINS]):
         sys.exit(f"sshd says {greeting!r} and {packet!r}")
+
+
+def begin(connection: socket.socket) -> tuple[bytes, bytes]:
+    """Its greeting, and the head of its first packet: length, padding's length, number. Raises OSError."""
+    connection.settimeout(PATIENCE_S)
+    with connection, connection.makefile("rwb") as stream:
+        stream.write(b"SSH-2.0-self_test\r\n")
+        stream.flush()
+        return stream.readline(255), stream.read(6)
 
 
 if __name__ == "__main__":
