@@ -34,9 +34,10 @@ FAILED = (
     WaitedTooLongError,
     WebDriverException,
     docker.errors.DockerException,
-    requests.RequestException,
+    OSError,
     subprocess.SubprocessError,
 )
+"""OSError is also what `requests` raises, and a disk that is full."""
 
 
 def explain(error: BaseException) -> str:
