@@ -11,7 +11,9 @@ install_packages() { # none where only --prefix may be touched
     with_lock apt-get -q update ||
         say "apt-get could not read every source of packages, as it says above, and goes on with what it has"
     # Nothing that is here may be removed for it, such as another Docker.
-    noting_packages apt-get -q -y --no-remove install "$@" ||
+    lean=--no-install-recommends
+    case " $* " in *" docker.io "*) lean='' ;; esac # which needs AppArmor's parser to start containers
+    noting_packages apt-get -q -y --no-remove ${lean:+"$lean"} install "$@" ||
         fail "apt-get could not install $*, and says why above. Mend that, and run the same line again.$(on_hold)"
 }
 

@@ -15,7 +15,7 @@ from tests.host.installer.rig import API_URL, JOINING, MOVED, PaperMachine
 
 SHELLCHECK = Path(sys.executable).with_name("shellcheck")
 CHANGING = ("apt-get", "dpkg", "pip install", "amazon-ssm-agent", "gpulease-host register", "systemctl restart")
-APT = "apt-get -q -y --no-remove install"
+APT = "apt-get -q -y --no-remove"
 UNIT = "etc/systemd/system/gpulease-host.service"
 
 
@@ -31,6 +31,8 @@ def test_a_fresh_machine_gets_all_that_a_host_needs(machine: PaperMachine) -> No
     installed = [call.rpartition(" install ")[2] for call in done.called(APT)]
     ways_in = "openssh-server openssh-client busybox-static patchelf"
     assert installed == ["python3-venv", "docker.io", "iptables", ways_in]
+    full = [call for call in done.called(APT) if "--no-install-recommends" not in call]
+    assert full == [f"{APT} install docker.io"]
     assert done.calls.index("gpulease-host live-restore on") < done.calls.index("gpulease-host toolkit packages")
     assert "systemctl restart amazon-ssm-agent" in done.calls
     assert done.called("amazon-ssm-agent") == ["amazon-ssm-agent -register -code c-1 -id a-1 -region eu-central-1 -y"]

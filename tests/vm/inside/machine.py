@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.host.orders import HOST_ID, order
@@ -26,6 +26,8 @@ esac
 AGENT_UNIT = "[Service]\nExecStart=/usr/bin/amazon-ssm-agent\n[Install]\nWantedBy=multi-user.target\n"
 # Nothing listens there: reports fail at once. Nor has the toolkit's pip anything to fetch.
 DROP_IN = "[Service]\nEnvironment=AWS_ENDPOINT_URL=http://127.0.0.1:9 PIP_NO_INDEX=1\n"
+LINE = f"curl -fsSL {URL}/v1/host/install.sh | sh -s -- {{}}"
+PIP = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(WORK / "wheels")}
 FILES = ("/etc", "/opt", "/usr/bin", "/usr/sbin", "/usr/local", "/usr/lib/systemd", "/root", "/var/lib/gpulease")
 UNTOLD = ("/root/installing", "/root/gpulease", "/root/venv", "/root/.cache")
 COMMANDS = {
@@ -78,8 +80,19 @@ def write(path: str, text: str, mode: int = 0o644) -> None:
 
 def paste(options: str = "", *, check: bool = True, **environment: str) -> str:
     """What an owner does; pip takes its wheels from here."""
-    found = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(WORK / "wheels")}
-    return run(f"curl -fsSL {URL}/v1/host/install.sh | sh -s -- {options}", check=check, **found, **environment)
+    return run(LINE.format(options), check=check, **PIP, **environment)
+
+
+def pasting(options: str, **environment: str) -> Iterator[str]:
+    """The same, line by line, while it goes on."""
+    with subprocess.Popen(
+        ["sh", "-c", LINE.format(options)],
+        env=os.environ | PIP | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        yield from process.stdout or ()
 
 
 def show(name: str, unit: str = UNIT) -> str:

@@ -25,12 +25,11 @@ def build_wheelhouse(folder: Path) -> Path:
 def _pack(distribution: importlib.metadata.Distribution, folder: Path) -> None:
     name = distribution.metadata["Name"].replace("-", "_")
     tags = [line[5:] for line in (distribution.read_text("WHEEL") or "").splitlines() if line.startswith("Tag: ")]
-    python, abi = tags[0].split("-")[:2]
-    platform = ".".join(tag.split("-")[2] for tag in tags)
+    tag = "-".join(".".join(dict.fromkeys(parts)) for parts in zip(*(each.split("-") for each in tags), strict=True))
     kept = [each for each in distribution.files or () if _is_of_a_wheel(str(each))]
     record = next(each for each in distribution.files or () if each.name == "RECORD")
     lines = []
-    with zipfile.ZipFile(folder / f"{name}-{distribution.version}-{python}-{abi}-{platform}.whl", "w") as wheel:
+    with zipfile.ZipFile(folder / f"{name}-{distribution.version}-{tag}.whl", "w") as wheel:
         for each in kept:
             body = Path(str(each.locate())).read_bytes()
             digest = base64.urlsafe_b64encode(hashlib.sha256(body).digest()).rstrip(b"=").decode()
