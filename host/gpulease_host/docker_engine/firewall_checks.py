@@ -70,7 +70,7 @@ def why_docker_sets_no_rules(run: Run, info: Mapping[str, Any], dockerds: Docker
 
 
 def why_firewalld_bars(run: Run, devices: Path = DEVICES) -> str | None:
-    """It lets through what is in the zone of Docker, which puts its bridges there if it found firewalld at its start."""
+    """It lets through what is in Docker's zone. Docker puts its bridges there if it found firewalld at its start."""
     if run(["firewall-cmd", "--state"], "")[0] != 0:
         return None
     status, listed = run(["firewall-cmd", "--zone=docker", "--list-interfaces"], "")

@@ -147,8 +147,8 @@ def test_firewalld_reloads_and_restarts_open_nothing_and_close_no_port(
     assert not reached
     assert firewall_checks.why_firewalld_bars(run_and_read) is None
     assert firewall_checks.why_docker_sets_no_rules(run_and_read, {}) is None
-    assert is_published(public_bench, tenant, outside)
-    assert reaches_the_internet(public_bench, tenant)
+    wait_until(lambda: is_published(public_bench, tenant, outside), 20)
+    wait_until(lambda: reaches_the_internet(public_bench, tenant), 20)
 
 
 def test_firewalld_started_after_docker_is_said_until_docker_restarts(
@@ -162,8 +162,8 @@ def test_firewalld_started_after_docker_is_said_until_docker_restarts(
     restart_docker(public_bench)
     tenant = run_tenant(public_bench)
     assert firewall_checks.why_firewalld_bars(run_and_read) is None
-    assert is_published(public_bench, tenant, outside)
-    assert reaches_the_internet(public_bench, tenant)
+    wait_until(lambda: is_published(public_bench, tenant, outside), 20)
+    wait_until(lambda: reaches_the_internet(public_bench, tenant), 20)
 
 
 def test_ufw_with_everything_denied_reloads_without_opening_anything_and_ports_stay_published(
@@ -178,8 +178,8 @@ def test_ufw_with_everything_denied_reloads_without_opening_anything_and_ports_s
             run_program("ufw", "reload")
             time.sleep(NOTICED_S)
         assert not reached
-        assert is_published(public_bench, tenant, outside)
-        assert reaches_the_internet(public_bench, tenant)
+        wait_until(lambda: is_published(public_bench, tenant, outside), 20)
+        wait_until(lambda: reaches_the_internet(public_bench, tenant), 20)
     finally:
         run_program("ufw", "--force", "disable")
 
@@ -199,5 +199,5 @@ def test_a_flushed_ruleset_is_open_for_a_moment_only_and_said_until_docker_resta
     restart_docker(public_bench)
     tenant = run_tenant(public_bench)
     assert firewall_checks.why_docker_sets_no_rules(run_and_read, {}) is None
-    assert is_published(public_bench, tenant, outside)
-    assert reaches_the_internet(public_bench, tenant)
+    wait_until(lambda: is_published(public_bench, tenant, outside), 20)
+    wait_until(lambda: reaches_the_internet(public_bench, tenant), 20)
