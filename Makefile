@@ -6,7 +6,7 @@ VENV := .venv
 RUN := PYTHONPATH=functions:host:. $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo up down clean test test-full check lint format bench synth layer
+.PHONY: help setup demo up down clean test test-full test-vm check lint format bench synth layer
 
 help:          ## What there is to run
 	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed 's/: .*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ test: setup          ## The tests (under 15 minutes)
 
 test-full: setup          ## All tests, the long ones too
 	@$(RUN) -m pytest
+
+test-vm: $(INSTALLED)          ## Hosts in guests with systemd: Debian 12, 13 and the next (under 60 minutes)
+	@$(RUN) -m tests.vm
 
 check: lint test          ## The whole gate: format, lint, types, import contracts, tests
 

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes this machine a GPULease host: Debian or Ubuntu, as root. The service hands it out filled in, and POST /v1/hosts
 # answers the line that runs it. A step that is done is skipped, so the same line is run again until it says "Done";
-# without registration options it brings a registered host up to date.
+# without registration options it brings a registered host up to date, and with --uninstall it takes all of it away.
+# It is served as one text: what stands in installer/ comes where its name stands between @.
 # Ends with 0 (done), 1 (failed, after a sentence that says what to do next) or 2 (wrong use).
 set -eu
 
@@ -12,20 +13,35 @@ PACKAGE_SHA256='@PACKAGE_SHA256@'
 CLOCK_TOLERANCE_S=60 # the service takes two minutes; this leaves room for a drift
 REPORT_TIMEOUT_S=300 # how long a registered agent may take until the service has heard of it
 START_TIMEOUT_S=30   # of Docker and of the daemon
+LOCK_TIMEOUT_S=1800  # how long others may install packages: first updates of a new machine take their time
+ROOM_MIB=2048        # for the program, the packages and the toolkit
+UPDATE_ROOM_MIB=256
 POLL_S=3
+UNIT=/etc/systemd/system/gpulease-host.service
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin
+LC_ALL=C # what programs say is read here
+export LC_ALL
+unset PYTHONPATH PYTHONHOME
 
 main() {
     read_options "$@"
-    check_machine
-    WORK=$(mktemp -d) POLICY=''
+    [ "$(id -u)" = 0 ] || fail "This needs root. Run the same line in a root shell, for example after: sudo -i"
+    WORK=$(mktemp -d) || fail "There is no place for temporary files, as mktemp says above. Mend that," \
+        "and run the same line again."
+    POLICY=''
     trap 'rm -rf "$WORK" ${POLICY:+"$POLICY"}' EXIT
     trap 'exit 1' HUP INT TERM
+    if [ -n "$UNINSTALL" ]; then uninstall; else install_host; fi
+}
+
+install_host() {
+    check_machine
+    check_room
     check_clock
     set_up_python
+    install_program
     set_up_docker
     if [ -n "$TOKEN" ]; then check_gpus; fi
-    install_program
     set_up_ways_in
     if [ -n "$TOKEN" ]; then
         set_up_agent
@@ -39,10 +55,13 @@ usage() {
     cat <<'END'
 usage: install.sh --token TOKEN --activation-id ID --activation-code CODE --region REGION [OPTION ...]
        install.sh [OPTION ...]        on a registered host: bring its program up to date
+       install.sh --uninstall [--lose-data] [--with-packages] [OPTION ...]        leave the machine as it was
 
   --simulate-gpus N          declare N GPUs that do not exist: for trials
   --prefix DIR               keep every file below DIR, and install or set up nothing else: for trials
   --agent-command PROGRAM    call this in place of amazon-ssm-agent: for trials
+  --lose-data                leave although contracts have instances here: they and their data are gone then
+  --with-packages            remove the packages that were installed for GPULease, too
 END
 }
 
@@ -61,9 +80,19 @@ refuse() {
 
 read_options() {
     TOKEN='' ACTIVATION_ID='' ACTIVATION_CODE='' REGION='' SIMULATED='' PREFIX='' AGENT=''
+    UNINSTALL='' LOSE_DATA='' WITH_PACKAGES=''
     while [ $# -gt 0 ]; do
         case $1 in
         -h | --help) usage && exit 0 ;;
+        --uninstall | --lose-data | --with-packages)
+            case $1 in
+            --uninstall) UNINSTALL=$1 ;;
+            --lose-data) LOSE_DATA=$1 ;;
+            --with-packages) WITH_PACKAGES=$1 ;;
+            esac
+            shift
+            continue
+            ;;
         --token | --activation-id | --activation-code | --region | --simulate-gpus | --prefix | --agent-command) ;;
         *) refuse "There is no option $1." ;;
         esac
@@ -93,8 +122,12 @@ check_options() {
     '' | /*) ;;
     *) refuse "--prefix is an absolute path." ;;
     esac
-    case "${TOKEN:+t}${ACTIVATION_ID:+i}${ACTIVATION_CODE:+c}${REGION:+r}" in
-    ticr) ;;
+    case "${UNINSTALL:+u}${LOSE_DATA:+d}${WITH_PACKAGES:+p}" in
+    d | p | dp) refuse "--lose-data and --with-packages belong to --uninstall." ;;
+    esac
+    case "${UNINSTALL:+u}${TOKEN:+t}${ACTIVATION_ID:+i}${ACTIVATION_CODE:+c}${REGION:+r}" in
+    u | ticr) ;;
+    u*) refuse "--uninstall goes without the options of a registration." ;;
     '')
         [ -n "$(registered_host)" ] ||
             refuse "This machine is no host yet. Paste the whole line that POST /v1/hosts answered."
@@ -110,9 +143,21 @@ check_machine() {
     aarch64) ARCHITECTURE=arm64 ;;
     *) fail "A host is an x86_64 or aarch64 machine, and this is $(uname -m). Run the line on another machine." ;;
     esac
-    [ "$(id -u)" = 0 ] || fail "This needs root. Run the same line in a root shell, for example after: sudo -i"
     command -v curl >/dev/null || fail "curl is missing. Install it with apt-get, and run the same line again."
     say "Machine: $ARCHITECTURE"
+}
+
+check_room() {
+    needed=$ROOM_MIB
+    if [ -z "$TOKEN" ]; then needed=$UPDATE_ROOM_MIB; fi
+    for folder in "$VENV" "$STATE"; do
+        there=$folder
+        until [ -d "$there" ]; do there=$(dirname "$there"); done
+        [ -w "$there" ] || fail "$there cannot be written to. Mount it for writing, and run the same line again."
+        free=$(($(df -Pk "$there" | tail -n 1 | tr -s ' ' | cut -d ' ' -f 4) / 1024))
+        [ "$free" -ge "$needed" ] ||
+            fail "$there has $free MiB free, and $needed are needed. Make room, and run the same line again."
+    done
 }
 
 check_clock() {
@@ -136,16 +181,6 @@ download() { # URL FILE [curl's options ...]
         fail "$url could not be read. See that this machine reaches it, and run the same line again."
 }
 
-install_packages() { # Debian's and Ubuntu's own, and none where only --prefix may be touched
-    [ -z "$PREFIX" ] ||
-        fail "$* is missing. With --prefix nothing is installed: install it, and run the same line again."
-    command -v apt-get >/dev/null ||
-        fail "$* is missing. Install it with this system's package manager, and run the same line again."
-    say "Installing $*"
-    { apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y install "$@"; } ||
-        fail "apt-get could not install $*, and says why above. Mend that, and run the same line again."
-}
-
 set_up_python() {
     command -v python3 >/dev/null || install_packages python3 python3-venv
     PYTHON=''
@@ -162,46 +197,6 @@ set_up_python() {
     fi
     "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || install_packages "$PYTHON-venv"
     say "Python: $("$PYTHON" -V)"
-}
-
-set_up_docker() {
-    DOCKER_SOCKET=${DOCKER_HOST:-unix:///var/run/docker.sock}
-    DOCKER_SOCKET=${DOCKER_SOCKET#unix://}
-    if ! command -v dockerd >/dev/null && [ ! -S "$DOCKER_SOCKET" ]; then install_packages docker.io; fi
-    command -v ip6tables-restore >/dev/null || install_packages iptables
-    wait_for docker_answers ||
-        fail "Docker does not answer on $DOCKER_SOCKET. Start it (systemctl start docker), and run the same line again."
-    if has_live_restore; then
-        say "Docker: answers, with live-restore"
-    elif [ -n "$PREFIX" ]; then
-        say "Docker: answers, without live-restore, which --prefix leaves as it is"
-    else
-        turn_live_restore_on
-    fi
-}
-
-docker_answers() { ask_docker _ping >/dev/null 2>&1; }
-
-has_live_restore() { ask_docker info | grep '"LiveRestoreEnabled":true' >/dev/null; }
-
-ask_docker() { curl -fsS --max-time 10 --unix-socket "$DOCKER_SOCKET" "http://docker/$1"; }
-
-turn_live_restore_on() { # containers run on while Docker restarts
-    say "Docker: turning live-restore on in /etc/docker/daemon.json"
-    "$PYTHON" -c '
-import json, os, sys
-path = sys.argv[1]
-settings = json.loads(open(path).read().strip() or "{}") if os.path.exists(path) else {}
-settings["live-restore"] = True
-os.makedirs(os.path.dirname(path), exist_ok=True)
-with open(path + ".new", "w") as file:
-    file.write(json.dumps(settings, indent=2) + "\n")
-os.replace(path + ".new", path)
-' /etc/docker/daemon.json || fail "/etc/docker/daemon.json is no JSON. Mend it, and run the same line again."
-    if has_systemd; then systemctl reload docker || true; else kill -HUP "$(cat /run/docker.pid)" || true; fi
-    wait_for has_live_restore ||
-        fail "Docker did not take live-restore. Restart it when nothing that matters runs in it," \
-            "and run the same line again."
 }
 
 check_gpus() {
@@ -295,9 +290,23 @@ set_up_agent() {
     if [ "$AGENT" = amazon-ssm-agent ] && has_systemd; then
         { systemctl enable -q "$AGENT" && systemctl "$deed" "$AGENT"; } ||
             fail "The agent does not start. See why with journalctl -u $AGENT, and run the same line again."
+        check_agents_path
     elif [ "$AGENT" = amazon-ssm-agent ]; then
         say "Agent: there is no systemd here, so start $AGENT yourself, now"
     fi
+}
+
+check_agents_path() { # by which it finds the program
+    pid=$(systemctl show -p MainPID --value "$AGENT" 2>/dev/null) || pid=''
+    if [ ! -r "/proc/$pid/environ" ]; then return; fi
+    path=$(tr '\0' '\n' <"/proc/$pid/environ" | sed -n 's/^PATH=//p')
+    case ":${path:-$PROGRAM}:" in
+    *":${PROGRAM%/*}:"* | ":$PROGRAM:") ;;
+    *)
+        fail "The agent would not find gpulease-host, with its PATH $path. Add ${PROGRAM%/*} to it (systemctl edit" \
+            "$AGENT), and run the same line again."
+        ;;
+    esac
 }
 
 # Untried: the only step that nobody has seen at work, for it needs AWS's own bucket.
@@ -306,7 +315,7 @@ install_agent() {
     say "Agent: installing amazon-ssm-agent"
     download "https://s3.$REGION.amazonaws.com/amazon-ssm-$REGION/latest/debian_$ARCHITECTURE/amazon-ssm-agent.deb" \
         "$WORK/agent.deb"
-    dpkg -i "$WORK/agent.deb" ||
+    noting_packages dpkg -i "$WORK/agent.deb" ||
         fail "dpkg could not install amazon-ssm-agent, and says why above. Mend that, and run the same line again."
 }
 
@@ -322,7 +331,7 @@ register_agent() {
     fi
     say "Agent: registering"
     deed=restart
-    mkdir -p "$STATE" && chmod 700 "$STATE"
+    make_state_folder
     # Noted first: whatever registration is found later is then known to be ours.
     put "$STATE/activation" 600 <<END
 $ACTIVATION_ID
@@ -358,43 +367,13 @@ registered_host() {
     sed -n 's/^ *"host_id": *\([0-9]*\).*/\1/p' "$STATE/config.json" 2>/dev/null || true
 }
 
-start_daemon() {
-    if [ -n "$PREFIX" ] || ! has_systemd; then
-        say "Daemon: start it with $PROGRAM daemon"
-        return
-    fi
-    put /etc/systemd/system/gpulease-host.service 644 <<END
-[Unit]
-Description=GPULease host
-After=docker.service amazon-ssm-agent.service network-online.target
-Wants=docker.service network-online.target
-
-[Service]
-ExecStart=$PROGRAM daemon
-Environment=AWS_SHARED_CREDENTIALS_FILE=/root/.aws/credentials
-Restart=always
-RestartSec=2
-
-[Install]
-WantedBy=multi-user.target
-END
-    systemctl daemon-reload
-    systemctl enable -q gpulease-host
-    # Containers run on while the daemon restarts.
-    if [ -n "$CHANGED" ]; then systemctl restart gpulease-host; else systemctl start gpulease-host; fi
-    wait_for daemon_answers ||
-        fail "The daemon does not answer. See why with journalctl -u gpulease-host, and run the same line again."
-    say "Daemon: runs"
-}
-
-daemon_answers() { "$PROGRAM" status >/dev/null 2>&1; }
-
 has_systemd() { [ -d /run/systemd/system ]; }
 
+make_state_folder() { mkdir -p "$STATE" && chmod 700 "$STATE"; }
+
 put() { # FILE MODE: standard input becomes the file, in one step, unless it is that already
-    mkdir -p "$(dirname "$1")"
-    cat >"$1.new"
-    chmod "$2" "$1.new"
+    { mkdir -p "$(dirname "$1")" && cat >"$1.new" && chmod "$2" "$1.new"; } ||
+        fail "$1 could not be written, as it says above. Mend that, and run the same line again."
     if [ ! -L "$1" ] && cmp -s "$1.new" "$1"; then rm "$1.new"; else
         mv -f "$1.new" "$1"
         CHANGED=$1
@@ -409,6 +388,11 @@ wait_for() { # COMMAND: until it succeeds, or START_TIMEOUT_S are over
         patience=$((patience - 1))
     done
 }
+
+# @packages.sh@
+# @docker.sh@
+# @daemon.sh@
+# @uninstall.sh@
 
 # All of it is read before any of it runs: a download that breaks off does nothing, and no step reads the script.
 main "$@" </dev/null

@@ -89,7 +89,7 @@ API = (
     EntryPoint(name="api_root"),
     EntryPoint(
         name="api_offers",
-        env=("TABLE_NAME",),
+        env=("TABLE_NAME", "PROXY"),
         grants=(Grant(On.TABLE, ("dynamodb:GetItem",)), Grant(On.BY_OWNER, QUERY)),
     ),
     EntryPoint(

@@ -46,7 +46,15 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
     for path in sorted((source / "gpulease_host").rglob("*")):
         if path.is_file() and path.suffix != ".pyc":
             yield path.relative_to(source).as_posix(), path.read_bytes()
-    yield INSTALLER, (source / "install.sh").read_bytes()
+    yield INSTALLER, join_installer(source).encode()
+
+
+def join_installer(source: Path = HOST) -> str:
+    """The one text that machines run: `install.sh`, and each part where its name stands."""
+    text = (source / "install.sh").read_text()
+    for part in sorted((source / "installer").glob("*.sh")):
+        text = text.replace(f"# @{part.name}@\n", f"\n{part.read_text()}")
+    return text
 
 
 def _digest(files: dict[str, bytes], pins: list[str]) -> str:

@@ -24,6 +24,12 @@ class ApiError(Exception):
 class WaitedTooLongError(Exception):
     """Something did not come about in time; the last answer is in the message."""
 
+    def __init__(self, what: str, timeout_s: float, seen: Any) -> None:
+        super().__init__(f"{what} did not come about in {timeout_s:.0f} s. Last seen: {seen}")
+        self.what = what
+        self.timeout_s = timeout_s
+        self.seen = seen
+
 
 @dataclass(frozen=True)
 class Client:
@@ -62,7 +68,7 @@ def wait_until(read: Callable[[], Any], is_true: Callable[[Any], bool], what: st
         if is_true(seen):
             return seen
         if time.monotonic() > deadline:
-            raise WaitedTooLongError(f"{what} did not come about in {timeout_s:.0f} s. Last seen: {seen}")
+            raise WaitedTooLongError(what, timeout_s, seen)
         time.sleep(0.05)
 
 

@@ -14,26 +14,29 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import docker
-import docker.errors
-import requests
 
 from local import dockerd_disk, dockerd_packages, dockerd_shims
+from local.dockerd_answers import (
+    START_TIMEOUT_S,
+    SilentDockerError,
+    answers,
+    info,
+    info_once_started,
+    is_listening,
+    waits_until,
+)
 from local.dockerd_files import DEFAULT_SOCKET, Dockerd, living_pid
+from local.dockerd_group import enter_engine_group
 
 DEFAULT_STATE = Path(".local/docker")
 HOOK_PROGRAM = "nvidia-container-runtime-hook"
 # The label by which a GPU host learns where to declare its simulated GPUs to the hook double.
 SIMULATED_GPUS_LABEL = "gpulease.simulated-gpus"
-CGROUPS = Path("/sys/fs/cgroup")
-ENGINE_GROUP = "gpulease-docker"
-START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 30
 
 
@@ -48,14 +51,16 @@ class Docker:
     docker_host: str
     ours: bool
     note: str
+    is_foreign: bool = False
+    """Somebody else's, which is used as it is."""
 
 
-def ensure(state_dir: Path = DEFAULT_STATE, socket: Path | None = None, *, live_restore: bool = True) -> Docker:
-    """A Docker that answers. `socket` asks for one of ours there, whatever else runs.
+def ensure(state_dir: Path = DEFAULT_STATE, own_socket: Path | None = None, *, live_restore: bool = True) -> Docker:
+    """A Docker that answers. `own_socket` asks for one of ours there, whatever else runs.
 
     Without `live_restore`, one that is started ends with its containers.
     """
-    daemon = Dockerd(state_dir.resolve(), socket, live_restore)
+    daemon = Dockerd(state_dir.resolve(), own_socket, live_restore)
     running = _running(daemon)
     if running is not None:
         return running
@@ -66,6 +71,11 @@ def ensure(state_dir: Path = DEFAULT_STATE, socket: Path | None = None, *, live_
     if os.geteuid() != 0:
         raise DockerdError("No Docker answers. As root, run:\n  dockerd &   (or: systemctl start docker)")
     return _start(daemon)
+
+
+def find(state_dir: Path = DEFAULT_STATE) -> Docker | None:
+    """One that runs already; nothing is started. Raises DockerdError."""
+    return _running(Dockerd(state_dir.resolve()))
 
 
 def stop(state_dir: Path = DEFAULT_STATE, *, force: bool = False) -> bool:
@@ -88,33 +98,33 @@ def stop(state_dir: Path = DEFAULT_STATE, *, force: bool = False) -> bool:
 
 def _running(daemon: Dockerd) -> Docker | None:
     own = daemon.own_socket if living_pid(daemon.pid_file, "dockerd") is not None else None
-    if own is not None and _waits_until(lambda: _answers(own), START_TIMEOUT_S):
+    if own is not None and waits_until(lambda: answers(own), START_TIMEOUT_S):
         return Docker(f"unix://{own}", True, f"Docker: ours, already running on {own}")
     if daemon.socket is not None:
         return None
     host = os.environ.get("DOCKER_HOST", f"unix://{DEFAULT_SOCKET}")
-    info = _info(host)
-    if info is None:
+    told = _info_of_others(host)
+    if told is None:
         return None
-    if any(label.startswith(SIMULATED_GPUS_LABEL) for label in info["Labels"] or []):
+    if any(label.startswith(SIMULATED_GPUS_LABEL) for label in told["Labels"] or []):
         return Docker(host, False, f"Docker: one of this project, already running on {host}")
-    limits = f"GPUs by environment, disk enforced only if {info['Driver']} can"
-    return Docker(host, False, f"Docker: using the running one as it is ({host}): {limits}")
+    limits = f"GPUs by environment, disk sizes enforced only if {told['Driver']} can"
+    return Docker(host, False, f"Docker: the running one is used as it is ({host}): {limits}", is_foreign=True)
 
 
 def _start(daemon: Dockerd) -> Docker:
-    socket = daemon.socket or (DEFAULT_SOCKET if _is_free(DEFAULT_SOCKET) else daemon.run_dir / "docker.sock")
+    listen_on = daemon.socket or (daemon.run_dir / "docker.sock" if is_listening(DEFAULT_SOCKET) else DEFAULT_SOCKET)
     for directory in (daemon.state_dir, daemon.programs, daemon.run_dir, daemon.simulated_gpus):
         directory.mkdir(parents=True, exist_ok=True)
     daemon.pid_file.unlink(missing_ok=True)  # dockerd refuses to start over a stale one whose number lives again
     if living_pid(daemon.containerd_pid_file, "containerd") is None:
         daemon.containerd_pid_file.unlink(missing_ok=True)  # a zombie's number looks alive to dockerd
-    daemon.socket_file.write_text(str(socket))
+    daemon.socket_file.write_text(str(listen_on))
     daemon.config.write_text("{}")
-    dockerd_disk.mount(daemon.data_image, daemon.data_root)
+    _mount(daemon)
     with daemon.log.open("ab") as log:
         process = subprocess.Popen(
-            [*_enter_engine_group(), *_command(daemon, socket)],
+            [*enter_engine_group(), *_command(daemon, listen_on)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -122,31 +132,24 @@ def _start(daemon: Dockerd) -> Docker:
             start_new_session=True,
         )
     if (
-        not _waits_until(lambda: process.poll() is not None or _answers(socket), START_TIMEOUT_S)
+        not waits_until(lambda: process.poll() is not None or answers(listen_on), START_TIMEOUT_S)
         or process.poll() is not None
     ):
         tail = "\n".join(daemon.log.read_text(errors="replace").splitlines()[-5:])
         raise DockerdError(f"dockerd did not start; the end of {daemon.log}:\n{tail}")
-    return Docker(f"unix://{socket}", True, f"Docker: started ours on {socket}, data in {daemon.data_image}")
+    return Docker(f"unix://{listen_on}", True, f"Docker: started ours on {listen_on}, data in {daemon.data_image}")
 
 
-def _enter_engine_group() -> list[str]:
-    """A CPU group for Docker itself, as heavy as all tenants together, where nobody (systemd) gives it one.
-
-    Tenants weigh ten times the rest of the host. On a small machine whose CPUs they keep busy, Docker would have a
-    tenth of one CPU, and a stop would take half a minute. Containers leave the group for their own.
-    """
-    cpu, weight_file, weight = CGROUPS / "cpu", "cpu.shares", 10 * 1024
-    if not (cpu / weight_file).exists():
-        return []
-    group = cpu / ENGINE_GROUP
-    group.mkdir(exist_ok=True)
-    (group / weight_file).write_text(str(weight * (os.cpu_count() or 1)))
-    return ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(group)]
+def _mount(daemon: Dockerd) -> None:
+    try:
+        dockerd_disk.mount(daemon.data_image, daemon.data_root)
+    except (subprocess.CalledProcessError, FileNotFoundError) as error:
+        instead = "Start the machine's own Docker, which is used then: systemctl start docker"
+        raise DockerdError(f"No disk for a Docker Engine of ours can be mounted ({error}). {instead}") from error
 
 
-def _command(daemon: Dockerd, socket: Path) -> list[str]:
-    command = ["dockerd", "--host", f"unix://{socket}", "--storage-driver", "btrfs"]
+def _command(daemon: Dockerd, listen_on: Path) -> list[str]:
+    command = ["dockerd", "--host", f"unix://{listen_on}", "--storage-driver", "btrfs"]
     command += ["--live-restore"] if daemon.live_restore else []
     command += ["--data-root", str(daemon.data_root), "--exec-root", str(daemon.run_dir / "exec")]
     command += ["--pidfile", str(daemon.pid_file), "--config-file", str(daemon.config)]
@@ -177,9 +180,9 @@ def _write_double(daemon: Dockerd) -> None:
     wrapper.chmod(0o755)
 
 
-def _end_containers(socket: Path, *, force: bool) -> bool:
+def _end_containers(docker_socket: Path, *, force: bool) -> bool:
     """With live-restore, containers outlive dockerd and would hold the data root mounted."""
-    client = docker.APIClient(base_url=f"unix://{socket}", timeout=STOP_TIMEOUT_S)
+    client = docker.APIClient(base_url=f"unix://{docker_socket}", timeout=STOP_TIMEOUT_S)
     running = [str(container["Id"]) for container in client.containers()]
     if running and not force:
         return False
@@ -193,33 +196,17 @@ def _terminate(pid_file: Path, program: str) -> None:
     if pid is None:
         return
     os.kill(pid, signal.SIGTERM)
-    if not _waits_until(lambda: living_pid(pid_file, program) is None, STOP_TIMEOUT_S):
+    if not waits_until(lambda: living_pid(pid_file, program) is None, STOP_TIMEOUT_S):
         os.kill(pid, signal.SIGKILL)
 
 
-def _is_free(socket: Path) -> bool:
-    """Nobody listens there; a file left by a killed dockerd is no obstacle."""
-    return not socket.exists() or (socket.is_socket() and not _answers(socket))
-
-
-def _answers(socket: Path) -> bool:
-    return _info(f"unix://{socket}") is not None
-
-
-def _info(docker_host: str) -> dict[str, Any] | None:
+def _info_of_others(host: str) -> dict[str, Any] | None:
+    if host != f"unix://{DEFAULT_SOCKET}":
+        return info(host)
     try:
-        return dict(docker.APIClient(base_url=docker_host, timeout=5).info())
-    except (docker.errors.DockerException, requests.RequestException):
-        return None
-
-
-def _waits_until(condition: Callable[[], bool], timeout_s: float) -> bool:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
+        return info_once_started(DEFAULT_SOCKET)
+    except SilentDockerError as error:
+        raise DockerdError(str(error)) from error
 
 
 def main() -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+
+from local.run_folder import run_folder
 
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
 
@@ -35,8 +36,7 @@ class Dockerd:
 
     @property
     def run_dir(self) -> Path:
-        """Short, because it holds sockets, whose paths are limited to 107 bytes; gone after a reboot."""
-        return Path("/run") / f"gpulease-docker-{hashlib.sha256(str(self.state_dir).encode()).hexdigest()[:8]}"
+        return run_folder("docker", self.state_dir)
 
     @property
     def pid_file(self) -> Path:

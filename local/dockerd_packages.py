@@ -19,6 +19,7 @@ PROGRAMS = {
     "iptables": "iptables",
     "btrfs-progs": "mkfs.btrfs",
 }
+APT_INSTALL = Path(__file__).with_name("apt_install.sh")
 ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -54,9 +55,8 @@ def provide(absent: list[str], *, may_install: bool) -> None:
     if not may_install:
         raise MissingPackagesError(f"Packages are missing. As root on Debian or Ubuntu, run:\n  {line}")
     print(f"installing {', '.join(absent)}: {line}", flush=True)
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update"], ["install", "-y", "--no-install-recommends", *absent]):
-        subprocess.run(["apt-get", "-q", *command], check=True, env=environment, stdout=sys.stderr)
+    if subprocess.run(["sh", str(APT_INSTALL), *absent], check=False).returncode != 0:
+        raise MissingPackagesError(f"Packages could not be installed. Once that is mended, as root, run:\n  {line}")
 
 
 def provide_without_starting(absent: list[str]) -> None:

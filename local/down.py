@@ -6,8 +6,9 @@ import argparse
 import shutil
 import sys
 
-from local import dockerd, leftovers
+from local import dockerd, images, leftovers
 from local.dockerd_files import DEFAULT_SOCKET
+from local.dockerd_packages import MissingPackagesError
 from local.site import LOCAL, Site, release_docker
 
 
@@ -21,15 +22,29 @@ def main() -> int:
     if not options.forget:
         release_docker()
         _warn_of_containers()
-    else:
-        docker_host = dockerd.ensure(LOCAL / "docker").docker_host
+        return 0
+    try:
+        return _forget(sites)
+    except (dockerd.DockerdError, MissingPackagesError) as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _forget(sites: list[Site]) -> int:
+    """Docker is started only where containers may lie in one that does not run."""
+    docker = dockerd.find(LOCAL / "docker")
+    if docker is None and any(leftovers.host_of(site.state) for site in sites):
+        docker = dockerd.ensure(LOCAL / "docker")
+    if docker is not None:
         for site in sites:
-            leftovers.remove_containers(site.state, docker_host)
-        if not dockerd.stop(LOCAL / "docker"):
-            print("Docker still runs containers of others: it stays.")
-            return 0
-        shutil.rmtree(LOCAL, ignore_errors=True)
-        print("All local state is gone.")
+            leftovers.remove_containers(site.state, docker.docker_host)
+        if docker.is_foreign:
+            images.remove(docker.docker_host)
+    if not dockerd.stop(LOCAL / "docker"):
+        print("Docker still runs containers of others: it stays.")
+        return 0
+    shutil.rmtree(LOCAL, ignore_errors=True)
+    print("All local state is gone.")
     return 0
 
 

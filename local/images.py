@@ -12,9 +12,11 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import docker
+import docker.errors
 
 from local.dockerd_packages import ROOT_PATH
 
@@ -36,6 +38,13 @@ def ensure(docker_host: str) -> None:
     client = docker.APIClient(base_url=docker_host, timeout=IMPORT_TIMEOUT_S)
     if not client.images(BUSYBOX, quiet=True):
         build(client, BUSYBOX, changes=['CMD ["sh"]'])
+
+
+def remove(docker_host: str) -> None:
+    """Unless a container of somebody else's has it; they may have none of it either."""
+    client = docker.APIClient(base_url=docker_host, timeout=IMPORT_TIMEOUT_S)
+    with suppress(docker.errors.NotFound, docker.errors.APIError):
+        client.remove_image(BUSYBOX)
 
 
 def build(

@@ -23,7 +23,8 @@ SIMULATED_GPUS = 4
 LISTED_S = 365 * 86_400
 GPU_PRICE_MICROUSD_H = 350_000
 DISK_PRICE_MICROUSD_GIB_MONTH = 100_000
-JOIN_TIMEOUT_S = 90
+JOIN_TIMEOUT_S = 240
+"""Only guards against waiting for ever."""
 PUBLISH_ADDRESS = "127.0.0.1"
 OPEN_PORTS = 100
 """Where contracts are reached directly: on loopback, so that nobody else reaches them."""
@@ -37,11 +38,12 @@ class JoinError(Exception):
 
 @dataclass(frozen=True)
 class Machine:
-    """The host side of a site, all in one folder: agent, daemon, their state and logs."""
+    """The host side of a site, all in one folder: agent, daemon, their state and logs; toolkits are shared."""
 
     state: Path
     docker_host: str
     heartbeat_s: int = 60
+    toolkits: Path = TOOLKITS
 
     @property
     def host_dir(self) -> Path:
@@ -172,7 +174,7 @@ class Machine:
             "LANG": "C.UTF-8",
             "DOCKER_HOST": self.docker_host,
             "GPULEASE_HEARTBEAT_S": str(self.heartbeat_s),
-            "GPULEASE_TOOLKIT_DIR": str(TOOLKITS),
+            "GPULEASE_TOOLKIT_DIR": str(self.toolkits),
             "GPULEASE_PUBLISH_ADDRESS": PUBLISH_ADDRESS,
         }
 

@@ -1,7 +1,7 @@
 """Proxies of a local site, each at a loopback address of its own: 127.0.0.1, then 127.0.0.2 and so on.
 
-They have the same ports, as those of a deployment have, and an account that every Debian has. What they need to read
-must be readable by it, so a checkout below a home folder of mode 0700 will not do.
+They have the same ports, as those of a deployment have, and an account that every Debian has. The keys by which hosts
+and browsers know them stay in the site's folder; what they read lies where that account may look.
 """
 
 from __future__ import annotations
@@ -10,16 +10,22 @@ import json
 import os
 import pwd
 import shutil
-import subprocess
+import socket
 import sys
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
 from infra.config import STAGES
 from local import dockerd_packages, supervise, zone_certificate
 from local.dockerd_packages import ROOT_PATH
-from local.sources import fingerprint
+from local.proxy_folder import ProxyFolder, code_of
+from local.run_folder import run_folder
 
 PACKAGES = {"openssh-server": "sshd", "openssh-client": "ssh", "nginx-light": "nginx", "python3": "python3"}
 ZONE = STAGES["local"].zone
@@ -27,10 +33,12 @@ FIRST_PORT, LAST_PORT = 32_000, 32_767
 """Numbers of instances: below those that Linux gives to whoever connects, above those that local hosts open."""
 TUNNEL_PORT = 2222
 HTTPS_PORT = 8443
-ACCOUNT = "daemon"
-"""`nobody` will not do: systemd tells sshd that it is locked."""
+ACCOUNT, DEMO_ACCOUNT = "daemon", "games"
+"""`nobody` will not do: systemd tells sshd that it is locked. A proxy ends what another run of its account left at its
+address, so sites that run at the same time have one each."""
 MOST = 8
-SOURCES = ("proxy",)
+START_TIMEOUT_S = 60
+"""Only guards against waiting for ever: it takes a second."""
 
 
 class ProxyError(Exception):
@@ -45,20 +53,20 @@ class LocalProxies:
     count: int = 0
     tunnel_port: int = TUNNEL_PORT
     https_port: int = HTTPS_PORT
+    user: str = ACCOUNT
 
     def context(self) -> dict[str, str]:
-        """What the stage is told of them. Raises ProxyError."""
+        """What the stage is told of them."""
         return {"tunnel_ends": json.dumps(self.ends()), "proxy": json.dumps(self._for_clients())} if self.count else {}
 
     def ends(self) -> list[dict[str, Any]]:
-        """As hosts see them; their keys are made if there are none. Raises ProxyError."""
-        self.check_readable()
+        """As hosts see them; their keys are made if there are none."""
         return [
             {
                 "address": address(number),
                 "port": self.tunnel_port,
-                "user": account(),
-                "host_key": self._host_key(number),
+                "user": self.account,
+                "host_key": _public(self._host_key(number)).decode(),
                 "public_address": address(number),
                 "loopback_address": address(number),
             }
@@ -75,81 +83,117 @@ class LocalProxies:
         }
 
     def start(self, api_url: str, api_key: str) -> None:
-        """What runs this program with these settings stays; what is more than `count` ends."""
+        """What runs this program with these settings stays; what is more than `count` ends. Raises ProxyError."""
         for number in range(self.count + 1, MOST + 1):
-            supervise.stop(f"proxy-{number}", state=self.state)
+            self._stop(number)
         for number in self._numbers():
-            key = self._folder(number) / "api_key"
-            key.touch(mode=0o600)
-            key.write_text(api_key + "\n")
-            shutil.chown(key, account())
-            config = self._write_config(number, api_url)
-            command = [sys.executable, "-m", "proxy", "--config", str(config)]
-            code = fingerprint(supervise.ROOT, SOURCES, context=config.read_text())
-            supervise.start(f"proxy-{number}", command, state=self.state, env=_environment(), code=code)
+            self._start(number, self._settings(number, api_url), self._secrets(number, api_key))
+        for number in self._numbers():
+            self._wait_until_it_listens(number)
 
     def stop(self) -> bool:
-        """All that run, however many were asked for. True when there were some."""
-        return any([supervise.stop(f"proxy-{number}", state=self.state) for number in range(1, MOST + 1)])
+        """All that run, however many were asked for, and what they read. True when there were some."""
+        stopped = any([self._stop(number) for number in range(1, MOST + 1)])
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return stopped
 
     @property
     def zone_authority(self) -> Path:
         """What a browser must be told to trust here."""
         return self.state / "zone" / "authority.crt"
 
+    @property
+    def account(self) -> str:
+        """Of the proxies and of whoever opens tunnels to them."""
+        return self.user if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+
+    @property
+    def folder(self) -> Path:
+        """Whoever is not root runs proxies as themselves, and may look into the site's folder."""
+        state = self.state.resolve()
+        return run_folder("proxies", state) if os.geteuid() == 0 else state / "run"
+
     def _numbers(self) -> range:
         return range(1, min(self.count, MOST) + 1)
 
-    def _folder(self, number: int) -> Path:
-        folder = self.state / f"proxy-{number}"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+    def _placed(self, number: int) -> ProxyFolder:
+        return ProxyFolder(self.folder / name_of(number), self.account)
 
-    def _host_key(self, number: int) -> str:
-        config = self._write_config(number, "http://127.0.0.1")
-        command = [sys.executable, "-m", "proxy", "--config", str(config), "--host-key"]
-        environment = _environment()
-        said = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=supervise.ROOT, check=False)
-        if said.returncode != 0:
-            raise ProxyError(said.stderr.strip())
-        return said.stdout.strip()
+    def _start(self, number: int, settings: Mapping[str, Any], secrets: Mapping[str, bytes]) -> None:
+        code, placed = code_of(settings, secrets), self._placed(number)
+        running = supervise.running(name_of(number), state=self.state)
+        if running is not None and running.code == code:
+            return
+        self._stop(number)
+        placed.fill(settings, secrets)
+        command = [sys.executable, "-m", "proxy", "--config", str(placed.config)]
+        environment = {"PATH": ROOT_PATH, "PYTHONPATH": str(placed.code)}
+        supervise.start(
+            name_of(number), command, state=self.state, env=environment, code=code, working_directory=placed.path
+        )
 
-    def _write_config(self, number: int, api_url: str) -> Path:
-        folder = self._folder(number)
-        certificate, key = zone_certificate.provide(self.zone_authority.parent, ZONE, account())
-        settings = {
+    def _stop(self, number: int) -> bool:
+        stopped = supervise.stop(name_of(number), state=self.state)
+        shutil.rmtree(self._placed(number).path, ignore_errors=True)
+        return stopped
+
+    def _wait_until_it_listens(self, number: int) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not _listens(address(number), self.tunnel_port):
+            process = supervise.running(name_of(number), state=self.state)
+            if process is None:
+                log = supervise.log_tail(self.state / f"{name_of(number)}.log")
+                raise ProxyError(f"A proxy did not start: {(log.splitlines() or ['it said nothing'])[-1]}")
+            if time.monotonic() > deadline:
+                raise ProxyError(f"A proxy does not listen on {address(number)}:{self.tunnel_port}; see {process.log}.")
+            time.sleep(0.05)
+
+    def _host_key(self, number: int) -> bytes:
+        """Made once: hosts know the proxy by it."""
+        path = self.state / name_of(number) / "state" / "host_key"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = path.with_suffix(".new")
+            draft.touch(mode=0o600)
+            draft.write_bytes(
+                ed25519.Ed25519PrivateKey.generate().private_bytes(
+                    serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+                )
+            )
+            draft.rename(path)
+        return path.read_bytes()
+
+    def _secrets(self, number: int, api_key: str) -> dict[str, bytes]:
+        """By their path in the proxy's folder; the halves that are public go with them."""
+        certificate, key = zone_certificate.provide(self.zone_authority.parent, ZONE)
+        host_key = self._host_key(number)
+        return {
+            "api_key": f"{api_key}\n".encode(),
+            "state/host_key": host_key,
+            "state/host_key.pub": _public(host_key) + b"\n",
+            "zone.crt": certificate.read_bytes(),
+            "zone.key": key.read_bytes(),
+        }
+
+    def _settings(self, number: int, api_url: str) -> dict[str, Any]:
+        return self._placed(number).settings() | {
             "api_url": api_url,
-            "api_key_file": str(folder / "api_key"),
-            "state": str(folder / "state"),
             "zone": ZONE,
-            "user": account(),
+            "user": self.account,
             "public_address": address(number),
             "loopback_address": address(number),
             "tunnel_address": address(number),
             "tunnel_port": self.tunnel_port,
             "https_port": self.https_port,
-            "tls_certificate": str(certificate),
-            "tls_key": str(key),
         }
-        path = folder / "config.json"
-        path.write_text(json.dumps(settings, indent=2) + "\n")
-        return path
-
-    def check_readable(self) -> None:
-        """Raises ProxyError where proxies of this checkout could not run."""
-        for folder in (self.state.resolve(), supervise.ROOT):
-            closed = [each for each in (folder, *folder.parents) if each.exists() and not each.stat().st_mode & 0o001]
-            if os.geteuid() == 0 and closed:
-                raise ProxyError(f"Proxies run as {ACCOUNT}, who may not look into {closed[-1]}. Move this checkout.")
 
 
 def address(number: int) -> str:
     return f"127.0.0.{number}"
 
 
-def account() -> str:
-    """Of the proxies and of whoever opens tunnels to them."""
-    return ACCOUNT if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+def name_of(number: int) -> str:
+    return f"proxy-{number}"
 
 
 def ensure_packages() -> None:
@@ -158,5 +202,15 @@ def ensure_packages() -> None:
     dockerd_packages.provide_without_starting(absent)
 
 
-def _environment() -> dict[str, str]:
-    return {"PATH": ROOT_PATH, "PYTHONPATH": str(supervise.ROOT)}
+def _listens(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((host, port)) == 0
+
+
+def _public(host_key: bytes) -> bytes:
+    return (
+        serialization.load_ssh_private_key(host_key, password=None)
+        .public_key()
+        .public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    )

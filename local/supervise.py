@@ -23,8 +23,9 @@ from pathlib import Path
 from local.cloud.settings import CloudInfo, read_info
 from local.sources import fingerprint
 
-START_TIMEOUT_S = 120.0
-STOP_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 600.0
+STOP_TIMEOUT_S = 30.0
+"""Both only guard against waiting for ever."""
 POLL_S = 0.02
 LOG_TAIL_BYTES = 3000
 LOG_KEPT_BYTES = 5_000_000
@@ -49,7 +50,13 @@ class Process:
 
 
 def start(
-    name: str, command: Sequence[str], *, state: Path, env: Mapping[str, str] | None = None, code: str = ""
+    name: str,
+    command: Sequence[str],
+    *,
+    state: Path,
+    env: Mapping[str, str] | None = None,
+    code: str = "",
+    working_directory: Path = ROOT,
 ) -> Process:
     """Start a program in the background, with its log and pid file in the state folder.
 
@@ -65,7 +72,7 @@ def start(
     with log.open("ab") as output:
         child = subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=working_directory,
             env=dict(env) if env is not None else None,
             stdin=subprocess.DEVNULL,
             stdout=output,

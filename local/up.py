@@ -9,6 +9,7 @@ from local.cloud.launch import LaunchError
 from local.deploy import DeployError
 from local.dockerd import DockerdError
 from local.dockerd_packages import MissingPackagesError
+from local.images import ImageError
 from local.machine import JoinError
 from local.proxies import MOST, ProxyError, ensure_packages
 from local.site import LOCAL, Site
@@ -36,6 +37,7 @@ def main() -> int:
         ProxyError,
         DeployError,
         DockerdError,
+        ImageError,
         JoinError,
         LaunchError,
         ProcessError,

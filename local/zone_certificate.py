@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import shutil
 from pathlib import Path
 
 from cryptography import x509
@@ -13,10 +12,21 @@ from cryptography.x509.oid import NameOID
 
 LIFE_DAYS = 825
 """Browsers take no certificate that lasts longer."""
+SIGNS_CERTIFICATES = x509.KeyUsage(
+    key_cert_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
-def provide(folder: Path, zone: str, account: str) -> tuple[Path, Path]:
-    """Certificate and key for `*.<zone>`, made once; the account may read them, and nobody else the key."""
+def provide(folder: Path, zone: str) -> tuple[Path, Path]:
+    """Certificate and key for `*.<zone>`, made once; nobody else may read the key."""
     certificate, key = folder / "zone.crt", folder / "zone.key"
     if certificate.exists() and key.exists():
         return certificate, key
@@ -24,7 +34,7 @@ def provide(folder: Path, zone: str, account: str) -> tuple[Path, Path]:
     authority_key, zone_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Local GPULease, {zone}")])
     constraints = x509.BasicConstraints(ca=True, path_length=0)
-    authority = _sign(issuer, authority_key, issuer, authority_key.public_key(), constraints)
+    authority = _sign(issuer, authority_key, issuer, authority_key.public_key(), constraints, SIGNS_CERTIFICATES)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, zone)])
     names = x509.SubjectAlternativeName([x509.DNSName(f"*.{zone}")])
     signed = _sign(issuer, authority_key, subject, zone_key.public_key(), names)
@@ -35,7 +45,6 @@ def provide(folder: Path, zone: str, account: str) -> tuple[Path, Path]:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
     )
-    shutil.chown(key, account)
     certificate.write_bytes(_pem(signed))
     return certificate, key
 
@@ -45,8 +54,9 @@ def _sign(
     by: ec.EllipticCurvePrivateKey,
     subject: x509.Name,
     public: ec.EllipticCurvePublicKey,
-    extension: x509.ExtensionType,
+    *extensions: x509.ExtensionType,
 ) -> x509.Certificate:
+    """With the two key identifiers that strict clients ask for, Python's from 3.13 on among them."""
     now = datetime.datetime.now(datetime.UTC)
     builder = x509.CertificateBuilder(
         issuer_name=issuer,
@@ -56,7 +66,14 @@ def _sign(
         not_valid_before=now - datetime.timedelta(hours=1),
         not_valid_after=now + datetime.timedelta(days=LIFE_DAYS),
     )
-    return builder.add_extension(extension, critical=True).sign(by, hashes.SHA256())
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=True)
+    for identifier in (
+        x509.SubjectKeyIdentifier.from_public_key(public),
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(by.public_key()),
+    ):
+        builder = builder.add_extension(identifier, critical=False)
+    return builder.sign(by, hashes.SHA256())
 
 
 def _pem(certificate: x509.Certificate) -> bytes:

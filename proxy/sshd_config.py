@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 from proxy.service import HostPorts
@@ -21,7 +22,15 @@ def key_options(settings: Settings, known: HostPorts) -> str:
     return ",".join(["restrict", "port-forwarding", *permitted, 'command="/bin/false"'])
 
 
-def sshd_config(settings: Settings, python: Path, asking: Path) -> str:
+def penalizes_sources(sshd: str) -> bool:
+    """Whether this sshd locks an address out after failed logins unless it is told not to; one before 9.8 does not."""
+    said = subprocess.run(
+        [sshd, "-G", "-f", "/dev/null"], capture_output=True, text=True, errors="replace", check=False
+    )
+    return any(line.lower().startswith("persourcepenalties ") for line in said.stdout.splitlines())
+
+
+def sshd_config(settings: Settings, python: Path, asking: Path, penalizes: bool) -> str:
     """`asking` is the program that asks the desk. sshd wants a command that only root could change: `python` is."""
     command = f"{python} -I -S {asking} {settings.desk_socket} %t %k"
     lines = (
@@ -44,6 +53,9 @@ def sshd_config(settings: Settings, python: Path, asking: Path) -> str:
         "LoginGraceTime 20",
         "MaxAuthTries 2",
         "MaxStartups 100:30:400",
+        # Hosts behind one NAT have one address: none may lock the others out, nor may a stranger beside them.
+        "PerSourceMaxStartups none",
+        *(["PerSourcePenalties no"] if penalizes else []),
         # What they may do: ask for a port to listen on, of those that their key permits.
         "AllowTcpForwarding remote",
         "GatewayPorts clientspecified",

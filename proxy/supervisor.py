@@ -21,7 +21,7 @@ from proxy.log import Log
 from proxy.nginx_config import nginx_config
 from proxy.service import Service, ServiceError
 from proxy.settings import Settings, SettingsError
-from proxy.sshd_config import sshd_config
+from proxy.sshd_config import penalizes_sources, sshd_config
 from proxy.warden import Warden
 
 LOOK_S = 0.25
@@ -177,7 +177,7 @@ def write_files(settings: Settings) -> Files:
     shutil.copyfile(Path(ask_desk.__file__), asking)
     files = Files(folder / "sshd_config", folder / "nginx.conf")
     python = Path(find_program("python3")).resolve()  # the machine's: another may lie where this account cannot look
-    files.sshd_config.write_text(sshd_config(settings, python, asking))
+    files.sshd_config.write_text(sshd_config(settings, python, asking, penalizes_sources(find_program("sshd"))))
     files.nginx_config.write_text(nginx_config(settings))
     return files
 

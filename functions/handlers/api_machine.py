@@ -16,6 +16,7 @@ from rental.adapters.settings import EventSettings, TunnelSettings, from_env
 from rental.adapters.ssm import SsmNodes
 from rental.adapters.system import SystemClock, SystemEntropy
 from rental.api.machine_requests import CallRequest, FetchRequest, ManifestRequest, ReplyRequest, TunnelRequest
+from rental.api.readiness import read_readiness
 from rental.domain.calls import CallId
 from rental.domain.errors import InvalidRequestError
 from rental.domain.host import Inventory, MachineKey
@@ -50,8 +51,9 @@ def register() -> Response[str]:
 
     body = parse_body(app, RegisterBody)
     key = _machine_key(body.signing_key, body.sealing_key)
-    inventory = from_record(Inventory, body.inventory.model_dump())
-    host = machines().register(body.registration_token, key, inventory)
+    told = body.inventory.model_dump()
+    inventory, readiness = from_record(Inventory, told), read_readiness(told)
+    host = machines().register(body.registration_token, key, inventory, readiness)
     bus = from_env(EventSettings).event_bus_name
     region = wiring.client("ssm").meta.region_name
     answered = {"v": 1, "host_id": host.id, "key_id": key.key_id, "event_bus_name": bus, "region": region}

@@ -18,7 +18,7 @@ handler = entry_point(app)
 
 @cache
 def offers() -> Offers:
-    return Offers(wiring.store(), SystemClock())
+    return Offers(wiring.store(), SystemClock(), wiring.proxy())
 
 
 @app.get("/v1/offers")

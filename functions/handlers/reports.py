@@ -13,6 +13,7 @@ from rental.adapters import wiring
 from rental.adapters.machine_tokens import verify_report
 from rental.adapters.records import from_record
 from rental.adapters.system import SystemClock
+from rental.api.readiness import read_readiness
 from rental.domain.errors import InvalidRequestError, RentalError
 from rental.domain.ids import HostId, InstanceId
 from rental.domain.liveness import Sighting
@@ -58,7 +59,8 @@ def _read(detail: Mapping[str, Any], now: int) -> tuple[Report, Sighting]:
     state = claims["state"]
     instances = [_read_instance(each) for each in state["instances"]]
     gpus = tuple(from_record(ReportedGpu, each) for each in state["gpus"])
-    report = Report(host_id, {InstanceId(each.instance_id): each for each in instances}, gpus)
+    readiness = read_readiness(state.get("inventory") or {})
+    report = Report(host_id, {InstanceId(each.instance_id): each for each in instances}, gpus, readiness)
     sighting = from_record(Sighting, {**claims, "seen_at": now})
     _check_bounds(sighting.seq, sighting.sent_at)
     return report, sighting

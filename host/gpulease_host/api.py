@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any, Protocol
 
 import requests
@@ -29,6 +31,8 @@ REGISTER_PATH = "/v1/host/register"
 CONNECT_TIMEOUT_S = 3.05
 READ_TIMEOUT_S = 10
 RETIRED = "host_retired"
+RESIGNED = 2
+"""So often a request is signed anew when its refusal told that the clock was wrong: two answers must agree on it."""
 _COME_BACK = frozenset({408, 425, 429})
 
 
@@ -75,11 +79,17 @@ class MachineAuth(AuthBase):
 
 
 class Api:
-    """Asks as a registered host. Connections are kept and shared by threads."""
+    """Asks as a registered host. Connections are kept and shared by threads.
 
-    def __init__(self, base_url: str, auth: AuthBase | None) -> None:
+    `hear` is told the service's time of each answer and how long that took; it says whether the clock is wrong by it.
+    """
+
+    def __init__(
+        self, base_url: str, auth: AuthBase | None, hear: Callable[[float, float], bool] = lambda _said, _took: False
+    ) -> None:
         self._base_url = base_url.rstrip("/")
         self._auth = auth
+        self._hear = hear
         self._session = requests.Session()
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=8))
@@ -126,10 +136,25 @@ class Api:
     def _post(self, path: str, fields: dict[str, Any]) -> Any:
         body = json.dumps({"v": WIRE_VERSION, **fields}).encode()
         try:
-            response = self._send(path, body)
+            response = self._send_in_time(path, body)
         except requests.RequestException as error:
             raise ApiUnreachableError(f"the API does not answer ({type(error).__name__})") from error
         return _answer(response)
+
+    def _send_in_time(self, path: str, body: bytes) -> requests.Response:
+        """A signature of the wrong time is no signature, and each answer tells the right one."""
+        for _ in range(RESIGNED):
+            response = self._send(path, body)
+            if not self._is_clock_wrong(response) or response.status_code != HTTPStatus.UNAUTHORIZED:
+                return response
+        return self._send(path, body)
+
+    def _is_clock_wrong(self, response: requests.Response) -> bool:
+        try:
+            said = parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
+        except ValueError:
+            return False
+        return self._hear(said, response.elapsed.total_seconds())
 
     def _send(self, path: str, body: bytes) -> requests.Response:
         try:

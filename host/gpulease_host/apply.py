@@ -220,7 +220,9 @@ class Applier:
         order = record.order
         instance_id, is_wanted = order.instance_id, partial(self._is_still_wanted, order)
         try:
+            self.world.docker.check()
             self.engine.pull(order, secrets, PullWatch(is_wanted, partial(self.loading.say, instance_id)))
+            self.world.docker.check()
             self.engine.start(order, secrets, is_wanted)
         except EngineUnavailableError:
             raise

@@ -14,11 +14,14 @@ from gpulease_host.journal import JournalError
 from gpulease_host.key_ring import KeyRing
 from gpulease_host.ledger import Ledger
 from gpulease_host.log import Log
+from gpulease_host.trusted_clock import TrustedClock
 from gpulease_host.wire import WireError, parse_manifest, parse_sealed_key_ids
 from gpulease_host.world import World
 
 ASK_AGAIN_S = 60
 """While something waits that the last manifest did not name."""
+ASK_FOR_TIME_S = 5
+"""While it is in doubt what time it is."""
 ASK_ANYWAY_S = 600
 """Reports are not answered: a host that was given up would not learn it otherwise."""
 
@@ -33,6 +36,7 @@ class Asker:
     ledger: Ledger
     world: World
     host_id: int
+    clock: TrustedClock
     elapsed: Callable[[], float]
     """Monotonic seconds."""
     attend: Callable[[int], None]
@@ -54,6 +58,8 @@ class Asker:
     def is_due(self) -> bool:
         since_s = self.elapsed() - self._asked_at
         if self.retired is None and self.is_sweeping:
+            return True
+        if self.retired is None and self.clock.needs_service and since_s >= ASK_FOR_TIME_S:
             return True
         waits = any(record.reason == ASKING_FIRST for record in self.ledger.view().records.values())
         return since_s >= (ASK_AGAIN_S if waits and self.retired is None else ASK_ANYWAY_S)

@@ -1,4 +1,4 @@
-"""`gpulease-host`: register, daemon, accept, status, rotate-key, toolkit.
+"""`gpulease-host`: register, daemon, accept, status, rotate-key, accept-docker, toolkit, live-restore, leave.
 
 `accept` is run for each command, so it and this file import next to nothing; the rest is imported when it is asked for.
 """
@@ -11,7 +11,10 @@ USAGE = """usage: gpulease-host register --api-url URL --token TOKEN [--simulate
        gpulease-host accept ORDER
        gpulease-host status
        gpulease-host rotate-key
+       gpulease-host accept-docker
        gpulease-host toolkit [build | verify | packages]
+       gpulease-host live-restore on | off
+       gpulease-host leave [--lose-data]
 
 State is kept in GPULEASE_HOST_DIR (/var/lib/gpulease)."""
 
@@ -21,9 +24,9 @@ def main() -> int:
     arguments = sys.argv[1:]
     if len(arguments) == 2 and arguments[0] == "accept":
         return _ask_daemon(f"accept {arguments[1]}")
-    if arguments in (["status"], ["rotate-key"]):
+    if arguments in (["status"], ["rotate-key"], ["accept-docker"]):
         return _ask_daemon(arguments[0])
-    if arguments == ["daemon"] or arguments[:1] in (["register"], ["toolkit"]):
+    if arguments == ["daemon"] or arguments[:1] in (["register"], ["toolkit"], ["live-restore"], ["leave"]):
         from gpulease_host.commands import run_command
 
         return run_command(arguments, os.environ)

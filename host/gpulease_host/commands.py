@@ -1,4 +1,4 @@
-"""The subcommands that need the whole package: register, daemon and toolkit."""
+"""The subcommands that need the whole package: register, daemon, toolkit, and what the installer calls."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from gpulease_host.api import Api, ApiError
 from gpulease_host.docker_engine import open_engine
 from gpulease_host.engine import EngineError
 from gpulease_host.machine_key import MachineKeyError
+from gpulease_host.machine_setup.command import run_leave, run_live_restore
+from gpulease_host.machine_setup.errors import MachineSetupError
 from gpulease_host.register import Machine, register
 from gpulease_host.run_daemon import run_daemon
 from gpulease_host.settings import Settings, SettingsError, toolkit_folder
@@ -18,15 +20,19 @@ from gpulease_host.toolkit.errors import ToolkitError
 
 
 def run_command(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run `register …`, `daemon` or `toolkit …`; what people must know is one line on stderr."""
+    """Run the command that is named first; what people must know is one line on stderr."""
     try:
         settings = Settings.from_environment(environment)
         if arguments[0] == "daemon":
             run_daemon(settings, open_engine)
         if arguments[0] == "toolkit":
             return run_toolkit(arguments[1:], toolkit_folder(environment))
+        if arguments[0] == "live-restore":
+            return run_live_restore(arguments[1:], settings)
+        if arguments[0] == "leave":
+            return run_leave(arguments[1:], settings)
         return _register(settings, arguments[1:])
-    except (SettingsError, MachineKeyError, ApiError, EngineError, ToolkitError) as error:
+    except (SettingsError, MachineKeyError, ApiError, EngineError, ToolkitError, MachineSetupError) as error:
         print(error, file=sys.stderr)
         return 1
 

@@ -34,9 +34,11 @@ from gpulease_host.machine_key import MachineKey
 from gpulease_host.permission import FetchApi, Permissions
 from gpulease_host.report import Reporter
 from gpulease_host.rotation import KeyApi, Rotation
+from gpulease_host.same_docker import SameDocker
 from gpulease_host.sender import Sender, Sink
 from gpulease_host.settings import Settings
 from gpulease_host.threads import repeat
+from gpulease_host.trusted_clock import TrustedClock
 from gpulease_host.tunnels.connection import Connect, SshConnection
 from gpulease_host.tunnels.tunnels import TunnelApi, Tunnels
 from gpulease_host.unix_socket import SocketServer
@@ -70,7 +72,7 @@ class Parts:
     read_run: Callable[[], str]
     boot_id: str
     log: Log
-    clock: Callable[[], float] = time.time
+    clock: TrustedClock = field(default_factory=TrustedClock)
     elapsed: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     random: Callable[[], float] = field(default=random.random)
@@ -86,7 +88,9 @@ class Daemon:
         self.stopping = threading.Event()
         self.queue = InstanceQueue(parts.elapsed)
         self.ledger = Ledger.open(parts.settings.journal_path, parts.host_id, parts.clock)
-        self.world = World(parts.engine, inventory, parts.read_run, parts.clock)
+        parts.clock.resume(self.ledger.view().time)
+        self.docker = self._build_docker()
+        self.world = World(parts.engine, inventory, parts.read_run, parts.clock, self.docker)
         self.gpus = Gpus(parts.engine, inventory, parts.elapsed, parts.sleep)
         self.rotation = Rotation(parts.keys, parts.open_key_api, parts.host_id, parts.log)
         self.asker = self._build_asker()
@@ -185,6 +189,27 @@ class Daemon:
             self.parts.log.say("engine events broke off", reason=str(error))
         return EVENTS_AGAIN_S
 
+    def _accept_docker(self) -> dict[str, Any]:
+        accepted = self.docker.accept()
+        for instance_id in self.ledger.view().records:
+            self.queue.add(instance_id)
+        self.sender.ring(must_say=True)
+        return accepted
+
+    def _faults(self) -> list[str]:
+        return [each for each in (self.docker.fault, self.parts.clock.why_not_right()) if each is not None]
+
+    def _build_docker(self) -> SameDocker:
+        parts = self.parts
+        return SameDocker(
+            root=parts.engine.data_root,
+            ledger=self.ledger,
+            find=lambda: {each.instance_id for each in parts.engine.containers()},
+            read_run=parts.read_run,
+            elapsed=parts.elapsed,
+            log=parts.log,
+        )
+
     def _build_asker(self) -> Asker:
         parts = self.parts
         return Asker(
@@ -192,6 +217,7 @@ class Daemon:
             ledger=self.ledger,
             world=self.world,
             host_id=parts.host_id,
+            clock=parts.clock,
             elapsed=parts.elapsed,
             attend=self.queue.add,
             log=parts.log,
@@ -280,6 +306,8 @@ class Daemon:
             log=parts.log,
             take_calls=self.calls.take,
             rotate_key=self._rotate_key,
+            accept_docker=self._accept_docker,
+            faults=self._faults,
             retired=lambda: self.asker.retired,
         )
 

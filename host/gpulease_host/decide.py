@@ -24,6 +24,7 @@ STRAY_LIFE_S = 600
 TOMBSTONE_LIFE_S = 72 * 3600
 
 PAST_END = "Its end has passed."
+GONE = "Its container is gone from Docker; somebody removed it."
 ASKING_FIRST = "Waits until the control plane has said that it may start again."
 
 
@@ -38,6 +39,8 @@ class Facts:
     """Whether the control plane named this instance since this run of machine, Docker and daemon began."""
     fenced_by: int | None
     """A higher token than its own on one of its GPUs."""
+    is_time_known: bool = True
+    """Whether `now` was compared with the service's clock since the machine was started."""
     not_reached: str | None = None
     """Why nobody can get into the running container yet, where its mode promises that."""
 
@@ -144,7 +147,7 @@ def _decide_running(record: Record, facts: Facts) -> Action:
 
 
 def _why_it_may_not_run(record: Record, facts: Facts) -> str | None:
-    if facts.now >= record.order.end_at:
+    if facts.now >= record.order.end_at and (facts.is_time_known or _is_running(facts)):
         return PAST_END
     if facts.fenced_by is not None:
         return f"Its GPU was given to a newer lease (token {facts.fenced_by})."
@@ -204,8 +207,7 @@ def _exit(record: Record, facts: Facts) -> Action:
     if record.status == "exited":
         return _settle(record, record, "It ended by itself.")
     if facts.container is None:
-        gone = "Its container is gone from Docker; somebody removed it."
-        return _settle(record, record, gone, status="exited", reason=gone, exit_code=None)
+        return _settle(record, record, GONE, status="exited", reason=GONE, exit_code=None)
     reason = _exit_reason(record, facts.container)
     code = facts.container.exit_code
     return _settle(record, record, f"It ended by itself: {reason}.", status="exited", reason=reason, exit_code=code)
@@ -222,7 +224,7 @@ def _exit_reason(record: Record, container: Container) -> str:
 def _start(record: Record, facts: Facts) -> Action:
     if record.held is not None:
         return _settle(record, record, record.held, status="stopped", reason=record.held, applied=record.applied)
-    if not facts.confirmed:
+    if not facts.confirmed or facts.now >= record.order.end_at:
         waits = {"status": "loading", "reason": ASKING_FIRST, "applied": record.applied}
         return _settle(record, record, ASKING_FIRST, **waits)
     if record.not_after is not None and facts.now > record.not_after:

@@ -123,6 +123,18 @@ class Container:
 
 
 @dataclass(frozen=True)
+class DockerSight:
+    """Which Docker answers, and what lies in its data root."""
+
+    docker_id: str
+    data_root: str
+    mark: str | None
+    """This host's, as it lies there now."""
+    is_covered: bool
+    """Whether Docker goes on with other data than what is in that folder now."""
+
+
+@dataclass(frozen=True)
 class GpuCheck:
     """Whether a GPU could be handed to the next tenant now; `reason` says why not."""
 
@@ -165,6 +177,7 @@ class EngineError(Exception):
 
     - ImageMissingError: the image is not to be had, or may not be used; says why, and what to do
     - EngineUnavailableError: Docker does not answer
+      └── DataMissingError: it does, but without the data that it had
     - LimitsError: a limit could not be set, or read back differently
     - DiskError: the disk allocation could not be made
     - PortTakenError: a port of the host on which one of the container was to be published is in use
@@ -180,6 +193,10 @@ class ImageMissingError(EngineError):
 
 class EngineUnavailableError(EngineError):
     code = "engine_unavailable"
+
+
+class DataMissingError(EngineUnavailableError):
+    code = "docker_data_missing"
 
 
 class LimitsError(EngineError):
@@ -213,8 +230,21 @@ class CallEngine(Protocol):
         ...
 
 
+class DataRoot(Protocol):
+    """Where Docker keeps its data. Both raise EngineError."""
+
+    def see(self) -> DockerSight: ...
+
+    def mark(self, mark: str) -> None:
+        """Durably."""
+        ...
+
+
 class Engine(CallEngine, Protocol):
     """Every call is idempotent and raises only `EngineError`."""
+
+    @property
+    def data_root(self) -> DataRoot: ...
 
     def inventory(self) -> dict[str, Any]: ...
 

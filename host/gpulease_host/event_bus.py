@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from botocore.auth import AUTH_TYPE_MAPS, SIGV4_TIMESTAMP, SigV4Auth
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -17,14 +19,27 @@ if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
 
 SOURCE = "gpulease.host"
-_CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
+SIGNATURE = "gpulease-v4"
+_CONFIG = Config(
+    connect_timeout=3,
+    read_timeout=10,
+    retries={"mode": "standard", "total_max_attempts": 2},
+    signature_version=SIGNATURE,
+)
 _STALE_CREDENTIALS = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId"}
 )
 
 
-def open_client(region: str) -> EventBridgeClient:
-    """A client with the credentials as they are now."""
+def open_client(region: str, clock: Callable[[], float]) -> EventBridgeClient:
+    """A client with the credentials as they are now, that signs by `clock`: AWS refuses what is minutes off."""
+
+    class ClockedAuth(SigV4Auth):
+        def _modify_request_before_signing(self, request: Any) -> None:
+            request.context["timestamp"] = datetime.fromtimestamp(clock(), UTC).strftime(SIGV4_TIMESTAMP)
+            super()._modify_request_before_signing(request)  # type: ignore[misc]
+
+    AUTH_TYPE_MAPS[SIGNATURE] = ClockedAuth
     return boto3.Session(region_name=region).client("events", config=_CONFIG)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from gpulease_host.admit import Again, Refused
 from gpulease_host.api import ApiError
+from gpulease_host.engine import EngineError
 from gpulease_host.journal import JournalError
 from gpulease_host.ledger import Ledger
 from gpulease_host.log import Log
@@ -37,6 +38,10 @@ class Intake:
     """Have what clients wait for answered."""
     rotate_key: Callable[[], str]
     """Replace the machine key; answers the new one's id."""
+    accept_docker: Callable[[], dict[str, Any]]
+    """Take Docker's data as it is for this host's."""
+    faults: Callable[[], list[str]]
+    """What is wrong with this machine, in sentences for its owner."""
     retired: Callable[[], str | None]
     """Why this is no host any more, once that is known."""
 
@@ -50,16 +55,22 @@ class Intake:
                 return "ok", json.dumps(self._status())
             if operation == "rotate-key":
                 return "ok", json.dumps({"v": WIRE_VERSION, "key_id": self.rotate_key()})
+            if operation == "accept-docker":
+                return "ok", json.dumps(self.accept_docker())
         except ApiError as error:
             self.log.say("machine key not replaced", reason=str(error))
             return "no", f"The machine key was not replaced yet: {error}"
+        except EngineError as error:
+            self.log.say("Docker not accepted", reason=str(error))
+            return "no", str(error)
         except (WireError, JournalError, CommandRefusedError) as error:
             self.log.say("command refused", reason=str(error))
             return "no", str(error)
-        return "no", "the request is none of accept, status, rotate-key"
+        return "no", "the request is none of accept, status, rotate-key, accept-docker"
 
     def _status(self) -> dict[str, Any]:
-        return {"v": WIRE_VERSION, "host_id": self.host_id, "retired": self.retired(), "state": self.state()}
+        told = {"v": WIRE_VERSION, "host_id": self.host_id, "retired": self.retired(), "faults": self.faults()}
+        return {**told, "state": self.state()}
 
     def accept(self, value: Any) -> dict[str, Any]:
         """Take a command: what is answered as accepted is in the journal. Raises as `answer` catches."""

@@ -26,6 +26,8 @@ class Gpu:
     uuid: str
     name: str
     memory_bytes: int
+    minor: int | None = None
+    """Its number among device nodes, which is not its index; a simulated one has none."""
 
 
 class GpuSource(Protocol):

@@ -59,7 +59,14 @@ class NvmlGpus:
     def _gpu(self, index: int, handle: Any) -> Gpu:
         memory_bytes = int(self._nvml.nvmlDeviceGetMemoryInfo(handle).total)
         uuid, name = self._nvml.nvmlDeviceGetUUID(handle), self._nvml.nvmlDeviceGetName(handle)
-        return Gpu(index, str(uuid), str(name), memory_bytes)
+        return Gpu(index, str(uuid), str(name), memory_bytes, self._minor(handle))
+
+    def _minor(self, handle: Any) -> int | None:
+        """None where the driver has no such nodes."""
+        try:
+            return int(self._nvml.nvmlDeviceGetMinorNumber(handle))
+        except self._nvml.NVMLError_NotSupported:
+            return None
 
     def _check(self, gpu: Gpu, handle: Any) -> GpuCheck:
         try:

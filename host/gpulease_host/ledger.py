@@ -15,11 +15,14 @@ from gpulease_host.admit import Admission, Again, Refused, Taken, admit, fenced_
 from gpulease_host.decide import tombstone_is_over
 from gpulease_host.engine import Container, Order
 from gpulease_host.journal import Entry, Journal
-from gpulease_host.memory import Memory, changed, replayed
-from gpulease_host.records import Fence, Record
+from gpulease_host.memory import Memory, changed, docker_entry, replayed, time_entry
+from gpulease_host.records import Fence, KnownDocker, Record
+from gpulease_host.trusted_clock import Anchor
 
 COMPACT_ABOVE_BYTES = 1 << 20
 SEQ_BLOCK = 1000
+UNSAID = frozenset({"seq", "time", "docker"})
+"""What no report tells."""
 ASK_FIRST = "The journal was lost; this host asks for its manifest before it takes orders."
 
 
@@ -31,6 +34,8 @@ class View:
     fences: Mapping[str, Fence]
     strays: Mapping[int, int]
     lost: bool
+    docker: KnownDocker | None = None
+    time: Anchor | None = None
 
 
 class Ledger:
@@ -72,7 +77,9 @@ class Ledger:
     def view(self) -> View:
         with self._lock:
             memory = self._memory
-            return View(dict(memory.records), dict(memory.fences), dict(memory.strays), memory.lost)
+            return View(
+                dict(memory.records), dict(memory.fences), dict(memory.strays), memory.lost, memory.docker, memory.time
+            )
 
     def record(self, instance_id: int) -> Record | None:
         with self._lock:
@@ -162,6 +169,16 @@ class Ledger:
             if self._memory.lost:
                 self._write({"lost": False})
 
+    def note_docker(self, docker: KnownDocker) -> None:
+        """The Docker that this host works on from now on."""
+        with self._lock:
+            self._write(docker_entry(docker))
+
+    def note_time(self, anchor: Anchor) -> None:
+        """What the clock goes on from after a restart."""
+        with self._lock:
+            self._write(time_entry(anchor))
+
     def next_seq(self) -> int:
         """A number that no event of this host ever had or will have, also across kill -9."""
         with self._lock:
@@ -199,7 +216,7 @@ class Ledger:
     def _write(self, entry: Entry) -> None:
         self._journal.append(entry)
         self._memory.apply(entry)
-        if entry.keys() - {"seq"}:
+        if entry.keys() - UNSAID:
             self.on_change()
         if self._journal.size_bytes > self._compact_at_bytes:
             self._journal.rewrite(self._host_id, self._memory.entries())

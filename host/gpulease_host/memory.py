@@ -2,7 +2,8 @@
 
 An entry is an object with any of: `records` (whole records), `forget` (instance ids), `fences` (GPU UUID to token and
 instance), `strays` (instance id to when it was first seen, or null), `seq` (no event may use a number up to this one
-again), `lost` (whether the journal was lost and the control plane not asked since).
+again), `lost` (whether the journal was lost and the control plane not asked since), `docker` (the one this host works
+on), `time` (what its clock goes on from).
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gpulease_host.journal import Entry
-from gpulease_host.records import Fence, Record, record_from_json, record_to_json
+from gpulease_host.records import Fence, KnownDocker, Record, record_from_json, record_to_json
+from gpulease_host.trusted_clock import Anchor
 
 
 @dataclass
@@ -22,6 +24,8 @@ class Memory:
     strays: dict[int, int] = field(default_factory=dict)
     seq: int = 0
     lost: bool = False
+    docker: KnownDocker | None = None
+    time: Anchor | None = None
 
     def apply(self, entry: Entry) -> None:
         for value in entry.get("records", ()):
@@ -37,13 +41,29 @@ class Memory:
                 self.strays[int(key)] = first_seen
         self.seq = max(self.seq, entry.get("seq", 0))
         self.lost = entry.get("lost", self.lost)
+        if "docker" in entry:
+            self.docker = KnownDocker(*entry["docker"])
+        if "time" in entry:
+            self.time = Anchor(*entry["time"])
 
     def entries(self) -> Iterator[Entry]:
         """As few entries as say all of this."""
         strays = {str(instance_id): first_seen for instance_id, first_seen in self.strays.items()}
         yield {"seq": self.seq, "lost": self.lost, "strays": strays, **changed(fences=self.fences)}
+        if self.docker is not None:
+            yield docker_entry(self.docker)
+        if self.time is not None:
+            yield time_entry(self.time)
         for record in self.records.values():
             yield changed(records=(record,))
+
+
+def docker_entry(docker: KnownDocker) -> Entry:
+    return {"docker": [docker.mark, docker.disk_bytes]}
+
+
+def time_entry(anchor: Anchor) -> Entry:
+    return {"time": [anchor.at, anchor.boottime, anchor.boot_id]}
 
 
 def changed(records: Iterable[Record] = (), fences: Mapping[str, Fence] | None = None) -> dict[str, Any]:

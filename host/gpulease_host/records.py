@@ -54,6 +54,14 @@ class Record:
 
 
 @dataclass(frozen=True)
+class KnownDocker:
+    """The Docker that this host works on: its mark in the data root, and the disk that tenants may have of it."""
+
+    mark: str
+    disk_bytes: int | None = None
+
+
+@dataclass(frozen=True)
 class Fence:
     """The highest token a GPU has seen, and whose it was."""
 

@@ -10,7 +10,7 @@ from gpulease_host.engine import Container
 from gpulease_host.gpus import Gpus, holders
 from gpulease_host.ledger import Ledger
 from gpulease_host.loading import Loading, Said
-from gpulease_host.records import HOLDING, Record
+from gpulease_host.records import HOLDING, Record, Status
 from gpulease_host.world import World
 
 MOST_INSTANCES = 400
@@ -39,9 +39,10 @@ class Reporter:
         told = foremost(view.records)
         inventory = self.world.inventory
         held = {**_held_by_strays(strays), **holders(view.records)}
+        gpus = self.gpus.report(held, view.fences)
         return {
             "inventory": inventory,
-            "gpus": self.gpus.report(held, view.fences),
+            "gpus": [_withheld(each, self.world.docker.fault) for each in gpus],
             "instances": [
                 *(self._say(record, used.get(each), said.get(each)) for each, record in told),
                 *(_say_stray(each, used.get(each.instance_id)) for each in strays[: MOST_INSTANCES - len(told)]),
@@ -52,15 +53,18 @@ class Reporter:
 
     def _say(self, record: Record, disk_used_bytes: int | None, said: Said | None) -> dict[str, Any]:
         """What it says while it loads counts for nothing else."""
+        status, reason = record.status, record.reason
+        if self.world.docker.fault is not None and status in HOLDING:
+            status, reason, said = _unseen(record), self.world.docker.fault, None
         if record.status != "loading":
             said = None
-        reason = record.reason if said is None else said.sentence
+        reason = reason if said is None else said.sentence
         return {
             "contract_id": record.order.contract_id,
             "instance_id": record.order.instance_id,
             "generation": record.applied,
             "token": record.order.token,
-            "status": record.status,
+            "status": status,
             "reason": None if reason is None else reason[:MOST_REASON],
             "progress": None if said is None else asdict(said.progress),
             "exit_code": record.exit_code,
@@ -69,6 +73,18 @@ class Reporter:
             "disk_used_bytes": disk_used_bytes,
             "ssh_host_key": self.world.ssh_host_key(record),
         }
+
+
+def _unseen(record: Record) -> Status:
+    """While Docker is without its data, nobody can say that it runs; it will, once the data is back."""
+    return "loading" if record.status == "running" and record.order.desired == "running" else record.status
+
+
+def _withheld(gpu: dict[str, Any], fault: str | None) -> dict[str, Any]:
+    """No new contract comes to a machine without its data."""
+    if fault is None or gpu["status"] != "free":
+        return gpu
+    return {**gpu, "status": "quarantined", "reason": fault[:MOST_REASON]}
 
 
 def foremost(records: Mapping[int, Record]) -> list[tuple[int, Record]]:

@@ -18,6 +18,7 @@ from gpulease_host.key_ring import KeyRing
 from gpulease_host.log import Log
 from gpulease_host.settings import HostConfig, Settings, lock_folder
 from gpulease_host.threads import end_on_fault
+from gpulease_host.trusted_clock import TrustedClock
 from gpulease_host.world import read_run_id
 
 
@@ -25,9 +26,10 @@ def run_daemon(settings: Settings, open_engine: OpenEngine) -> NoReturn:
     """Raises SettingsError, MachineKeyError or EngineError when there is nothing to run."""
     config = HostConfig.load(settings.config_path)
     keys = KeyRing.open(settings.key_path)
+    clock = TrustedClock()
 
     def open_api(key: Signer) -> Api:
-        return Api(config.api_url, MachineAuth(key, config.host_id, time.time))
+        return Api(config.api_url, MachineAuth(key, config.host_id, clock), clock.hear)
 
     with lock_folder(settings.pid_path):
         log = Log(sys.stderr, time.time)
@@ -40,10 +42,11 @@ def run_daemon(settings: Settings, open_engine: OpenEngine) -> NoReturn:
                 engine=open_engine(config.host_id, config.simulate_gpus),
                 api=open_api(keys),
                 open_key_api=open_api,
-                sink=EventBus(config.event_bus_name, settings.credentials, lambda: open_client(config.region)),
+                sink=EventBus(config.event_bus_name, settings.credentials, lambda: open_client(config.region, clock)),
                 read_run=lambda: read_run_id(settings.docker_socket),
                 boot_id=str(uuid.uuid4()),
                 log=log,
+                clock=clock,
             )
         )
 

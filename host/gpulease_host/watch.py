@@ -15,6 +15,7 @@ from gpulease_host.journal import JournalError
 from gpulease_host.ledger import Ledger
 from gpulease_host.log import Log
 from gpulease_host.records import HOLDING
+from gpulease_host.trusted_clock import TrustedClock
 from gpulease_host.world import World
 
 RECONCILE_S = 10
@@ -29,8 +30,8 @@ class Watch:
     engine: Engine
     world: World
     gpus: Gpus
-    clock: Callable[[], float]
-    """Epoch seconds, for ends."""
+    clock: TrustedClock
+    """For ends."""
     elapsed: Callable[[], float]
     """Monotonic seconds, for how often."""
     attend: Callable[[int], None]
@@ -43,12 +44,21 @@ class Watch:
     _refreshed_at: float = field(default=float("-inf"), init=False)
     _reconciled_run: str | None = field(default=None, init=False)
     _last_fault: str = field(default="", init=False)
+    _last_clock_fault: str | None = field(default=None, init=False)
     _killed: set[int] = field(default_factory=set, init=False)
 
     def tick(self) -> None:
         """Once a second. What fails is tried again with the next tick, and keeps nothing else from being done."""
         self._end_what_is_over()
-        steps = (self._kill_what_is_overdue, self._mind_shares, self._reconcile_in_time, self._mind_gpus, self._refresh)
+        steps = (
+            self._kill_what_is_overdue,
+            self._mind_clock,
+            self.world.docker.check,
+            self._mind_shares,
+            self._reconcile_in_time,
+            self._mind_gpus,
+            self._refresh,
+        )
         faults: list[str] = []
         for step in steps:
             try:
@@ -72,6 +82,7 @@ class Watch:
         for instance_id in self.ledger.note_strays(strays):
             self.attend(instance_id)
         self.gpus.look(holders(records).keys())
+        self.world.refresh_inventory()
         self._reconciled_at = self.elapsed()
         self._reconciled_run = run_id
         self.ring()
@@ -102,6 +113,16 @@ class Watch:
                     self._killed.add(instance_id)
                     self.log.say("killed past its end", instance_id=instance_id, reason="Docker has not stopped it.")
                 self.engine.kill(instance_id)
+
+    def _mind_clock(self) -> None:
+        """Nothing ends by the machine's own clock, so that it is wrong is only told."""
+        fresh = self.clock.to_keep(self.ledger.view().time)
+        if fresh is not None:
+            self.ledger.note_time(fresh)
+        fault = self.clock.why_not_right()
+        if (fault is None) != (self._last_clock_fault is None):
+            self.log.say("clock", reason=fault or "This machine's clock is right again.")
+        self._last_clock_fault = fault
 
     def _mind_shares(self) -> None:
         """From its first moment to its last: programs run long before anyone can get in, and through a stop's grace."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from gpulease_host.decide import Facts
 from gpulease_host.engine import WAYS_IN, Container, Engine, EngineError
 from gpulease_host.ledger import Ledger
 from gpulease_host.records import Record
+from gpulease_host.same_docker import SameDocker
+from gpulease_host.trusted_clock import BOOT_ID, TrustedClock
 
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 NOT_TRIED = "It has started; whether it lets people in is about to be tried."
 DOCKER_PIDS = (Path("/run/docker.pid"), Path("/var/run/docker.pid"))
 
@@ -36,9 +38,15 @@ class World:
     """Containers and inventory, as last seen. `read_run` is asked anew each time."""
 
     def __init__(
-        self, engine: Engine, inventory: Mapping[str, Any], read_run: Callable[[], str], clock: Callable[[], float]
+        self,
+        engine: Engine,
+        inventory: Mapping[str, Any],
+        read_run: Callable[[], str],
+        clock: TrustedClock,
+        docker: SameDocker,
     ) -> None:
-        self.inventory = inventory
+        self.docker = docker
+        self._inventory = inventory
         self._engine = engine
         self._read_run = read_run
         self._clock = clock
@@ -47,6 +55,14 @@ class World:
         self._disk_used_bytes: dict[int, int | None] = {}
         self._tried: dict[int, tuple[str | None, str | None]] = {}
         self._uuids = frozenset(gpu["uuid"] for gpu in inventory["gpus"])
+
+    @property
+    def inventory(self) -> Mapping[str, Any]:
+        """The disk that tenants may have is that of Docker's own data, also while another one lies in its place."""
+        disk_bytes = self.docker.known_disk_bytes
+        if self.docker.fault is None or disk_bytes is None:
+            return self._inventory
+        return {**self._inventory, "disk_bytes": disk_bytes}
 
     @property
     def gpu_uuids(self) -> frozenset[str]:
@@ -67,8 +83,10 @@ class World:
             return dict(self._disk_used_bytes)
 
     def containers(self) -> tuple[Container, ...]:
-        """Look again. Raises EngineError."""
+        """Look again. Raises EngineError, also where what is absent would prove nothing."""
+        self.docker.check()
         containers = tuple(self._engine.containers())
+        self.docker.check()  # it may be another one by now
         with self._lock:
             self._containers = containers
         return containers
@@ -84,6 +102,7 @@ class World:
             run_id=run_id,
             confirmed=ledger.is_confirmed(instance_id, run_id),
             fenced_by=ledger.fenced_by(record),
+            is_time_known=self._clock.is_confirmed,
             not_reached=self._why_not_reached(record, container),
         )
 
@@ -107,10 +126,19 @@ class World:
         """Read each time: a start that broke off takes its files along, and the next one makes others."""
         return self._engine.ssh_host_key(record.order.instance_id) if record.order.mode in WAYS_IN else None
 
+    def refresh_inventory(self) -> None:
+        """Read again what this machine has and can serve; what is slow to read, the engine keeps for a while.
+
+        What cannot be read stays as it was.
+        """
+        with suppress(EngineError):
+            self._inventory = self._engine.inventory()
+            self.docker.check()  # the disk of another Docker's data is not what was promised from
+            self.docker.note_disk(self._inventory["disk_bytes"])
+
     def refresh(self) -> None:
-        """Read again what changes slowly: inventory and disk use. What cannot be read stays as it was."""
+        """Read again what changes slowly: disk use. What cannot be read stays as it was."""
         try:
-            self.inventory = self._engine.inventory()
             used = {each.instance_id: self._engine.disk_used_bytes(each.instance_id) for each in self.last_seen}
         except EngineError:
             return

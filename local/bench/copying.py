@@ -13,6 +13,7 @@ from local import toolkits
 from local.bench.figures import Figure
 from local.client import wait_until
 from local.images import BUSYBOX
+from local.offers import wait_for_offer
 from local.site import Running
 
 TURNS = 5
@@ -33,7 +34,7 @@ def _measure(site: Running, folder: Path) -> list[Figure]:
     key, file = folder / "key", folder / "file"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     file.write_bytes(b"\0" * FILE_BYTES)
-    offer = next(each for each in site.client.get("/v1/offers")["items"] if each["num_gpus"] == 1)
+    offer = wait_for_offer(site.client, site.owner, mode="ssh", via="proxy")
     wish = {"offer_id": offer["id"], "image": BUSYBOX, "mode": "ssh", "ssh_keys": [key.with_suffix(".pub").read_text()]}
     path = f"/v1/contracts/{site.client.post('/v1/contracts', wish | {'disk_gib': 2, 'duration_s': 600})['id']}"
     contract = wait_until(

@@ -13,6 +13,7 @@ from local.bench.figures import Figure
 from local.bench.starting import COMMAND
 from local.client import wait_until
 from local.images import BUSYBOX
+from local.offers import wait_for_offer
 from local.site import Running
 
 TURNS = 5
@@ -44,7 +45,7 @@ def figures(site: Running) -> list[Figure]:
 
 
 def _until_running(site: Running, wish: dict[str, object]) -> float:
-    offer = next(each for each in site.client.get("/v1/offers")["items"] if each["num_gpus"] == 1)
+    offer = wait_for_offer(site.client, site.owner, mode=str(wish.get("mode", "args")))
     began = time.monotonic()
     contract = site.client.post(
         "/v1/contracts", {"offer_id": offer["id"], "image": BUSYBOX, "disk_gib": 1, "duration_s": 600, **wish}

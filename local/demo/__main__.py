@@ -1,59 +1,55 @@
-"""`python -m local.demo`: set a site up from nothing, play the rental, take everything down again."""
+"""`python -m local.demo`: set a site up from nothing, play the rental, take everything down again.
+
+It ends with 0 when everything that this machine can do came out as promised, with 1 when something did not, and with 2
+when something is missing that only the machine's owner can provide. A sentence says what, and nothing is left running.
+"""
 
 from __future__ import annotations
 
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import replace
 
-from selenium.common.exceptions import WebDriverException
-
-from local import dockerd, proxies
-from local.client import ApiError, WaitedTooLongError
+from gpulease_host.toolkit.errors import ToolkitError
+from local import dockerd, dockerd_packages, proxies, toolkits
+from local.demo import browser
+from local.demo.explain import FAILED, MISSING, explain
 from local.demo.narration import Narrator
-from local.demo.rental import DURATION_S, Rental, UnexpectedError
+from local.demo.rental import Rental, duration_on
 from local.demo.ways_in import Visit
 from local.dockerd_packages import MissingPackagesError
 from local.leftovers import remove_containers
-from local.machine import JoinError
 from local.ports import free_port
-from local.proxies import ProxyError
-from local.site import LOCAL, Site, release_docker
-from local.supervise import ProcessError
-from local.synth import SynthesisError
+from local.proxies import DEMO_ACCOUNT, ProxyError
+from local.site import LOCAL, Running, Site, release_docker
 
 GRACE_S = 10
 HEARTBEAT_S = 5
 STATE = LOCAL / "demo"
 PICTURE = LOCAL / "jupyterlab.png"
-FAILURES = (ApiError, JoinError, ProcessError, SynthesisError, UnexpectedError, WaitedTooLongError, WebDriverException)
 
 
 def main() -> int:
-    """Play it; the exit code is 0 only if every act came out as promised and nothing is left running."""
     tell = Narrator()
-    site = _site(tell)
+    site = _site()
     try:
         _clear(site)
-        if site.proxies:
-            proxies.ensure_packages()
-        with tell.step("Start the service, and make this machine a host"):
-            running = site.start(tell.say)
-            tell.say(f"serving on {running.cloud.front_url}, host {running.host_id}")
-        _play(Rental(running, tell, {}, {}))
-        _visit(Visit(running, tell, "direct", PICTURE, site.state / "visit"))
-        if site.proxies:
-            picture, authority = PICTURE.with_stem("jupyterlab-by-proxy"), site.local_proxies.zone_authority
-            _visit(Visit(running, tell, "proxy", picture, site.state / "visit-by-proxy", authority))
-    except (dockerd.DockerdError, MissingPackagesError, ProxyError) as error:
-        print(error, file=sys.stderr)
+        site, running = _start(site, tell)
+        _play(Rental(running, tell, {}, {}, duration_on(tell.total_s)))
+        if _serves_ways_in(tell):
+            _visit_all(site, running, tell)
+    except MISSING as error:
+        print(f"\n{explain(error)}", file=sys.stderr)
+        _halt_if_possible(site)
         return 2
-    except FAILURES as error:
-        print(f"\nThe demo failed: {error}\nLogs are in {STATE.relative_to(LOCAL.parent)}.", file=sys.stderr)
-        _halt(site)
+    except FAILED as error:
+        where = STATE.relative_to(LOCAL.parent)
+        print(f"\nThe demo failed: {explain(error)}\nLogs are in {where}; `make demo` begins anew.", file=sys.stderr)
+        _halt_if_possible(site)
         return 1
     except KeyboardInterrupt:
-        _halt(site)
+        _halt_if_possible(site)
         return 130
     with tell.step("Take everything down"):
         _clear(site)
@@ -62,21 +58,30 @@ def main() -> int:
     return 0
 
 
-def _site(tell: Narrator) -> Site:
+def _site() -> Site:
+    ports = {"tunnel_port": free_port(), "https_port": free_port()}
+    return Site(STATE, free_port(), GRACE_S, HEARTBEAT_S, proxies=1, proxy_account=DEMO_ACCOUNT, **ports)
+
+
+def _start(site: Site, tell: Narrator) -> tuple[Site, Running]:
     """With a proxy, where one can run."""
-    site = Site(STATE, free_port(), GRACE_S, HEARTBEAT_S, tunnel_port=free_port(), https_port=free_port(), proxies=1)
-    try:
-        site.local_proxies.check_readable()
-    except ProxyError as error:
-        tell.say(f"Without a proxy: {error}")
-        return replace(site, proxies=0)
-    return site
+    with tell.step("Start the service, and make this machine a host"):
+        try:
+            proxies.ensure_packages()
+            running = site.start(tell.say)
+        except (MissingPackagesError, ProxyError) as error:
+            tell.say(f"Without a proxy: {error}")
+            site.stop()
+            site = replace(site, proxies=0)
+            running = site.start(tell.say)
+        tell.say(f"serving on {running.cloud.front_url}, host {running.host_id}")
+    return site, running
 
 
 def _play(rental: Rental) -> None:
     acts = (
         ("The client looks at the offers", rental.choose),
-        (f"The client rents one GPU for {DURATION_S} s", rental.rent),
+        (f"The client rents one GPU for {rental.duration_s} s", rental.rent),
         ("The limits, read back from the kernel and Docker", rental.check_limits),
         ("The client stops the instance", rental.stop),
         ("The client starts it again", rental.start),
@@ -89,19 +94,45 @@ def _play(rental: Rental) -> None:
             act()
 
 
+def _serves_ways_in(tell: Narrator) -> bool:
+    try:
+        toolkits.ensure()
+    except (MissingPackagesError, ToolkitError) as error:
+        tell.say(f"\nThis machine cannot serve the modes ssh and jupyter, so the demo leaves them out: {error}")
+        return False
+    return True
+
+
+def _visit_all(site: Site, running: Running, tell: Narrator) -> None:
+    has_browser = _has_browser(tell)
+    _visit(Visit(running, tell, "direct", PICTURE, site.state / "visit"), has_browser)
+    if site.proxies:
+        picture, authority = PICTURE.with_stem("jupyterlab-by-proxy"), site.local_proxies.zone_authority
+        _visit(Visit(running, tell, "proxy", picture, site.state / "visit-by-proxy", authority), has_browser)
+
+
+def _has_browser(tell: Narrator) -> bool:
+    try:
+        dockerd_packages.provide_programs(browser.PROGRAMS)
+    except MissingPackagesError as error:
+        tell.say(f"\nThere is no Chromium here, so the demo opens no notebook: {error}")
+        return False
+    return True
+
+
 _NAMES = {"direct": "the host's own address", "proxy": "the proxy"}
 
 
-def _visit(visit: Visit) -> None:
-    acts = (
+def _visit(visit: Visit, has_browser: bool) -> None:
+    acts = [
         (
             f"The client rents a GPU with JupyterLab, by {_NAMES[visit.via]}, in a busybox image",
             visit.rent,
         ),
         ("The client logs in by ssh", visit.log_in),
-        ("The client runs a cell of a notebook in a real browser", visit.open_notebook),
-        ("The client ends the contract early", visit.end),
-    )
+    ]
+    acts += [("The client runs a cell of a notebook in a real browser", visit.open_notebook)] if has_browser else []
+    acts += [("The client ends the contract early", visit.end)]
     for title, act in acts:
         with visit.tell.step(title):
             act()
@@ -111,6 +142,12 @@ def _halt(site: Site) -> None:
     """Leave nothing running, but keep the logs."""
     site.stop()
     remove_containers(site.state, dockerd.ensure(LOCAL / "docker").docker_host)
+
+
+def _halt_if_possible(site: Site) -> None:
+    """What was in the way of the demo may be in its way too, and has been told."""
+    with suppress(*MISSING, *FAILED):
+        _halt(site)
 
 
 def _clear(site: Site) -> None:

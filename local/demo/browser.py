@@ -20,7 +20,8 @@ from selenium.webdriver.support.wait import WebDriverWait
 from local import dockerd_packages
 
 PROGRAMS = {"chromium": "chromium", "chromium-driver": "chromedriver", "libnss3-tools": "certutil"}
-TIMEOUT_S = 60
+TIMEOUT_S = 240
+"""Only guards against waiting for ever."""
 WINDOW = "1280,800"
 NOTEBOOK_CARD = ".jp-LauncherCard[data-category='Notebook']"
 CELL = ".jp-Notebook .jp-Cell .cm-content"

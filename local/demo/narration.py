@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 WIDTH = 100
+INDENT = "    "
+_WRAPPER = textwrap.TextWrapper(
+    WIDTH, initial_indent=INDENT, subsequent_indent=INDENT, break_long_words=False, break_on_hyphens=False
+)
+"""What is longer is a command or an address, which must be copied whole."""
 
 
 class Narrator:
@@ -26,13 +32,13 @@ class Narrator:
 
     def say(self, text: str) -> None:
         for line in text.splitlines():
-            print(f"    {line}"[:WIDTH], flush=True)
+            print("\n".join(_WRAPPER.wrap(line)), flush=True)
 
     def table(self, rows: list[tuple[str, str, str]]) -> None:
         """What was promised beside what was read, one row each."""
         widths = [max(len(row[column]) for row in rows) for column in range(2)]
         for name, promised, read in rows:
-            self.say(f"{name:<{widths[0]}}  {promised:<{widths[1]}}  {read}")
+            print(f"{INDENT}{name:<{widths[0]}}  {promised:<{widths[1]}}  {read}", flush=True)
 
     @property
     def total_s(self) -> float:

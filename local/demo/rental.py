@@ -20,6 +20,8 @@ GIB = 1 << 30
 USD = 1_000_000
 DURATION_S = 45
 EXTENSION_S = 5
+PATIENCE_S = 240
+"""Only guards against waiting for ever: each step takes a second or two."""
 
 
 class UnexpectedError(Exception):
@@ -34,6 +36,7 @@ class Rental:
     tell: Narrator
     contract: dict[str, Any]
     offer: dict[str, Any]
+    duration_s: int = DURATION_S
 
     def choose(self) -> None:
         offers = self.site.client.get("/v1/offers")["items"]
@@ -52,7 +55,7 @@ class Rental:
             "args": ["sh", "-c", "trap exit TERM; echo hello from $GREETING; sleep 3600 & wait"],
             "env": {"GREETING": "the rented GPU"},
             "disk_gib": 1,
-            "duration_s": DURATION_S,
+            "duration_s": self.duration_s,
             "label": "demo",
         }
         self.contract = self.site.client.post("/v1/contracts", body)
@@ -97,7 +100,7 @@ class Rental:
     def expire(self) -> None:
         pid = read_limits(self.site.docker_host, self.contract["id"]).pid
         self.tell.say(f"waiting {max(0, self.contract['end_at'] - int(time.time()))} s for the end …")
-        self._wait("stopped", timeout_s=DURATION_S + EXTENSION_S + 30)
+        self._wait("stopped", timeout_s=self.duration_s + EXTENSION_S + PATIENCE_S)
         _expect(self.contract["status"] == "expired", "the contract is expired")
         _expect(not is_alive(pid), "the expired container's process is gone")
         late = time.time() - self.contract["end_at"]
@@ -113,7 +116,7 @@ class Rental:
     def delete(self) -> None:
         held = self._disk_free()
         self.tell.say(f"waiting {max(0, self.contract['delete_after'] - int(time.time()))} s of grace …")
-        contract = wait_until(self._show, lambda seen: seen["status"] == "deleted", "The deletion", 60)
+        contract = wait_until(self._show, lambda seen: seen["status"] == "deleted", "The deletion", PATIENCE_S)
         _expect(time.time() >= contract["delete_after"], "nothing was deleted before delete_after")
         client = self._docker()
         _expect(not containers_of(client, self.site.host_id), "the container is gone")
@@ -124,7 +127,7 @@ class Rental:
             clock = time.strftime("%H:%M:%S", time.gmtime(event["at"]))
             self.tell.say(f"  {clock}  {event['status']:<10} {event['actor']}: {event['cause']}")
 
-    def _wait(self, status: str, timeout_s: float = 60) -> None:
+    def _wait(self, status: str, timeout_s: float = PATIENCE_S) -> None:
         seen: list[str] = []
 
         def arrived(contract: dict[str, Any]) -> bool:
@@ -149,6 +152,11 @@ class Rental:
 
     def _docker(self) -> docker.DockerClient:
         return docker.DockerClient(base_url=self.site.docker_host)
+
+
+def duration_on(started_in_s: float) -> int:
+    """Long enough for all acts before the end, also on a machine that takes minutes to start the service."""
+    return max(DURATION_S, int(started_in_s / 2))
 
 
 def _expect(true: bool, what: str) -> None:

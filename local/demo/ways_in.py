@@ -13,10 +13,12 @@ from local.demo.browser import browser, run_cell
 from local.demo.narration import Narrator
 from local.demo.rental import UnexpectedError
 from local.images import BUSYBOX
+from local.offers import wait_for_offer
 from local.site import Running
 
-READY_S = 90
-TUNNEL_S = 20
+READY_S = 300
+TUNNEL_S = 120
+"""Both only guard against waiting for ever."""
 CELL = "print(6 * 7)"
 
 
@@ -38,7 +40,7 @@ class Visit:
     def rent(self) -> None:
         self.folder.mkdir(parents=True)
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self._key)], check=True)
-        offer = next(each for each in self.site.client.get("/v1/offers")["items"] if each["num_gpus"] == 1)
+        offer = wait_for_offer(self.site.client, self.site.owner, mode="jupyter", via=self.via)
         wish = {
             "offer_id": offer["id"],
             "image": BUSYBOX,
@@ -52,8 +54,10 @@ class Visit:
         made = self.site.client.post("/v1/contracts", wish)
         path = f"/v1/contracts/{made['id']}"
         self.contract = wait_until(
-            lambda: self.site.client.get(path), lambda now: now["status"] == "active", "A way in", READY_S
+            lambda: self.site.client.get(path), lambda now: now["status"] != "pending", "A way in", READY_S
         )
+        if self.contract["status"] != "active":
+            raise UnexpectedError(f"The contract is {self.contract['status']}: {self.contract['reason']}")
         self.tell.say(f"contract {made['id']}, image {BUSYBOX}: it has neither sshd nor Python of its own")
 
     def log_in(self) -> None:
@@ -108,7 +112,9 @@ class Visit:
 
 
 def _output(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=READY_S, check=False, stdin=subprocess.DEVNULL
+    )
     if done.returncode != 0:
         raise UnexpectedError(f"{command[0]} ended with {done.returncode}: {done.stderr.strip()}")
     return done.stdout

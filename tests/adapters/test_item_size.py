@@ -8,6 +8,7 @@ import pytest
 from boto3.dynamodb.types import TypeSerializer
 
 from rental.adapters.items import manifest_item
+from rental.api.readiness import MAX_NOT_READY, MAX_SENTENCE
 from rental.domain.allocation import (
     MAX_CONTRACTS_PER_HOST,
     MAX_INSTANCES_PER_HOST,
@@ -19,12 +20,15 @@ from rental.domain.allocation import (
 from rental.domain.ids import MAX_ID, ContractId, InstanceId
 from rental.domain.lifecycle import Desired, InstanceStatus
 from rental.domain.publishing import MAX_PORTS_PER_HOST
+from rental.domain.readiness import MODES, Readiness
 from rental.domain.ways_in import LAST_PORT
 from tests.fakes.builders import make_manifest
 
 ITEM_BYTES = 400 * 1024
 LATER = 1 << 32
 MANY = 10**6
+LONGEST = "\U0001f600" * MAX_SENTENCE
+"""Four bytes each."""
 
 
 @pytest.mark.parametrize(("gpus", "instances"), [(64, 1), (64, 4), (64, 8), (64, 64), (8, 8)])
@@ -51,7 +55,8 @@ def crowded(gpus: int, contracts: int, instances: int) -> Manifest:
             )
             waiters.append(Waiter(contract_id, instance_id, indexes, LATER))
         claims[contract_id] = Claim(LATER, LATER, 1 << 50, held, ports, ports, instances)
-    return replace(make_manifest(gpus), claims=claims, waiters=tuple(waiters))
+    told = Readiness(dict.fromkeys(MODES, LONGEST), (LONGEST,) * MAX_NOT_READY)
+    return replace(make_manifest(gpus), claims=claims, waiters=tuple(waiters), readiness=told)
 
 
 def item_bytes(item: Mapping[str, Any]) -> int:

@@ -25,6 +25,7 @@ STATUS = {
     "HostNotReadyError": 409,
     "NoPortsFreeError": 409,
     "NotReachableError": 409,
+    "ModeNotServedError": 409,
     "CallFailedError": 409,
     "NoAnswerError": 409,
     "HostHeardError": 409,

@@ -9,6 +9,7 @@ import pytest
 
 from gpulease_host import accept, cli
 from gpulease_host.docker_engine import container_config, engine, firewall, images, networks
+from gpulease_host.machine_setup import live_restore
 from gpulease_host.settings import Settings
 from rental.api.schemas import ListHost
 from rental.domain.host import HostStatus
@@ -52,7 +53,7 @@ def test_every_file_of_the_host_stands_there() -> None:
         for name, value in vars(Settings).items()
         if isinstance(value, property) and value.fget is not None and name.endswith("_path")
     ]
-    files = {*paths, accept.SOCKET_NAME, str(firewall.LOCK), str(networks.LOCK)}
+    files = {*paths, live_restore.NOTE, accept.SOCKET_NAME, str(firewall.LOCK), str(networks.LOCK)}
     assert len(paths) >= 4
     assert files <= set(table(HOSTS, "file"))
 

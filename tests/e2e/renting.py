@@ -6,6 +6,7 @@ from typing import Any
 
 from local.client import Client, wait_until
 from local.images import BUSYBOX
+from local.offers import wait_for_offer
 from local.site import Running
 from tests.fakes.planting import MARK
 
@@ -28,8 +29,9 @@ def request_for(offer: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 def rent(running: Running, num_gpus: int = 1, **changes: Any) -> dict[str, Any]:
-    """A contract whose instances run."""
-    body = request_for(offer_of(running.client, num_gpus), **changes)
+    """A contract whose instances run. Waits for a host that is still on its way to the mode."""
+    offer = wait_for_offer(running.client, running.owner, mode=changes.get("mode", "args"), num_gpus=num_gpus)
+    body = request_for(offer, **changes)
     return wait_for(running, running.client.post("/v1/contracts", body), "active")
 
 

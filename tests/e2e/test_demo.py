@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from local import supervise
+from local.proxies import LocalProxies
 from local.site import LOCAL
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": "functions:host:."}
@@ -37,7 +38,7 @@ def test_the_demo_plays_again_after_everything_was_killed_at_a_random_moment() -
 
 def _running_for(name: str) -> list[int]:
     """Every process whose command line or environment names this folder: the demo's, or Docker's when it is ours."""
-    folder = str(LOCAL / name).encode()
+    folders = (str(LOCAL / name).encode(), str(LocalProxies(LOCAL / f"{name}-proxies").folder).encode())
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -45,7 +46,7 @@ def _running_for(name: str) -> list[int]:
                 text = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
             except OSError:
                 continue
-            if folder in text:
+            if any(folder in text for folder in folders):
                 found.append(int(entry.name))
     return found
 

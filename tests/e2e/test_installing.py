@@ -24,6 +24,9 @@ from tests.e2e.renting import request_for, wait_for
 
 AGENT = """#!/bin/sh
 # Called as amazon-ssm-agent is, to register; stays as the stand-in does.
+if [ "$*" = "-register -clear" ]; then
+    exec rm '{prefix}/var/lib/amazon/ssm/registration'
+fi
 cd '{root}' && PYTHONPATH=. PATH="{prefix}/usr/local/bin:$PATH" '{python}' -m local.agent --endpoint '{endpoint}' \\
     --region "$7" --state-dir '{state}' --credentials-file '{state}/credentials' --register "$3" "$5" \\
     >'{state}/registered' 2>'{state}/log' &
@@ -142,6 +145,7 @@ def test_one_line_makes_a_machine_a_host_that_rents(
     running.client.delete(f"/v1/contracts/{contract['id']}")
     wait_for(running, contract, "deleted")
     check_again(newcomer, admission["install"])
+    check_leaving(newcomer, admission["install"])
 
 
 def check_again(newcomer: Newcomer, line: str) -> None:
@@ -153,6 +157,18 @@ def check_again(newcomer: Newcomer, line: str) -> None:
         assert re.search(r"Program: \S+ is installed", done.stdout)
         assert "registering" not in done.stdout
     assert newcomer.files() == before
+
+
+def check_leaving(newcomer: Newcomer, line: str) -> None:
+    """Not under a daemon that runs; then nothing stays."""
+    leave = f"{line.partition(' --token')[0]} --uninstall "
+    refused = newcomer.paste(leave)
+    assert refused.returncode == 1
+    assert "Another daemon runs already" in refused.stderr
+    supervise.stop("daemon", state=newcomer.folder)
+    done = newcomer.paste(leave)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not [path for path in newcomer.prefix.rglob("*") if path.is_file()]
 
 
 def wait_for_report(running: Running, host_id: int) -> dict[str, Any]:

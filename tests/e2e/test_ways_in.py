@@ -18,6 +18,7 @@ from gpulease_host.launch.tls import Request, TlsFiles
 from local import toolkits
 from local.client import ApiError, wait_until
 from local.images import BUSYBOX
+from local.offers import wait_for_offer
 from local.proxies import ZONE
 from local.site import Running, Site
 from rental.adapters.certificates import instance_certificate
@@ -46,7 +47,8 @@ def rent_with_ways_in(running: Running, folder: Path, **changes: Any) -> tuple[d
     """A contract that lets the visitor in, who knows its host key from the API alone."""
     visitor = Visitor.new(folder, 1)
     wish = {"args": None, "ssh_keys": [visitor.public]} | changes
-    contract = running.client.post("/v1/contracts", request_for(offer_of(running.client), **wish))
+    offer = wait_for_offer(running.client, running.owner, mode=wish["mode"])
+    contract = running.client.post("/v1/contracts", request_for(offer, **wish))
     contract = wait_for(running, contract, "active", READY_S)
     return contract, visitor_of(contract, folder)
 

@@ -10,6 +10,7 @@ from rental.domain.ids import ContractId, HostId, OfferId
 from rental.domain.lifecycle import InstanceStatus
 from rental.domain.observation import Report, ReportedGpu, ReportedInstance, ReportedStatus, observe
 from rental.domain.publishing import count_proxy_ports
+from rental.domain.readiness import Readiness
 from rental.domain.renting import Drawn, RentalRequest, RentalTerms, open_contract
 from rental.domain.shares import GIB
 from rental.domain.ways_in import Direct, Proxy
@@ -103,11 +104,14 @@ def reported(contract: Contract, status: ReportedStatus, **changes: object) -> l
     return [replace(each, **changes) for each in said]  # type: ignore[arg-type]
 
 
-def make_report(said: list[ReportedInstance], gpus: tuple[ReportedGpu, ...] = ()) -> Report:
+def make_report(
+    said: list[ReportedInstance], gpus: tuple[ReportedGpu, ...] = (), readiness: Readiness | None = None
+) -> Report:
     """The GPUs that `gpus` does not tell of are free."""
     free = {index: ReportedGpu(index, "free", None, f"GPU-{index:04d}") for index in range(MOST_GPUS)}
     told = {gpu.index: gpu for gpu in gpus}
-    return Report(HOST, {each.instance_id: each for each in said}, tuple({**free, **told}.values()))
+    by_id = {each.instance_id: each for each in said}
+    return Report(HOST, by_id, tuple({**free, **told}.values()), readiness or Readiness())
 
 
 def hear(book: Book, contract_id: int, status: ReportedStatus, now: int = NOW, **changes: object) -> Book:

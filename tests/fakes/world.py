@@ -17,6 +17,7 @@ from rental.domain.host import Host, HostStatus, MachineKey
 from rental.domain.ids import ContractId, OfferId
 from rental.domain.liveness import Sighting
 from rental.domain.observation import ReportedGpu, ReportedInstance, ReportedStatus
+from rental.domain.readiness import Readiness
 from rental.domain.renting import RentalRequest
 from rental.domain.ways_in import Direct, Proxy
 from rental.ports import NO_EXTRAS, Extras, OfferPlace, Principal
@@ -95,7 +96,7 @@ class World:
         self.retiring = Retiring(self.ledger)
         self.clearing = Clearing(self.ledger, self.tasks)
         self.dispatching = Dispatching(self.store, self.commands, self.clock)
-        self.offers = Offers(self.store, self.clock)
+        self.offers = Offers(self.store, self.clock, self.proxy)
         self.hosts = Hosts(self.ledger, self.liveness, self.nodes, cell=0, allow_simulated_gpus=True)
         self.opening = Opening(self.ledger, allow_loopback=False)
         self.jupyter = Jupyter(self.store, TOKENS, self.proxy)
@@ -153,8 +154,13 @@ class World:
         """The host says this of one contract's instances."""
         return self.report(reported(self.read(contract_id), status, **changes))
 
-    def report(self, said: list[ReportedInstance], gpus: tuple[ReportedGpu, ...] = ()) -> bool:
-        return self.observing.observe(make_report(said, gpus), self.sighting(next(self._seq)))
+    def report(
+        self,
+        said: list[ReportedInstance],
+        gpus: tuple[ReportedGpu, ...] = (),
+        readiness: Readiness | None = None,
+    ) -> bool:
+        return self.observing.observe(make_report(said, gpus, readiness), self.sighting(next(self._seq)))
 
     def sighting(self, seq: int) -> Sighting:
         return Sighting(HOST, "boot-1", seq, self.clock.now(), self.clock.now())

@@ -9,7 +9,7 @@ from tests.handlers.conftest import Site
 
 OFFER_FIELDS = {
     "id", "host_id", "gpu_name", "num_gpus", "gpu_indexes", "reason", "simulated", "price_microusd_h",
-    "disk_price_microusd_gib_month", "max_duration_s", "end_at", "disk_free_gib", "share",
+    "disk_price_microusd_gib_month", "max_duration_s", "end_at", "disk_free_gib", "modes", "share",
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from gpulease_host.api import ApiError, ApiRefusedError, ApiUnreachableError
 from gpulease_host.engine import (
     Container,
+    DockerSight,
     EngineError,
     EngineUnavailableError,
     GpuCheck,
@@ -53,13 +55,40 @@ class FakeClock:
         self.now += seconds
 
 
+class FakeDataRoot:
+    """What lies where Docker keeps its data; `folder` on a disk, so that it outlives the process."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.now = DockerSight("docker-1", "/var/lib/docker", None, is_covered=False)
+        self.error: EngineError | None = None
+        self.mark_error: EngineError | None = None
+        self._file = None if folder is None else folder / "mark"
+
+    def see(self) -> DockerSight:
+        if self.error is not None:
+            raise self.error
+        if self._file is not None and self._file.exists():
+            return replace(self.now, mark=self._file.read_text())
+        return self.now
+
+    def mark(self, mark: str) -> None:
+        if self.mark_error is not None:
+            raise self.mark_error
+        self.now = replace(self.now, mark=mark)
+        if self._file is not None:
+            self._file.write_text(mark)
+
+
 class FakeEngine:
     """Containers in a dict. Two running containers on one GPU are noted in `violations`."""
 
     def __init__(self, clock: FakeClock, gpus: int = 4) -> None:
         self.clock = clock
+        self.data_root = FakeDataRoot()
         self.gpus = gpus
         self.gone: set[int] = set()
+        self.told: dict[str, Any] = {}
+        """What the inventory says instead, by name."""
         self.held: dict[int, Container] = {}
         self.calls: list[str] = []
         self.secrets: dict[int, Secrets] = {}
@@ -85,7 +114,7 @@ class FakeEngine:
 
     def inventory(self) -> dict[str, Any]:
         self._check_up()
-        return inventory(self.gpus, self.gone)
+        return inventory(self.gpus, self.gone) | self.told
 
     def containers(self) -> list[Container]:
         self._check_up()
@@ -256,11 +285,14 @@ class FakeApi:
         self.lost_answers = 0
         """So many replacements of the key are done without an answer."""
         self.is_retired = False
+        self.hear: Callable[[], object] = lambda: None
+        """Each answer tells the time."""
 
     def fetch(self, order: Order) -> Any:
         self.fetched.append(order)
         if self.fetch_error is not None:
             raise self.fetch_error
+        self.hear()
         sealed = None if self.secrets is None else seal(self.key, order.contract_id, self.secrets)
         return {"v": 1, "key_id": self.key.key_id, "sealed": sealed, "ssh_keys": self.ssh_keys}
 
@@ -275,6 +307,7 @@ class FakeApi:
     def manifest(self) -> Any:
         if self.manifest_error is not None:
             raise self.manifest_error
+        self.hear()
         named = {} if self.sealed_key_ids is None else {"sealed_key_ids": self.sealed_key_ids}
         return {"v": 1, "host_id": HOST_ID, "orders": [order_to_wire(each) for each in self.orders], **named}
 

@@ -24,7 +24,8 @@ from gpulease_host.run_daemon import serve
 from gpulease_host.sender import Kind
 from gpulease_host.settings import Settings, lock_folder
 from gpulease_host.threads import end_on_fault
-from tests.host.fakes import FakeClock, FakeEngine
+from gpulease_host.trusted_clock import TrustedClock
+from tests.host.fakes import FakeClock, FakeDataRoot, FakeEngine
 from tests.host.orders import HOST_ID
 
 SLOW_S = 0.02
@@ -36,6 +37,7 @@ class FileEngine(FakeEngine):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(FakeClock())
+        self.data_root = FakeDataRoot(folder)
         self._file = folder / "containers.json"
         self._calls = folder / "calls"
         self._write_lock = threading.RLock()
@@ -92,9 +94,10 @@ def main(folder: Path, api_url: str, run_id: str) -> None:
     end_on_fault(log)
     settings = Settings(folder, 60, 1, folder / "credentials")
     keys = KeyRing.open(settings.key_path)
+    clock = TrustedClock()
 
     def open_api(key: Signer) -> Api:
-        return Api(api_url, MachineAuth(key, HOST_ID, time.time))
+        return Api(api_url, MachineAuth(key, HOST_ID, clock), clock.hear)
 
     with lock_folder(settings.pid_path):
         serve(
@@ -109,6 +112,7 @@ def main(folder: Path, api_url: str, run_id: str) -> None:
                 read_run=lambda: run_id,
                 boot_id=f"boot-{os.getpid()}",
                 log=log,
+                clock=clock,
             )
         )
 

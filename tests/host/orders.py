@@ -34,6 +34,8 @@ def inventory(gpus: int = 4, gone: Collection[int] = ()) -> dict[str, Any]:
         "docker_version": "20.10.24",
         "cgroup_version": 1,
         "hostname": "testhost",
+        "modes": {"args": None, "ssh": None, "jupyter": None},
+        "not_ready": [],
     }
 
 

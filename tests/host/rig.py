@@ -18,6 +18,7 @@ from gpulease_host.log import Log
 from gpulease_host.machine_key import MachineKey, to_b64
 from gpulease_host.records import Record
 from gpulease_host.settings import Settings
+from gpulease_host.trusted_clock import TrustedClock
 from gpulease_host.tunnels.connection import Connect, SshConnection
 from gpulease_host.wire import order_to_wire
 from tests.host.fakes import FakeApi, FakeClock, FakeEngine, FakeSink
@@ -42,6 +43,11 @@ class Rig:
     sink: FakeSink = field(default_factory=FakeSink)
     boots: int = 0
     connect: Connect = SshConnection.open
+    machine_boot: str = "machine-1"
+    wall_ahead_s: float = 0.0
+    """By how much the machine's clock is wrong; `clock` is the service's."""
+    uptime_from: float = 0.0
+    """When the machine was started."""
 
     def __post_init__(self) -> None:
         self.engine = FakeEngine(self.clock, self.gpus)
@@ -55,6 +61,10 @@ class Rig:
 
     def boot(self, ask: bool = True) -> Rig:
         self.boots += 1
+        trusted = TrustedClock(
+            lambda: self.clock.now + self.wall_ahead_s, lambda: self.clock.now - self.uptime_from, self.machine_boot
+        )
+        self.api.hear = lambda: trusted.hear(float(int(self.clock.now)), 0.0)
         parts = Parts(
             settings=Settings(self.folder, 60, 10, self.folder / "credentials"),
             host_id=HOST_ID,
@@ -66,19 +76,22 @@ class Rig:
             read_run=lambda: self.run_id,
             boot_id=f"boot-{self.boots}",
             log=Log(self.log, self.clock),
-            clock=self.clock,
+            clock=trusted,
             elapsed=self.clock,
             sleep=self.clock.sleep,
             random=lambda: 0.5,
             connect=self.connect,
         )
-        self.daemon = Daemon(parts, inventory(self.gpus, self.engine.gone))
+        self.daemon = Daemon(parts, self.read_inventory())
         self.daemon.gpus.look(())
         for instance_id in self.daemon.ledger.view().records:
             self.daemon.queue.add(instance_id)
         if ask:
             self.daemon.asker.ask()
         return self
+
+    def read_inventory(self) -> dict[str, Any]:
+        return inventory(self.gpus, self.engine.gone)
 
     def command(self, *orders: Order, not_after: int | None = None, **more: Any) -> dict[str, Any]:
         """As `accept` hands it over."""

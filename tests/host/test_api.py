@@ -11,6 +11,7 @@ import pytest
 from gpulease_host.api import Api, ApiRefusedError, ApiUnreachableError, MachineAuth
 from gpulease_host.machine_key import MachineKey
 from gpulease_host.settings import HostConfig, Settings, SettingsError
+from gpulease_host.trusted_clock import TrustedClock
 from gpulease_host.wire import order_to_wire
 from tests.host.http_api import HttpApi, error, serving
 from tests.host.orders import HOST_ID, order
@@ -49,6 +50,15 @@ def test_the_manifest_is_signed_and_as_its_schema_says(http: HttpApi, api: Api) 
     http.orders[11] = order()
     assert api.manifest()["orders"] == [order_to_wire(order())]
     check("manifest", {"request": http.seen[0][1]})
+
+
+@pytest.mark.parametrize("ahead_s", [600, 3 * 86400, -3600])
+def test_a_clock_that_is_wrong_is_set_by_the_refusal_and_the_request_signed_anew(http: HttpApi, ahead_s: int) -> None:
+    clock = TrustedClock(lambda: time.time() + ahead_s)
+    wrong = Api(http.url, MachineAuth(KEY, HOST_ID, clock), clock.hear)
+    assert wrong.manifest()["orders"] == []
+    assert abs(clock() - time.time()) < 3
+    assert len(http.seen) == 1
 
 
 def test_another_machines_key_is_refused(http: HttpApi) -> None:

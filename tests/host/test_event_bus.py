@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -10,7 +14,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from gpulease_host.event_bus import EventBus
+from gpulease_host.event_bus import EventBus, open_client
 from gpulease_host.sender import SendError
 from gpulease_host.settings import credentials_path
 
@@ -84,6 +88,36 @@ def test_expired_credentials_make_a_new_client_the_next_time(clients: Clients, t
     with pytest.raises(SendError, match="ExpiredTokenException"):
         bus.put("Heartbeat", {"v": 1})
     bus.put("Heartbeat", {"v": 1})
+
+
+def test_it_is_signed_by_the_clock_that_is_right_and_not_by_the_machines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed: list[str] = []
+
+    class Bus(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            signed.append(f"{self.headers['X-Amz-Date']} {self.headers['Authorization']}")
+            answer = b'{"FailedEntryCount": 0, "Entries": []}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Bus)
+    threading.Thread(target=server.handle_request, daemon=True).start()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_EVENTBRIDGE", f"http://127.0.0.1:{server.server_address[1]}")
+    bus = EventBus("bus", tmp_path / "credentials", lambda: open_client("us-east-1", lambda: time.time() - 86400))
+    bus.put("Heartbeat", {"v": 1})
+    server.server_close()
+    yesterday = datetime.fromtimestamp(time.time() - 86400, UTC).strftime("%Y%m%d")
+    assert signed[0].startswith(f"{yesterday}T")
+    assert f"Credential=a/{yesterday}/us-east-1/events/aws4_request" in signed[0]
 
 
 def test_the_agents_credentials_file_is_found() -> None:

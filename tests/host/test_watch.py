@@ -51,3 +51,22 @@ def test_what_fails_each_second_is_logged_once(rig: Rig) -> None:
     assert [each["reason"] for each in rig.log_events() if each["event"] == "watch fails"] == [
         "iptables-restore is missing"
     ]
+
+
+def test_a_mode_that_comes_or_goes_is_told_with_the_next_look(rig: Rig) -> None:
+    rig.engine.watch_error = None
+    rig.pass_time(RECONCILE_S + 1)
+    rig.daemon.sender.step()
+    gone = {"modes": {"args": None, "ssh": "No toolkit.", "jupyter": "No toolkit."}, "not_ready": ["Docker is old."]}
+    rig.engine.told = gone
+    rig.pass_time(RECONCILE_S + 1)
+    rig.daemon.sender.step()
+    kind, claims = rig.events()[-1]
+    assert kind == "InstanceChanged", "offers wait for no heartbeat"
+    assert {name: claims["state"]["inventory"][name] for name in gone} == gone
+
+
+def test_an_inventory_that_cannot_be_read_stays_as_it_was(rig: Rig) -> None:
+    rig.engine.is_down = True
+    rig.pass_time(RECONCILE_S + 1)
+    assert rig.state()["inventory"]["modes"]["ssh"] is None

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 from gpulease_host.engine import Desired, Port, Secrets
 from gpulease_host.machine_key import MachineKey
+from gpulease_host.readiness import say
 from gpulease_host.wire import (
     WireError,
     order_to_wire,
@@ -205,3 +206,12 @@ def test_registration_is_as_its_schema_says() -> None:
     wrong = copy.deepcopy(answer) | {"host_id": "7"}
     assert not Draft202012Validator(schema("register")).is_valid({"response": wrong})
     Draft202012Validator(schema("event")["$defs"]["inventory"]).validate(inventory())
+
+
+def test_what_a_host_says_of_itself_is_as_the_schema_says_and_may_be_left_out() -> None:
+    validator = Draft202012Validator(schema("event")["$defs"]["inventory"])
+    modes: dict[str, str | None] = {"args": None, "ssh": "x" * 1000}
+    validator.validate(inventory() | say(modes, ["y" * 1000] * 20))
+    validator.validate({name: value for name, value in inventory().items() if name not in ("modes", "not_ready")})
+    assert not validator.is_valid(inventory() | {"modes": {"ssh": False}})
+    assert not validator.is_valid(inventory() | {"not_ready": [None]})

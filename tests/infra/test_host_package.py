@@ -59,7 +59,7 @@ def test_the_same_sources_give_the_same_bytes_wherever_and_whenever(package: Hos
     assert build_host_package(copy) == package
 
 
-@pytest.mark.parametrize("changed", ["gpulease_host/cli.py", "install.sh", "requirements.txt"])
+@pytest.mark.parametrize("changed", ["gpulease_host/cli.py", "install.sh", "installer/docker.sh", "requirements.txt"])
 def test_any_change_is_a_new_version(package: HostPackage, tmp_path: Path, changed: str) -> None:
     copy = shutil.copytree(HOST, tmp_path / "host")
     with (copy / changed).open("a") as file:
@@ -86,7 +86,12 @@ def test_it_requires_every_library_by_the_version_that_is_tested(package: HostPa
 
 
 def test_the_installer_inside_is_the_one_of_this_checkout(package: HostPackage) -> None:
-    assert contents(package)["gpulease_host/install.sh"] == (HOST / "install.sh").read_bytes()
+    script = contents(package)["gpulease_host/install.sh"].decode()
+    for part in (HOST / "installer").iterdir():
+        assert part.read_text() in script
+    assert not re.search(r"@[a-z]+\.sh@", script)
+    ends = [(HOST / "install.sh").read_text().splitlines()[at] for at in (0, -1)]
+    assert [script.splitlines()[at] for at in (0, -1)] == ends
 
 
 def test_one_function_may_read_the_package_and_no_other_object(prod: Synthesized) -> None:

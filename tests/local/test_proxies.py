@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
+import os
+import pwd
+import signal
+import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,19 +17,18 @@ from gpulease_host.tunnels.proxies import parse_proxies
 from infra.config import choose_stage
 from local import supervise
 from local.ports import free_port
-from local.proxies import LocalProxies
+from local.proxies import DEMO_ACCOUNT, LocalProxies, ProxyError
 from tests.proxy.rig import accepts, wait_for
 
 
 @pytest.fixture
-def proxies() -> Iterator[LocalProxies]:
-    """Where the account of the proxies can look, which is not below pytest's own folders."""
-    folder = Path(tempfile.mkdtemp(prefix="gpulease-site-"))
-    folder.chmod(0o755)
-    made = LocalProxies(folder, 2, free_port(), free_port())
+def proxies(tmp_path: Path) -> Iterator[LocalProxies]:
+    """Of a site in a folder that is closed to their account, as one in root's home is."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    made = LocalProxies(closed / "up-proxies", 2, free_port(), free_port())
     yield made
     made.stop()
-    shutil.rmtree(folder)
 
 
 def test_what_is_told_of_them_suits_the_stage_and_the_host_and_stays(proxies: LocalProxies) -> None:
@@ -41,10 +42,8 @@ def test_what_is_told_of_them_suits_the_stage_and_the_host_and_stays(proxies: Lo
 
 
 def test_two_run_beside_each_other_and_are_stopped_again(proxies: LocalProxies) -> None:
-    proxies.ends()
-    proxies.start("http://127.0.0.1:1", "gl_proxy_key")
-    for address in ("127.0.0.1", "127.0.0.2"):
-        wait_for(lambda: accepts(address, proxies.tunnel_port), lambda: log_of(proxies))  # noqa: B023
+    started(proxies)
+    assert [accepts(address, proxies.tunnel_port) for address in ("127.0.0.1", "127.0.0.2")] == [True, True]
     one = replace(proxies, count=1)
     one.start("http://127.0.0.1:1", "gl_proxy_key")
     assert [accepts(address, proxies.tunnel_port) for address in ("127.0.0.1", "127.0.0.2")] == [True, False]
@@ -63,9 +62,61 @@ def test_one_that_runs_stays_until_its_settings_are_others(proxies: LocalProxies
     assert pids[0] == pids[1] != pids[2]
 
 
+def test_their_account_owns_secrets_and_may_change_nothing_else(proxies: LocalProxies) -> None:
+    started(proxies)
+    theirs = pwd.getpwnam(proxies.account).pw_uid
+    secrets = ("api_key", "zone.key", "state", "state/host_key")
+    placed = proxies.folder / "proxy-1"
+    for path in (placed, *placed.rglob("*")):
+        name, about = str(path.relative_to(placed)), path.stat()
+        if name in secrets:
+            assert about.st_uid == theirs and not stat.S_IMODE(about.st_mode) & 0o077, name
+        elif not name.startswith("state/"):  # which is the proxy's own
+            assert not stat.S_IMODE(about.st_mode) & 0o022, name
+            assert about.st_uid == theirs if name == "zone.crt" else about.st_uid == os.geteuid(), name
+
+
+def test_what_they_read_goes_with_them_and_their_keys_stay(proxies: LocalProxies) -> None:
+    started(proxies)
+    ends, authority = proxies.ends(), proxies.zone_authority.read_bytes()
+    proxies.stop()
+    assert not proxies.folder.exists()
+    started(proxies)
+    assert (proxies.ends(), proxies.zone_authority.read_bytes()) == (ends, authority)
+
+
+def test_one_that_was_killed_is_started_over_what_it_left(proxies: LocalProxies) -> None:
+    process = started(proxies)
+    os.kill(process.pid, signal.SIGKILL)
+    wait_for(lambda: supervise.running("proxy-1", state=proxies.state) is None, lambda: "it lives")
+    assert started(proxies).pid != process.pid
+
+
+def test_two_sites_share_nothing(proxies: LocalProxies) -> None:
+    other = LocalProxies(proxies.state.with_name("demo-proxies"), 1, free_port(), free_port(), DEMO_ACCOUNT)
+    try:
+        started(proxies)
+        started(other)
+        assert other.folder != proxies.folder
+        pids = [started(each).pid for each in (proxies, other)]
+        assert other.stop()
+        assert pids[0] == started(proxies).pid
+        assert accepts("127.0.0.1", proxies.tunnel_port)
+    finally:
+        other.stop()
+
+
+def test_one_that_cannot_start_says_why(proxies: LocalProxies) -> None:
+    with pytest.raises(ProxyError, match="A proxy did not start: api_key_file holds no API key"):
+        proxies.start("http://127.0.0.1:1", "not a key")
+
+
 def test_without_proxies_nothing_is_told(tmp_path: Path) -> None:
     assert LocalProxies(tmp_path).context() == {}
 
 
-def log_of(proxies: LocalProxies) -> str:
-    return "".join(supervise.log_tail(proxies.state / f"proxy-{number}.log") for number in (1, 2))
+def started(proxies: LocalProxies) -> supervise.Process:
+    proxies.start("http://127.0.0.1:1", "gl_proxy_key")
+    process = supervise.running("proxy-1", state=proxies.state)
+    assert process is not None
+    return process

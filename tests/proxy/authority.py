@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from local.zone_certificate import SIGNS_CERTIFICATES
+
 START = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 END = datetime.datetime(2099, 1, 1, tzinfo=datetime.UTC)
 
@@ -25,7 +27,7 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         constraints = x509.BasicConstraints(ca=True, path_length=0)
-        self._certificate = self._sign(self._name, self._key, constraints)
+        self._certificate = self._sign(self._name, self._key, constraints, SIGNS_CERTIFICATES)
 
     @property
     def pem(self) -> bytes:
@@ -46,7 +48,7 @@ class Authority:
         return ssl.create_default_context(cadata=self.pem.decode())
 
     def _sign(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *extensions: x509.ExtensionType
     ) -> x509.Certificate:
         builder = x509.CertificateBuilder(
             issuer_name=self._name,
@@ -56,4 +58,9 @@ class Authority:
             not_valid_before=START,
             not_valid_after=END,
         )
-        return builder.add_extension(extension, critical=True).sign(self._key, hashes.SHA256())
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=True)
+        subject_key = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(subject_key, critical=False).add_extension(authority_key, critical=False)
+        return builder.sign(self._key, hashes.SHA256())

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from local.ports import free_port
+from local.proxy_folder import copy_code
 from tests.proxy.service import KEY
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,8 +26,8 @@ PATIENCE_S = 20.0
 
 
 def account() -> str:
-    """Root starts it, and it becomes one that every Debian has. Not `nobody`: systemd says that it is locked."""
-    return "daemon" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    """Root starts it, and it becomes one that every Debian has, and that no site's proxies have beside these tests."""
+    return "bin" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
 
 
 def wait_for(what: Callable[[], object], why: Callable[[], str], patience_s: float = PATIENCE_S) -> None:
@@ -89,13 +90,20 @@ class ProxyRig:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "proxy", "--config", str(config)],
-                cwd=ROOT,
-                env={"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(ROOT)},
+                cwd=self.folder,
+                env={"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(self._code())},
                 stdout=log,
                 stderr=log,
             )
         wait_for(lambda: accepts(self.address, self.tunnel_port), self.said)
         return self
+
+    def _code(self) -> Path:
+        """Where the account may look, which it may not where the checkout lies in root's home."""
+        code = self.folder / "code"
+        if not code.exists():
+            copy_code(code)
+        return code
 
     @property
     def host_key(self) -> str:

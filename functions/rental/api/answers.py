@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from rental.api.limits import MAX_ID
-from rental.api.ways_in_answers import Access, Direct, Published
+from rental.api.ways_in_answers import Access, Direct, Published, Via
 from rental.domain.access import Role
 from rental.domain.host import HostStatus
 from rental.domain.lifecycle import ContractStatus, Desired, InstanceStatus
@@ -15,6 +15,7 @@ KeyId = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 EpochSeconds = Annotated[int, Field(ge=0)]
 Microusd = Annotated[int, Field(ge=0)]
 Bytes = Annotated[int, Field(ge=0)]
+Mode = Literal["args", "ssh", "jupyter"]
 Enforcement = Literal["enforced", "unenforced"]
 
 
@@ -72,6 +73,9 @@ class Offer(BaseModel):
     max_duration_s: int = Field(description="The longest contract that this offer allows now.")
     end_at: EpochSeconds = Field(description="When the host's listing ends.")
     disk_free_gib: int
+    modes: dict[Mode, list[Via]] = Field(
+        description="The modes that can be had now, each with the ways in; `args` has none of its own."
+    )
     share: Share
 
 
@@ -235,7 +239,7 @@ class Host(BaseModel):
     id: Id
     label: str
     status: HostStatus
-    reason: str | None = Field(description="Why it cannot be rented, in a sentence, where its status is the cause.")
+    reason: str | None = Field(description="Why it cannot be rented, where that is not the owner's wish.")
     created_at: EpochSeconds
     inventory: Inventory | None = Field(description="null until the machine has registered.")
 
@@ -243,6 +247,13 @@ class Host(BaseModel):
 class HostView(Host):
     """A host with what is on it now."""
 
+    modes: dict[Mode, str | None] = Field(
+        description="As the machine last told: null where it serves the mode, else why not; empty until it registered."
+    )
+    not_ready: list[str] = Field(
+        description="What makes the machine unfit, each in a sentence that says what to do. While there is any, it "
+        "cannot be listed, and has no offers."
+    )
     last_seen_at: EpochSeconds | None
     offline_since: EpochSeconds | None = Field(
         description="When it was last heard before it fell silent: its instances show `offline`, it has no offers."

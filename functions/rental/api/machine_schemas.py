@@ -7,11 +7,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rental.api.limits import CALL_ID, MAX_ID, MAX_REPLY, SEALED
 from rental.api.numbers import WHOLE
+from rental.api.readiness import MAX_NOT_READY, MAX_SENTENCE
 
 TUNNEL_KEY = r"^ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-P][A-Za-z0-9+/]{42}$"
 Size = Annotated[int, Field(ge=0, lt=1 << 62), WHOLE]
 Identifier = Annotated[int, Field(ge=1, le=MAX_ID), WHOLE]
 Name = Annotated[str, Field(max_length=256)]
+Sentence = Annotated[str, Field(max_length=MAX_SENTENCE)]
 CallId = Annotated[str, Field(pattern=CALL_ID)]
 Key = Annotated[str, Field(min_length=43, max_length=43, pattern=r"^[A-Za-z0-9_-]+$")]
 
@@ -41,6 +43,14 @@ class InventoryBody(BaseModel):
     docker_version: Name
     cgroup_version: Annotated[Literal[1, 2], WHOLE]
     hostname: Name
+    modes: Annotated[
+        dict[Name, Sentence | None] | None,
+        Field(max_length=16, description="Each launch mode: null where it is served, else why not. Left out: all are."),
+    ] = None
+    not_ready: Annotated[
+        list[Sentence],
+        Field(max_length=MAX_NOT_READY, description="What makes the machine unfit to be rented, each in a sentence."),
+    ] = []
 
     @field_validator("gpus")
     @classmethod

@@ -28,6 +28,7 @@ from rental.domain.errors import (
     HostOfflineError,
     HostRetiredError,
     InvalidRequestError,
+    ModeNotServedError,
     NoAnswerError,
     NoPortsFreeError,
     NotCurrentError,
@@ -65,7 +66,7 @@ CONTRACTS = (
         body=schemas.OpenContract, answer=answers.Contract, status=HTTPStatus.CREATED, repeatable=True,
         refusals=(
             DurationTooLongError, NotFoundError, ConflictError, OfferTakenError, HostFullError, HostOfflineError,
-            NotReachableError, NoPortsFreeError, BusyError,
+            HostNotReadyError, ModeNotServedError, NotReachableError, NoPortsFreeError, BusyError,
         ),
     ),
     Operation(

@@ -95,6 +95,7 @@ def present_offer(offer: Offer) -> dict[str, Any]:
         "max_duration_s": offer.max_duration_s,
         "end_at": offer.end_at,
         "disk_free_gib": offer.disk_free_gib,
+        "modes": {mode: list(ways) for mode, ways in offer.modes.items()},
         "share": present_share(offer.share, offer.disk_enforced, offer.unenforced),
     }
 
@@ -116,6 +117,8 @@ def present_host_view(view: HostView) -> dict[str, Any]:
     held = {str(index): lease.contract_id for index, lease in manifest.leases.items()} if manifest is not None else {}
     return present_host(view.host) | {
         "reason": view.reason,
+        "modes": dict(view.modes),
+        "not_ready": list(view.not_ready),
         "last_seen_at": view.last_seen_at,
         "offline_since": manifest.offline_since if manifest is not None else None,
         "listing": asdict(listing) if listing is not None else None,

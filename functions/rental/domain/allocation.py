@@ -2,7 +2,7 @@
 
 A host's GPUs are offered in sizes 1, 2, 4, … and all of them, from the smallest that the owner lists. A slice is
 aligned: of size 2 on a 4-GPU host there are {0,1} and {2,3}. A GPU is free when it has no lease, nobody waits for
-it, the host has not taken it out of use, and the host itself is heard and trusted.
+it, the host has not taken it out of use, and the host itself is heard, trusted and ready.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rental.domain.contract import Contract, Instance
-from rental.domain.errors import HostFullError, HostOfflineError, OfferTakenError
+from rental.domain.errors import HostFullError, HostNotReadyError, HostOfflineError, OfferTakenError
 from rental.domain.host import Inventory
 from rental.domain.ids import ContractId, HostId, InstanceId, OfferId
 from rental.domain.lifecycle import Desired, InstanceStatus
+from rental.domain.readiness import Readiness
 from rental.domain.shares import Capacity
 from rental.domain.ways_in import Direct, Transport
 
@@ -102,7 +103,8 @@ class Manifest:
     `offline_since`: when the host was last heard before it fell silent. `barred`: why it is out of the market for good.
     `heard_seq`: no report with a smaller number, and no silence after one, may change this any more. `sealing_key_id`
     names the machine key that new contracts are sealed to: whoever sealed to another has to read and seal again.
-    `direct` is where new contracts are published; what is published already keeps its numbers.
+    `direct` is where new contracts are published; what is published already keeps its numbers. `readiness` is as the
+    host last told, and concerns new contracts only.
     """
 
     host_id: HostId
@@ -121,6 +123,7 @@ class Manifest:
     heard_seq: int = 0
     sealing_key_id: str | None = None
     direct: Direct | None = None
+    readiness: Readiness = field(default_factory=Readiness)
     rev: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
@@ -140,9 +143,14 @@ class Manifest:
         """Whether the host is heard and believed, so that something new may be wanted of it."""
         return self.offline_since is None and self.barred is None and self.retired is None
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the host finds itself fit to take new contracts."""
+        return not self.readiness.not_ready
+
     def free_gpus(self) -> frozenset[int]:
         """GPUs that may be offered now."""
-        if not self.is_in_reach:
+        if not self.is_in_reach or not self.is_ready:
             return frozenset()
         waited = {index for waiter in self.waiters for index in waiter.gpu_indexes}
         taken = set(self.leases) | waited | set(self.quarantined)
@@ -168,10 +176,12 @@ def lowest_free_slice(manifest: Manifest, size: int) -> tuple[int, ...] | None:
 def take_slice(manifest: Manifest, size: int, instances: int, disk_bytes: int) -> tuple[int, ...]:
     """The GPUs that a new contract of so many instances would get.
 
-    Raises HostOfflineError, OfferTakenError or HostFullError.
+    Raises HostOfflineError, HostNotReadyError, OfferTakenError or HostFullError.
     """
     if not manifest.is_in_reach:
         raise HostOfflineError("The host does not answer now. Choose another offer.")
+    if not manifest.is_ready:
+        raise HostNotReadyError("The host is not ready now; its owner is told why. Choose another offer.")
     if len(manifest.claims) >= MAX_CONTRACTS_PER_HOST:
         raise HostFullError(f"The host already carries {MAX_CONTRACTS_PER_HOST} contracts. Choose another offer.")
     if manifest.count_instances() + instances > MAX_INSTANCES_PER_HOST:

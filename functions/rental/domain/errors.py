@@ -15,7 +15,8 @@ RentalError
 │   ├── HostFullError            host_full             200 contracts or 350 instances on the host
 │   ├── NoPortsFreeError         no_ports_free         the host's open ports, or the proxy's numbers, are taken
 │   ├── NotReachableError        not_reachable         neither host nor deployment has the way in that was asked for
-│   ├── HostNotReadyError        host_not_ready        the host cannot be listed as asked
+│   ├── ModeNotServedError       mode_not_served       the host does not serve this launch mode now
+│   ├── HostNotReadyError        host_not_ready        the host cannot be listed as asked, or not be rented now
 │   ├── HostOfflineError         host_offline          the host is silent or quarantined: nothing new is rented on it
 │   ├── HostHeardError           host_heard            the host reports still: it is not lost
 │   ├── HostRetiredError         host_retired          the host was declared lost, or its machine key was revoked
@@ -94,6 +95,10 @@ class NoPortsFreeError(ConflictError):
 
 class NotReachableError(ConflictError):
     code = "not_reachable"
+
+
+class ModeNotServedError(ConflictError):
+    code = "mode_not_served"
 
 
 class HostNotReadyError(ConflictError):

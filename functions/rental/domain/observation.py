@@ -6,7 +6,7 @@ except that the command may have to be sent again.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from rental.domain.allocation import ClaimedInstance, Manifest, return_lease
@@ -16,6 +16,7 @@ from rental.domain.ending import fail
 from rental.domain.host import Inventory
 from rental.domain.ids import ContractId, HostId, InstanceId
 from rental.domain.lifecycle import REMOVING, ContractStatus, Desired, InstanceStatus
+from rental.domain.readiness import Readiness
 
 COMMAND_IN_FLIGHT_S = 130
 """A command is given up by SSM after 120 s; what still differs later than this is commanded again."""
@@ -63,6 +64,7 @@ class Report:
     host_id: HostId
     instances: Mapping[InstanceId, ReportedInstance]
     gpus: tuple[ReportedGpu, ...]
+    readiness: Readiness = field(default_factory=Readiness)
 
     def holds_gpu(self, instance_id: InstanceId) -> bool:
         """Whether the host still sees this instance on a GPU."""
@@ -93,8 +95,9 @@ def contracts_to_read(manifest: Manifest, report: Report, now: int) -> tuple[Con
 def observe(book: Book, report: Report, now: int) -> Book:
     """The book after the report. The contracts named by `contracts_to_read` must stand in it."""
     out_of_use = report.out_of_use(book.manifest.inventory)
-    if book.manifest.quarantined != out_of_use:
-        book = book.with_manifest(replace(book.manifest, quarantined=out_of_use))
+    if (book.manifest.quarantined, book.manifest.readiness) != (out_of_use, report.readiness):
+        told = replace(book.manifest, quarantined=out_of_use, readiness=report.readiness)
+        book = book.with_manifest(told)
     for contract in tuple(book.contracts.values()):
         book = book.with_contract(contract.be_heard())
         for instance_id in (each.id for each in contract.instances):

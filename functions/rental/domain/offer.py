@@ -1,17 +1,23 @@
 """Offers: what a listed host would rent now, computed from its manifest."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rental.domain.allocation import Listing, Manifest, lowest_free_slice, slice_sizes
 from rental.domain.errors import ConflictError
 from rental.domain.ids import HostId, OfferId
 from rental.domain.money import slice_price_microusd_h
+from rental.domain.offered_modes import offered_modes
 from rental.domain.shares import GIB, Share, share_of
+from rental.domain.ways_in import JupyterVia, Proxy
 
 
 @dataclass(frozen=True)
 class Offer:
-    """A size on a host. `gpu_indexes` is what would be taken now, empty when nothing of this size is free."""
+    """A size on a host. `gpu_indexes` is what would be taken now, empty when nothing of this size is free.
+
+    `modes` are those that can be had now, each with the ways in.
+    """
 
     id: OfferId
     host_id: HostId
@@ -28,19 +34,20 @@ class Offer:
     unenforced: tuple[str, ...]
     share: Share
     reason: str | None
+    modes: Mapping[str, tuple[JupyterVia, ...]]
 
 
-def offers_of(manifest: Manifest, now: int) -> tuple[Offer, ...]:
+def offers_of(manifest: Manifest, now: int, proxy: Proxy | None = None) -> tuple[Offer, ...]:
     """What can be rented on the host now, smallest first."""
     listing = manifest.listing
     if listing is None or listing.end_at <= now:
         return ()
     sizes = slice_sizes(manifest.capacity.gpus, listing.min_gpus)
-    found = (offer_of(manifest, size, now) for size in sizes if size in listing.offers)
+    found = (offer_of(manifest, size, now, proxy) for size in sizes if size in listing.offers)
     return tuple(offer for offer in found if offer.gpu_indexes and offer.disk_free_gib > 0)
 
 
-def offer_of(manifest: Manifest, size: int, now: int) -> Offer:
+def offer_of(manifest: Manifest, size: int, now: int, proxy: Proxy | None = None) -> Offer:
     """The offer of this size, also when it is taken; raises ConflictError when the host is not listed."""
     listing = listing_of(manifest)
     indexes = lowest_free_slice(manifest, size) or ()
@@ -60,6 +67,7 @@ def offer_of(manifest: Manifest, size: int, now: int) -> Offer:
         unenforced=manifest.inventory.unenforced,
         share=share_of(manifest.capacity, indexes or range(size), 0),
         reason=_why_not(manifest, indexes, now),
+        modes=offered_modes(manifest, proxy),
     )
 
 
@@ -67,6 +75,8 @@ def _why_not(manifest: Manifest, indexes: tuple[int, ...], now: int) -> str | No
     """Why the offer cannot be rented now; None while it can."""
     if not manifest.is_in_reach:
         return "Its host does not answer now."
+    if not manifest.is_ready:
+        return "Its host is not ready now; its owner is told why."
     if listing_of(manifest).end_at <= now:
         return "The host's listing has ended."
     if not indexes:

@@ -6,6 +6,7 @@ or none. tcp and udp are numbered apart. The proxy's are drawn by the caller, si
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from rental.domain.allocation import Manifest
 from rental.domain.contract import Instance, Launch
@@ -59,6 +60,15 @@ def publish(manifest: Manifest, launch: Launch, instances: Sequence[Instance]) -
     return tuple(replace(each, ports=tuple(_take(free, port) for port in wanted)) for each in instances)
 
 
+def has_free_ports(manifest: Manifest, wanted: Sequence[ContainerPort]) -> bool:
+    """Whether the host has a number for each of these tcp ports, or has no open ports and so needs none."""
+    direct = manifest.direct
+    if direct is None:
+        return True
+    free = islice(_free_numbers(manifest, direct, "tcp"), len(wanted))
+    return len(list(free)) == len(wanted) and _count_ports(manifest) + len(wanted) <= MAX_PORTS_PER_HOST
+
+
 def count_proxy_ports(launch: Launch, instances: int, proxy: Proxy | None) -> int:
     """How many numbers of the proxy a contract takes."""
     via = settle_jupyter_via(launch.mode, launch.jupyter_via, proxy)
@@ -78,9 +88,12 @@ def number(launch: Launch, instances: Sequence[Instance], proxy_ports: Sequence[
 
 
 def _check_room(manifest: Manifest, more: int) -> None:
-    held = sum(len(claim.tcp_ports) + len(claim.udp_ports) for claim in manifest.claims.values())
-    if held + more > MAX_PORTS_PER_HOST:
+    if _count_ports(manifest) + more > MAX_PORTS_PER_HOST:
         raise NoPortsFreeError(f"The host would publish over {MAX_PORTS_PER_HOST} ports. Choose another offer.")
+
+
+def _count_ports(manifest: Manifest) -> int:
+    return sum(len(claim.tcp_ports) + len(claim.udp_ports) for claim in manifest.claims.values())
 
 
 def _free_numbers(manifest: Manifest, direct: Direct, protocol: Transport) -> Iterator[int]:

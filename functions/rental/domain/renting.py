@@ -11,6 +11,7 @@ from rental.domain.ids import ContractId, InstanceId, OfferId
 from rental.domain.lifecycle import ContractStatus, Desired, InstanceStatus
 from rental.domain.money import slice_price_microusd_h
 from rental.domain.offer import listing_of
+from rental.domain.offered_modes import check_served
 from rental.domain.publishing import number, publish, settle
 from rental.domain.shares import GIB, share_of
 from rental.domain.ways_in import Proxy
@@ -58,8 +59,8 @@ class Drawn:
 def open_contract(manifest: Manifest, request: RentalRequest, terms: RentalTerms, drawn: Drawn, now: int) -> Book:
     """The book with a new contract whose instances are wanted running.
 
-    Raises InvalidRequestError, DurationTooLongError, HostOfflineError, OfferTakenError, HostFullError,
-    NotReachableError or NoPortsFreeError, and then nothing has changed.
+    Raises InvalidRequestError, DurationTooLongError, HostOfflineError, HostNotReadyError, ModeNotServedError,
+    OfferTakenError, HostFullError, NotReachableError or NoPortsFreeError, and then nothing has changed.
     """
     end_at = _end_of(manifest, request, now)
     if request.instances > MAX_INSTANCES:
@@ -70,6 +71,7 @@ def open_contract(manifest: Manifest, request: RentalRequest, terms: RentalTerms
         )
     disk_bytes = request.disk_gib * GIB * request.instances
     indexes = take_slice(manifest, request.num_gpus, request.instances, disk_bytes)
+    check_served(manifest, request.launch.mode, terms.proxy)
     listing = listing_of(manifest)
     launch = settle(request.launch, manifest.direct, terms.proxy)
     instances = publish(manifest, launch, _plan_instances(manifest, request, indexes, drawn.ids, now))

@@ -1,7 +1,7 @@
 """What host owners do: add a machine, look at it, list it for rent, take it off the market."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rental.domain.allocation import Listing, Manifest, slice_sizes
@@ -16,6 +16,7 @@ from rental.domain.errors import (
 )
 from rental.domain.host import Host, HostStatus
 from rental.domain.ids import CELL_BITS, RANDOM_BITS, HostId, OfferId, compose_id
+from rental.domain.readiness import MODES
 from rental.ports import (
     Activation,
     Activations,
@@ -65,7 +66,21 @@ class HostView:
         """Why nothing of it can be rented, where that is not the owner's wish."""
         if self.host.why is None and self.manifest is not None and self.manifest.offline_since is not None:
             return "The host is silent. Look at its network, its SSM agent and the service gpulease-host."
+        if self.host.why is None and self.not_ready:
+            return " ".join(self.not_ready)
         return self.host.why
+
+    @property
+    def not_ready(self) -> tuple[str, ...]:
+        """What its machine finds wrong with itself, each in a sentence."""
+        return self.manifest.readiness.not_ready if self.manifest is not None else ()
+
+    @property
+    def modes(self) -> Mapping[str, str | None]:
+        """Each launch mode with None, or why the machine does not serve it now; empty until it has registered."""
+        if self.manifest is None:
+            return {}
+        return {mode: self.manifest.readiness.why_not_served(mode) for mode in MODES}
 
 
 @dataclass(frozen=True)
@@ -163,6 +178,8 @@ class Hosts:
     def _check_terms(self, manifest: Manifest, terms: ListingTerms, now: int) -> None:
         if manifest.inventory.simulated and not self.allow_simulated_gpus:
             raise ForbiddenError("A host with simulated GPUs cannot be listed in this deployment.")
+        if not manifest.is_ready:
+            raise HostNotReadyError(f"The host is not ready. {' '.join(manifest.readiness.not_ready)}")
         if not manifest.inventory.disk_enforced and not terms.allow_soft_disk:
             raise HostNotReadyError(
                 "This host cannot enforce disk limits. Set allow_soft_disk to list it with disk that is only watched."

@@ -12,6 +12,7 @@ from rental.domain.errors import BusyError, NotCurrentError, UnauthenticatedErro
 from rental.domain.host import Host, HostStatus, Inventory, MachineKey, check_not_retired
 from rental.domain.ids import ContractId, HostId, InstanceId
 from rental.domain.lifecycle import Desired
+from rental.domain.readiness import Readiness
 from rental.domain.refusal import Why
 from rental.domain.running import check_may_run
 from rental.ports import Clock, Extras, GuardFailedError, Nodes, Store, TakenError
@@ -42,7 +43,7 @@ class Machines:
     nodes: Nodes
     clock: Clock
 
-    def register(self, token: str, key: MachineKey, inventory: Inventory) -> Host:
+    def register(self, token: str, key: MachineKey, inventory: Inventory, readiness: Readiness | None = None) -> Host:
         """Take a machine in, once. The same machine may repeat it; anyone else learns nothing.
 
         The token is `<host id>.<secret>`. Raises UnauthenticatedError, BusyError.
@@ -62,7 +63,12 @@ class Machines:
             raise BusyError("The machine's agent has not reported yet. Wait a few seconds and register again.")
         active = replace(host, status=HostStatus.ACTIVE, node_id=node_id, machine_key=key, inventory=inventory)
         manifest = Manifest(
-            host.id, host.owner, inventory, disk_free_bytes=inventory.disk_bytes, sealing_key_id=key.key_id
+            host.id,
+            host.owner,
+            inventory,
+            disk_free_bytes=inventory.disk_bytes,
+            sealing_key_id=key.key_id,
+            readiness=readiness or Readiness(),
         )
         try:
             book = Book(manifest)

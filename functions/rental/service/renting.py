@@ -36,8 +36,8 @@ class Renting:
     ) -> Contract:
         """Rent; the answer of a repeated request is the contract that the first one made.
 
-        Raises NotFoundError, InvalidRequestError, OfferTakenError, HostFullError, NotReachableError, NoPortsFreeError,
-        BusyError, IdempotencyMismatchError.
+        Raises NotFoundError, InvalidRequestError, OfferTakenError, HostFullError, HostNotReadyError,
+        ModeNotServedError, NotReachableError, NoPortsFreeError, BusyError, IdempotencyMismatchError.
         """
         made: list[ContractId] = []
 

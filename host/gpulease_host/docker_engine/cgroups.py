@@ -6,6 +6,7 @@ which a whole host is `whole_weight`: 1024 of v1's `cpu.shares`, 1000 of v2's `c
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ class _Layout:
     cpu_directory: str
     memory_directory: str
     io_directory: str
+    pids_directory: str
+    io_weights: tuple[str, ...]
     cpu_weight: str
     memory_limit: str
     memory_low: str
@@ -36,6 +39,8 @@ _V1 = _Layout(
     cpu_directory="cpu",
     memory_directory="memory",
     io_directory="blkio",
+    pids_directory="pids",
+    io_weights=("blkio.bfq.weight", "blkio.weight"),
     cpu_weight="cpu.shares",
     memory_limit="memory.limit_in_bytes",
     memory_low="memory.soft_limit_in_bytes",
@@ -51,6 +56,8 @@ _V2 = _Layout(
     cpu_directory="",
     memory_directory="",
     io_directory="",
+    pids_directory="",
+    io_weights=("io.bfq.weight", "io.weight"),
     cpu_weight="cpu.weight",
     memory_limit="memory.max",
     memory_low="memory.low",
@@ -62,6 +69,9 @@ _V2 = _Layout(
     max_weight=10_000,
 )
 _V2_CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
+# What systemd-oomd reads of a group that it must not kill. It kills by pressure, and the one that suffers is often not
+# the one that took too much.
+_OOMD_OMITS = "user.oomd_omit"
 
 
 class Cgroups:
@@ -147,11 +157,36 @@ class Cgroups:
     def root_pids(self) -> list[int]:
         return _pids(self._root / self._layout.cpu_directory / "cgroup.procs")
 
-    def io_weight_file(self, group: str) -> Path | None:
-        """Where the kernel takes a block I/O weight from 1 to 1000 for this group, if it does."""
+    def kill(self, group: str) -> bool:
+        """All of the group at once, also what is being forked; False where the kernel has no such call."""
+        file = self._memory(group) / "cgroup.kill"
+        if not file.exists():
+            return False
+        with suppress(FileNotFoundError, OSError):  # it is gone meanwhile
+            file.write_text("1")
+        return True
+
+    def pids_limit(self, group: str) -> int | None:
+        return _read_bytes(self._root / self._layout.pids_directory / group / "pids.max")
+
+    def io_weights(self, group: str) -> list[int]:
+        """One for each way in which the kernel may weigh block I/O, whether it weighs or not."""
+        return [_read_default(file) for file in self._io_weight_files(group)]
+
+    def set_io_weight(self, group: str, weight: int) -> None:
+        """From 1 to 1000, which all of them take."""
+        for file in self._io_weight_files(group):
+            file.write_text(str(weight))
+
+    def keep_from_oomd(self, group: str) -> None:
+        """systemd-oomd leaves the group alone, where there is one; cgroup v1 has none."""
+        if self.version == 2:
+            with suppress(OSError):  # a kernel that keeps no attributes of groups; systemd-oomd needs them
+                os.setxattr(self._memory(group), _OOMD_OMITS, b"1")
+
+    def _io_weight_files(self, group: str) -> list[Path]:
         directory = self._root / self._layout.io_directory / group
-        names = ("blkio.bfq.weight", "blkio.weight") if self.version == 1 else ("io.bfq.weight", "io.weight")
-        return next((directory / name for name in names if (directory / name).exists()), None)
+        return [directory / name for name in self._layout.io_weights if (directory / name).exists()]
 
     def _cpu(self, group: str) -> Path:
         return self._root / self._layout.cpu_directory / group
@@ -170,6 +205,11 @@ class Cgroups:
 
 def _read_int(file: Path) -> int:
     return int(file.read_text().split()[-1])
+
+
+def _read_default(file: Path) -> int:
+    """A weight for every disk, which is the first line; some files name disks in more of them."""
+    return int(file.read_text().splitlines()[0].split()[-1])
 
 
 def _read_bytes(file: Path) -> int | None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gpulease_host.docker_engine.gpu_nodes import DeviceNode
+from gpulease_host.docker_engine.seccomp import security_option
 from gpulease_host.docker_engine.storage import LOG_FILES, log_file_bytes
 from gpulease_host.docker_engine.ways_in import Launch, launch_config, launch_host_config
 from gpulease_host.engine import Limits, Order, OrderedGpu, Port, Secrets
@@ -33,6 +35,8 @@ TOKEN_LABEL = "gpulease.token"
 GPUS_LABEL = "gpulease.gpus"
 """Their indexes in the contract: for people, and for containers made before the next one was."""
 GPU_UUIDS_LABEL = "gpulease.gpu-uuids"
+SECCOMP_LABEL = "gpulease.seccomp"
+"""Of containers with our profile: nobody in them can step around the limit of the disk."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +46,17 @@ class Surroundings:
     host_id: int
     network: str
     cgroup_parent: str
-    cpu_shares: int
+    cpu_shares: int | None
     gpus_by_request: bool
     size_option: Mapping[str, str] | None
     publish_address: str
     launch: Launch | None = None
     """For modes ssh and jupyter."""
+    takes_seccomp: bool = True
+    """Else Docker would refuse the container, where its kernel has none."""
+    device_nodes: Sequence[DeviceNode] = ()
+    systemd_cpu_weight: int | None = None
+    """Instead of shares, which Docker's runtimes convert each in its own way, where systemd keeps the weight."""
 
 
 def container_name(instance_id: int) -> str:
@@ -62,7 +71,7 @@ def container_config(order: Order, secrets: Secrets, surroundings: Surroundings)
         "Cmd": secrets.args,
         "Env": _environment(secrets.env, order),
         "ExposedPorts": {_docker_port(port): {} for port in _published(order)},
-        "Labels": _labels(order, surroundings.host_id),
+        "Labels": _labels(order, surroundings),
         "HostConfig": _host_config(order, surroundings),
         **(launch_config() if surroundings.launch else {}),
     }
@@ -73,14 +82,16 @@ def _host_config(order: Order, surroundings: Surroundings) -> dict[str, Any]:
     return {
         "NetworkMode": surroundings.network,
         "CgroupParent": surroundings.cgroup_parent,
-        "CpuShares": surroundings.cpu_shares,
+        "CpuShares": surroundings.cpu_shares or 0,
+        "Annotations": _annotations(surroundings),
         "Runtime": "runc",
         "RestartPolicy": {"Name": "no"},
         "CapDrop": ["ALL"],
         "CapAdd": list(CAPABILITIES),
-        "SecurityOpt": ["no-new-privileges"],
+        "SecurityOpt": ["no-new-privileges", *([security_option()] if surroundings.takes_seccomp else [])],
         "StorageOpt": dict(surroundings.size_option) if surroundings.size_option else None,
         "DeviceRequests": [_gpu_request(order.gpus)] if by_request else None,
+        "Devices": [_device(node) for node in surroundings.device_nodes],
         "PortBindings": {
             _docker_port(port): [{"HostIp": surroundings.publish_address, "HostPort": str(port.host)}]
             for port in _published(order)
@@ -106,6 +117,16 @@ def _gpu_request(gpus: Sequence[OrderedGpu]) -> dict[str, Any]:
     return {"Driver": "", "DeviceIDs": [gpu.uuid for gpu in gpus], "Capabilities": [["gpu"]]}
 
 
+def _device(node: DeviceNode) -> dict[str, str]:
+    return {"PathOnHost": node.on_host, "PathInContainer": node.in_container, "CgroupPermissions": "rw"}
+
+
+def _annotations(surroundings: Surroundings) -> dict[str, str]:
+    """Properties of the container's unit. Docker before 24 does not pass them on: there only the kernel knows."""
+    weight = surroundings.systemd_cpu_weight
+    return {} if weight is None else {"org.systemd.property.CPUWeight": f"uint64 {weight}"}
+
+
 def _published(order: Order) -> list[Port]:
     return [port for port in order.ports if port.host is not None]
 
@@ -123,13 +144,14 @@ def _environment(wanted: Mapping[str, str], order: Order) -> list[str]:
     return [f"{name}={value}" for name, value in kept.items()]
 
 
-def _labels(order: Order, host_id: int) -> dict[str, str]:
+def _labels(order: Order, surroundings: Surroundings) -> dict[str, str]:
     return {
-        HOST_LABEL: str(host_id),
+        HOST_LABEL: str(surroundings.host_id),
         CONTRACT_LABEL: str(order.contract_id),
         INSTANCE_LABEL: str(order.instance_id),
         GENERATION_LABEL: str(order.generation),
         TOKEN_LABEL: str(order.token or 0),
         GPUS_LABEL: ",".join(str(gpu.index) for gpu in order.gpus),
         GPU_UUIDS_LABEL: ",".join(gpu.uuid for gpu in order.gpus),
+        **({SECCOMP_LABEL: "1"} if surroundings.takes_seccomp else {}),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any
@@ -13,6 +14,7 @@ from gpulease_host.docker_engine.cgroups import Cgroups
 from gpulease_host.docker_engine.container_config import Surroundings, container_config, container_name
 from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
 from gpulease_host.docker_engine.ghosts import Ghosts
+from gpulease_host.docker_engine.gpu_nodes import DeviceNode, GpuNodes
 from gpulease_host.docker_engine.machine import Machine
 from gpulease_host.docker_engine.networks import ContractNetworks, network_name
 from gpulease_host.docker_engine.oom_guard import OomGuard
@@ -51,6 +53,7 @@ class ContainerStart:
         guard: OomGuard,
         ghosts: Ghosts,
         ways_in: WaysIn,
+        gpu_nodes: GpuNodes,
         *,
         host_id: int,
         publish_address: str,
@@ -63,6 +66,7 @@ class ContainerStart:
         self._guard = guard
         self._ghosts = ghosts
         self._ways_in = ways_in
+        self._gpu_nodes = gpu_nodes
         self._host_id = host_id
         self._publish_address = publish_address
         self._threads = ThreadPoolExecutor(PARALLEL_NETWORKS, thread_name_prefix="network")
@@ -70,9 +74,10 @@ class ContainerStart:
     def run(self, order: Order, secrets: Secrets, still_wanted: StillWanted, *, gpus_by_request: bool) -> None:
         network = self._threads.submit(self._networks.ensure, order.contract_id)
         try:
+            nodes = self._gpu_nodes.prepare(order)
             container_id = self._existing(order)
             if container_id is None:
-                container_id = self._create(order, secrets, gpus_by_request=gpus_by_request)
+                container_id = self._create(order, secrets, nodes, gpus_by_request=gpus_by_request)
             elif order.mode in WAYS_IN:
                 self._ways_in.prepare(order, secrets, None)
             self._machine.storage.limit(container_id, order.limits.disk_bytes)
@@ -90,20 +95,24 @@ class ContainerStart:
         found = self._api.inspect_container(container_name(order.instance_id))
         return None if found is None else str(found["Id"])
 
-    def _create(self, order: Order, secrets: Secrets, *, gpus_by_request: bool) -> str:
+    def _create(self, order: Order, secrets: Secrets, nodes: Sequence[DeviceNode], *, gpus_by_request: bool) -> str:
         image = self._image(order.image)
         launch = None
         if order.mode in WAYS_IN:
             launch = self._ways_in.prepare(order, secrets, str(image["Config"].get("WorkingDir") or ""))
+        permille, systemd_weighs = order.limits.cpu_weight_permille, self._tenants.systemd_weighs
         surroundings = Surroundings(
             host_id=self._host_id,
             network=network_name(order.contract_id),
             cgroup_parent=self._tenants.docker_parent,
-            cpu_shares=max(2, round(1024 * order.limits.cpu_weight_permille / 1000)),
+            cpu_shares=None if systemd_weighs else max(2, round(1024 * permille / 1000)),
+            systemd_cpu_weight=self._cgroups.weight_of(permille) if systemd_weighs else None,
             gpus_by_request=gpus_by_request,
             size_option=self._machine.storage.size_option(order.limits.disk_bytes, int(image["Size"])),
             publish_address=self._publish_address,
             launch=launch,
+            takes_seccomp=self._machine.takes_seccomp,
+            device_nodes=nodes,
         )
         name = container_name(order.instance_id)
         try:

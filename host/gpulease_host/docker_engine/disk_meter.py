@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
-from gpulease_host.docker_engine.storage import Storage
+from gpulease_host.docker_engine.storage import FILE_BYTES, Storage
 
 STEP_S = 0.05
 # A count rests this many times as long as it took, so that it costs 5% of one CPU at most.
@@ -30,16 +32,24 @@ class DiskMeter:
         self._lock = threading.Lock()
         self._counts: dict[str, _Count] = {}
         self._docker_sizes: dict[str, tuple[float, int | None]] = {}
+        self._layers: dict[str, Path] = {}
 
     def used_bytes(
-        self, storage: Storage, container_id: str, volumes: Sequence[str], docker_size: Callable[[], int | None]
+        self,
+        storage: Storage,
+        container_id: str,
+        volumes: Sequence[str],
+        docker_size: Callable[[], int | None],
+        *,
+        guarded: bool = True,
     ) -> int | None:
         """`volumes` are directories. None while nobody can tell."""
-        exact = storage.exact_used_bytes(container_id)
+        exact = storage.exact_used_bytes(container_id, guarded=guarded)
         if exact is not None:
             return exact + self._counted(container_id, volumes)
-        layer = storage.layer_directory(container_id)
+        layer = storage.layer_directory(container_id) or self._layers.get(container_id)
         if layer is not None:
+            self._layers[container_id] = layer  # containerd's cannot be found once the container has stopped
             return storage.log_bytes(container_id) + self._counted(container_id, [str(layer), *volumes])
         size = self._size_by_docker(container_id, docker_size)
         return None if size is None else size + self._counted(container_id, volumes)
@@ -48,6 +58,7 @@ class DiskMeter:
         with self._lock:
             self._counts.pop(container_id, None)
             self._docker_sizes.pop(container_id, None)
+            self._layers.pop(container_id, None)
 
     def _counted(self, container_id: str, directories: Sequence[str]) -> int:
         if not directories:
@@ -106,7 +117,10 @@ def _rest_s(spent_s: float) -> float:
 
 
 def _sizes(directories: Sequence[str]) -> Iterator[int]:
-    """Blocks, so that sparse files count what they take. What vanishes meanwhile counts nothing."""
+    """Blocks, so that sparse files count what they take, and one for an empty file, which takes an inode.
+
+    What has several names counts once, in parts. What vanishes meanwhile counts nothing.
+    """
     waiting = list(directories)
     while waiting:
         try:
@@ -122,6 +136,8 @@ def _sizes(directories: Sequence[str]) -> Iterator[int]:
 
 def _size(entry: os.DirEntry[str]) -> int:
     try:
-        return entry.stat(follow_symlinks=False).st_blocks * 512
+        status = entry.stat(follow_symlinks=False)
+        size = max(status.st_blocks * 512, FILE_BYTES)
+        return size if stat.S_ISDIR(status.st_mode) else size // max(1, status.st_nlink)
     except FileNotFoundError:
         return 0

@@ -13,16 +13,17 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from gpulease_host import inventory
+from gpulease_host import inventory, readiness
 from gpulease_host.docker_engine import container_calls, container_state, kernel_limits, oom_records
 from gpulease_host.docker_engine.cgroups import Cgroups
 from gpulease_host.docker_engine.container_config import HOST_LABEL, INSTANCE_LABEL, container_name
 from gpulease_host.docker_engine.container_start import ContainerStart
-from gpulease_host.docker_engine.disk_meter import UNCOUNTABLE_BYTES, DiskMeter
+from gpulease_host.docker_engine.data_root import DockerDataRoot
 from gpulease_host.docker_engine.docker_api import DockerApi, Json, RefusedError
 from gpulease_host.docker_engine.event_stream import instance_changes
 from gpulease_host.docker_engine.firewall import Firewall
 from gpulease_host.docker_engine.ghosts import Ghosts
+from gpulease_host.docker_engine.gpu_nodes import GpuNodes
 from gpulease_host.docker_engine.image_memory import ImageMemory
 from gpulease_host.docker_engine.images import Images, ImageTerms
 from gpulease_host.docker_engine.machine import Machine
@@ -31,6 +32,7 @@ from gpulease_host.docker_engine.oom_guard import OomGuard
 from gpulease_host.docker_engine.oom_marks import OomMarks
 from gpulease_host.docker_engine.pacing import Paced
 from gpulease_host.docker_engine.ruleset_changes import RulesetChanges
+from gpulease_host.docker_engine.tenant_disks import TenantDisks
 from gpulease_host.docker_engine.tenants_group import TenantsGroup
 from gpulease_host.docker_engine.ways_in import WaysIn
 from gpulease_host.engine import (
@@ -76,19 +78,21 @@ class DockerEngine:
         image_terms: ImageTerms | None = None,
         image_reserve_bytes: int | None = None,
         images_path: Path | None = None,
+        fitness: readiness.Readiness | None = None,
     ) -> None:
         self._host_id = host_id
         self._gpus = gpus
         self._ways_in = ways_in
+        self._fitness = fitness or readiness.Readiness()
         self._publish_address = publish_address
         self._parent_group = parent_group
         self._memory_bytes = memory_bytes or inventory.memory_for_tenants_bytes()
         self._api = DockerApi(docker_host)
+        self.data_root = DockerDataRoot(self._api, host_id)
         self._machine = Machine(self._api)
         self._cgroups = Cgroups()
-        self._meter = DiskMeter()
+        self._disks = TenantDisks(self._api, self._machine, image_reserve_bytes)
         self._firewall = Paced((firewall or Firewall()).ensure, FIREWALL_CHECK_S, RulesetChanges().seen)
-        self._image_reserve_bytes = image_reserve_bytes
         self._image_memory = ImageMemory(images_path, time.time)
         terms = image_terms or ImageTerms()
         self._images = Images(self._api, self._image_memory, self._image_room_bytes, terms)
@@ -101,7 +105,7 @@ class DockerEngine:
     def inventory(self) -> dict[str, Any]:
         if self._inventory is None or time.monotonic() - self._inventory[0] > INVENTORY_AGE_S:
             self._inventory = (time.monotonic(), self._read_inventory())
-        return self._inventory[1]
+        return self._inventory[1] | readiness.say(self._ways_in.modes(), self._fitness.not_ready())
 
     def containers(self) -> list[Container]:
         inspected = [self._api.inspect_container(listed["Id"]) for listed in self._list(all_states=True)]
@@ -160,7 +164,7 @@ class DockerEngine:
         found = self._api.inspect_container(name)
         if found is not None:
             self._images.note_used(str(found["Config"]["Image"]))
-            self._meter.forget(str(found["Id"]))
+            self._disks.clear(str(found["Id"]))
         if found is not None and not found["State"]["Running"]:
             self._ghosts.end(found["Id"])
         try:
@@ -197,7 +201,7 @@ class DockerEngine:
         overruns: list[Overrun] = []
         steps: list[Callable[[], object]] = [
             *(partial(kernel_limits.apply, self._cgroups, group, share) for group, share in groups.items()),
-            lambda: overruns.extend(self._overruns(running, limits)),
+            lambda: overruns.extend(self._disks.overruns(running, limits)),
             self._firewall.in_time,
         ]
         faults = _faults_of(steps)
@@ -215,11 +219,10 @@ class DockerEngine:
         return instance_changes(self._api, self._host_id)
 
     def disk_used_bytes(self, instance_id: int) -> int | None:
-        listed = self._api.list_containers(f"{INSTANCE_LABEL}={instance_id}")
-        return self._used_bytes(listed[0]) if listed else None
+        return self._disks.used_bytes(instance_id)
 
     def disk_free_bytes(self) -> int:
-        return self._machine.storage.free_bytes()
+        return self._disks.free_bytes()
 
     def unenforced(self) -> list[str]:
         return self._machine.unenforced()
@@ -256,6 +259,7 @@ class DockerEngine:
             self._guard,
             self._ghosts,
             self._ways_in,
+            GpuNodes(self._gpus.gpus()),
             host_id=self._host_id,
             publish_address=self._publish_address,
         )
@@ -284,28 +288,6 @@ class DockerEngine:
         self._running = {int(found["Labels"][INSTANCE_LABEL]): found for found in listed}
         return self._running
 
-    def _overruns(self, running: Mapping[int, Json], limits: Mapping[int, Limits]) -> list[Overrun]:
-        """No driver limits what an image has declared a volume."""
-        self._machine.storage.keep_limits({str(each["Id"]): limits[key].disk_bytes for key, each in running.items()})
-        enforced = self._machine.storage.enforced
-        watched = {instance: each for instance, each in running.items() if not enforced or _volumes(each)}
-        used = {instance: self._used_bytes(listed) for instance, listed in watched.items()}
-        return [
-            Overrun(instance, size, limits[instance].disk_bytes)
-            for instance, size in used.items()
-            if size is not None and size > limits[instance].disk_bytes
-        ]
-
-    def _used_bytes(self, listed: Json) -> int | None:
-        container_id = str(listed["Id"])
-        storage = self._machine.storage
-        volumes = [str(storage.volume_directory(name)) for name in _volumes(listed)]
-        return self._meter.used_bytes(storage, container_id, volumes, lambda: self._docker_size_bytes(container_id))
-
-    def _docker_size_bytes(self, container_id: str) -> int | None:
-        found = self._api.container_with_size(container_id)
-        return None if found is None else int(found.get("SizeRw", 0))
-
     def _killed_since(self, container_id: str, started_at: float) -> bool | None:
         key = (container_id, started_at)
         if key not in self._oom_kills:
@@ -313,9 +295,7 @@ class DockerEngine:
         return self._oom_kills[key]
 
     def _read_inventory(self) -> dict[str, Any]:
-        disk_bytes = inventory.disk_for_tenants_bytes(
-            self._machine.storage.free_bytes(), self._tenants_use_bytes(), self._image_reserve_bytes
-        )
+        disk_bytes = self._disks.for_tenants_bytes()
         if self._host_id:
             self._image_memory.promise(self._host_id, disk_bytes)
         return inventory.describe(
@@ -325,15 +305,9 @@ class DockerEngine:
             disk_bytes=disk_bytes,
         )
 
-    def _tenants_use_bytes(self) -> int:
-        used = (self._used_bytes(listed) or 0 for listed in self._api.list_containers(HOST_LABEL))
-        return sum(each for each in used if each < UNCOUNTABLE_BYTES)
-
     def _image_room_bytes(self) -> int:
-        """What is free once tenants have written all that this host promised them."""
         self.inventory()
-        promised = self._image_memory.promised_bytes(self._host_id)
-        return self._machine.storage.free_bytes() + self._tenants_use_bytes() - promised
+        return self._disks.room_bytes(self._image_memory.promised_bytes(self._host_id))
 
     def _await_absence(self, name: str) -> None:
         deadline = time.monotonic() + REMOVAL_TIMEOUT_S
@@ -361,11 +335,6 @@ def _absence_is_fine() -> Iterator[None]:
     except RefusedError as error:
         if error.status != 404:
             raise
-
-
-def _volumes(listed: Json) -> list[str]:
-    """None are ordered, so these are what the image declares."""
-    return [str(mount["Name"]) for mount in listed.get("Mounts") or [] if mount["Type"] == "volume"]
 
 
 def _held_by(check: GpuCheck, instance_id: int | None) -> GpuCheck:

@@ -76,7 +76,9 @@ class Ghosts:
 
     def kill(self, container_id: str) -> None:
         """Every process of the container, as the kernel knows them; its shim tells Docker, now or later."""
-        self._kill_all(self._cgroups.pids(self._tenants.of_container(container_id)))
+        group = self._tenants.of_container(container_id)
+        if not self._cgroups.kill(group):
+            self._kill_all(self._cgroups.pids(group))
 
     def clear_folder(self, container_id: str, refusal: str) -> bool:
         """Where a folder that a dead shim left is in the way of a start, empty it; False when that was not it.

@@ -6,6 +6,8 @@ ones, so the weight is always written here.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from gpulease_host.docker_engine.cgroups import Cgroups
 from gpulease_host.docker_engine.tenants_group import same_pages
 from gpulease_host.engine import Limits, LimitsError
@@ -13,28 +15,63 @@ from gpulease_host.engine import Limits, LimitsError
 
 def apply(cgroups: Cgroups, group: str, limits: Limits) -> bool:
     """True when all is in force; False when the group is gone, as after a very short life. Else LimitsError."""
+    wanted = _wanted(cgroups, limits)
     try:
-        weight = cgroups.weight_of(limits.cpu_weight_permille)
-        if cgroups.cpu_weight(group) != weight:
-            cgroups.set_cpu_weight(group, weight)
-        _weigh_io(cgroups, group, limits.io_weight_permille)
-        read = (cgroups.cpu_weight(group), cgroups.memory_limit_bytes(group), cgroups.memory_low_bytes(group))
+        _write(cgroups, group, wanted)
+        read = _read(cgroups, group)
     except OSError as error:
         if not cgroups.exists(group):
             return False
         raise LimitsError(f"the kernel did not take the limits of {group}: {error}") from error
-    wanted = (weight, limits.memory_limit_bytes, limits.memory_baseline_bytes)
     if not _same(read, wanted):
-        raise LimitsError(f"the kernel has other limits for {group}: (weight, limit, baseline) {read}, not {wanted}")
+        raise LimitsError(f"the kernel has other limits for {group}: {read}, not {wanted}")
     return True
 
 
-def _weigh_io(cgroups: Cgroups, group: str, permille: int) -> None:
-    file = cgroups.io_weight_file(group)
-    if file is not None:
-        file.write_text(str(max(1, permille)))
+@dataclass(frozen=True)
+class _Held:
+    cpu_weight: int
+    io_weights: frozenset[int]
+    """Empty where the kernel has none."""
+    memory_limit: int | None
+    memory_baseline: int | None
+    pids: int | None
 
 
-def _same(read: tuple[int, int | None, int | None], wanted: tuple[int, int, int]) -> bool:
-    memory = zip(read[1:], wanted[1:], strict=True)
-    return read[0] == wanted[0] and all(have is not None and same_pages(have, want) for have, want in memory)
+def _wanted(cgroups: Cgroups, limits: Limits) -> _Held:
+    return _Held(
+        cpu_weight=cgroups.weight_of(limits.cpu_weight_permille),
+        io_weights=frozenset({max(1, limits.io_weight_permille)}),
+        memory_limit=limits.memory_limit_bytes,
+        memory_baseline=limits.memory_baseline_bytes,
+        pids=limits.pids,
+    )
+
+
+def _read(cgroups: Cgroups, group: str) -> _Held:
+    return _Held(
+        cpu_weight=cgroups.cpu_weight(group),
+        io_weights=frozenset(cgroups.io_weights(group)),
+        memory_limit=cgroups.memory_limit_bytes(group),
+        memory_baseline=cgroups.memory_low_bytes(group),
+        pids=cgroups.pids_limit(group),
+    )
+
+
+def _write(cgroups: Cgroups, group: str, wanted: _Held) -> None:
+    """The weights, and nothing that is as it should be: this is done each second."""
+    if cgroups.cpu_weight(group) != wanted.cpu_weight:
+        cgroups.set_cpu_weight(group, wanted.cpu_weight)
+    if frozenset(cgroups.io_weights(group)) - wanted.io_weights:
+        (weight,) = wanted.io_weights
+        cgroups.set_io_weight(group, weight)
+    cgroups.keep_from_oomd(group)
+
+
+def _same(read: _Held, wanted: _Held) -> bool:
+    memory = ((read.memory_limit, wanted.memory_limit), (read.memory_baseline, wanted.memory_baseline))
+    return (
+        (read.cpu_weight, read.pids) == (wanted.cpu_weight, wanted.pids)
+        and read.io_weights <= wanted.io_weights
+        and all(have is not None and want is not None and same_pages(have, want) for have, want in memory)
+    )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from gpulease_host.docker_engine.cgroups import ROOT
 from gpulease_host.docker_engine.docker_api import DockerApi
 from gpulease_host.docker_engine.storage import Storage, storage_of
 from gpulease_host.engine import EngineError
@@ -30,14 +31,27 @@ class Machine:
         return storage_of(self._fresh_info())
 
     @property
+    def takes_seccomp(self) -> bool:
+        return any("name=seccomp" in option for option in self._fresh_info().get("SecurityOptions") or [])
+
+    @property
+    def disk_enforced(self) -> bool:
+        """A limit that nobody in the container can step around: without seccomp, root in it moves files elsewhere."""
+        return self.storage.enforced and self.takes_seccomp
+
+    @property
     def systemd_groups(self) -> bool:
         return bool(self._fresh_info()["CgroupDriver"] == "systemd")
+
+    def info(self) -> dict[str, Any]:
+        """All that Docker says of itself."""
+        return self._fresh_info()
 
     def facts(self, cgroup_version: int) -> DockerFacts:
         return DockerFacts(
             docker_version=str(self._fresh_info()["ServerVersion"]),
             cgroup_version=cgroup_version,
-            disk_enforced=self.storage.enforced,
+            disk_enforced=self.disk_enforced,
             unenforced=tuple(self.unenforced()),
         )
 
@@ -68,9 +82,32 @@ class Machine:
         return self._info
 
 
-def weighs_io(path: Path, devices: Path = Path("/sys/dev/block")) -> bool:
-    """Whether the disk below `path` is scheduled by weight. btrfs and others without a device of their own: no."""
+def weighs_io(path: Path, devices: Path = Path("/sys/dev/block"), groups: Path = ROOT) -> bool:
+    """Whether block I/O to what is below `path` is weighed: by BFQ, or on cgroup v2 by its cost where that is enabled.
+
+    A weight can be written without either, and has no effect. btrfs and others without a device of their own: no.
+    """
     device = path.stat().st_dev
-    entry = devices / f"{os.major(device)}:{os.minor(device)}"
-    schedulers = (entry / "queue" / "scheduler", entry / ".." / "queue" / "scheduler")  # a disk, or a partition of it
-    return any(file.is_file() and "[bfq]" in file.read_text() for file in schedulers)
+    disks = _disks_of(devices / f"{os.major(device)}:{os.minor(device)}")
+    return all(_has_bfq(disk) or _is_costed(disk, groups / "io.cost.qos") for disk in disks)
+
+
+def _disks_of(entry: Path) -> list[Path]:
+    """What has a queue: the disk of a partition, and the disks that LVM, RAID or encryption lie on."""
+    below = list((entry / "slaves").iterdir()) if (entry / "slaves").is_dir() else []
+    if below:
+        return [disk for each in below for disk in _disks_of(each)]
+    return [entry.resolve().parent if (entry / "partition").exists() else entry]
+
+
+def _has_bfq(disk: Path) -> bool:
+    file = disk / "queue" / "scheduler"
+    return file.is_file() and "[bfq]" in file.read_text()
+
+
+def _is_costed(disk: Path, qos: Path) -> bool:
+    """The file has a line for each disk that was ever asked about: `8:0 enable=1 …`."""
+    if not (disk / "dev").is_file() or not qos.is_file():
+        return False
+    number = (disk / "dev").read_text().strip()
+    return any(line.split()[:2] == [number, "enable=1"] for line in qos.read_text().splitlines())

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from gpulease_host.docker_engine.docker_api import DockerApi
+from gpulease_host.docker_engine.docker_checks import docker_checks
 from gpulease_host.docker_engine.engine import ADDRESS_POOL, PUBLISH_ADDRESS, DockerEngine
+from gpulease_host.docker_engine.image_memory import ImageMemory
 from gpulease_host.docker_engine.images import KEEP_S, PULL_TIMEOUT_S, ImageTerms
+from gpulease_host.docker_engine.leftovers import DockerLeftovers
+from gpulease_host.docker_engine.machine import Machine
 from gpulease_host.docker_engine.ways_in import WaysIn
 from gpulease_host.inventory import GIB, GpuSource
 from gpulease_host.inventory_nvml import NvmlGpus
 from gpulease_host.inventory_simulated import SimulatedGpus
+from gpulease_host.readiness import Readiness
 from gpulease_host.settings import Settings, positive_number, toolkit_folder
 from gpulease_host.toolkit.store import ToolkitStore
+from gpulease_host.world import read_run_id
 
 DEFAULT_DOCKER_HOST = "unix:///var/run/docker.sock"
 MACHINE_ID = Path("/etc/machine-id")
@@ -61,9 +70,22 @@ def open_engine(host_id: int, simulate_gpus: int) -> DockerEngine:
     """Raises GpuDriverError when the machine's own GPUs are asked for and no driver answers; SettingsError."""
     settings = EngineSettings.from_environment(os.environ)
     gpus: GpuSource = SimulatedGpus(simulate_gpus, settings.seed) if simulate_gpus else NvmlGpus()
-    ways_in = WaysIn(settings.folder, ToolkitStore(settings.toolkits))
+    # At registration nothing is built: the program would end in the middle of it.
+    ways_in = WaysIn(settings.folder, ToolkitStore(settings.toolkits), attends=bool(host_id))
     if host_id:
         ways_in.keeper.attend()  # so that the first rental need not wait for it
+    return _engine(settings, host_id, gpus, ways_in)
+
+
+def open_leftovers(host_id: int) -> DockerLeftovers:
+    """What a host leaves: to remove it takes neither a driver nor a toolkit. Raises SettingsError."""
+    settings = EngineSettings.from_environment(os.environ)
+    ways_in = WaysIn(settings.folder, ToolkitStore(settings.toolkits))
+    engine = _engine(settings, host_id, SimulatedGpus(1, settings.seed), ways_in)
+    return DockerLeftovers(engine, DockerApi(settings.docker_host), ImageMemory(settings.images_path, time.time))
+
+
+def _engine(settings: EngineSettings, host_id: int, gpus: GpuSource, ways_in: WaysIn) -> DockerEngine:
     return DockerEngine(
         settings.docker_host,
         host_id,
@@ -74,4 +96,11 @@ def open_engine(host_id: int, simulate_gpus: int) -> DockerEngine:
         image_terms=settings.image_terms,
         image_reserve_bytes=settings.image_reserve_bytes,
         images_path=settings.images_path,
+        fitness=_fitness(settings.docker_host),
     )
+
+
+def _fitness(docker_host: str) -> Readiness:
+    """All checks of this machine. It is looked at anew after each start of the machine or of Docker."""
+    machine = Machine(DockerApi(docker_host))
+    return Readiness(docker_checks(machine.info), partial(read_run_id, Path(docker_host.removeprefix("unix://"))))

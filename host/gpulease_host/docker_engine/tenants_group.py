@@ -2,6 +2,9 @@
 
 It weighs ten times the rest of the host, so that the baselines of tenants are there to be given, and its memory limit
 is what the host gives to tenants at all. Several daemons on one machine share it and write the same numbers.
+
+Where Docker leaves control groups to systemd, the group is a slice, and its numbers are systemd's: what is only in the
+kernel's files is overwritten as soon as the first container starts below it.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from gpulease_host.engine import LimitsError
 PREFERENCE = 10
 # Groups of this service are not the rest of the host: Docker's own (on tenants' behalf), and other groups of tenants.
 OURS = "gpulease"
+SYSTEMCTL_TIMEOUT_S = 30
 
 
 class TenantsGroup:
@@ -23,13 +27,18 @@ class TenantsGroup:
         self._cgroups = cgroups
         self._systemd = systemd
         self._memory_bytes = memory_bytes
-        self.name = f"{name}.slice" if systemd else name
+        self.name = slice_name(name) if systemd else name
         self._weight: int | None = None
 
     @property
     def docker_parent(self) -> str:
         """As Docker wants it said: a path for cgroupfs, a slice for systemd."""
         return self.name if self._systemd else f"/{self.name}"
+
+    @property
+    def systemd_weighs(self) -> bool:
+        """Whether systemd keeps weights in the kernel's own units, which Docker's CPU shares are not."""
+        return self._systemd and self._cgroups.version == 2
 
     def of_container(self, container_id: str) -> str:
         return f"{self.name}/docker-{container_id}.scope" if self._systemd else f"{self.name}/{container_id}"
@@ -41,14 +50,15 @@ class TenantsGroup:
                 self._create()
             if not self._holds():
                 self._write()
-        except OSError as error:
+            holds = self._holds()
+        except (OSError, subprocess.SubprocessError) as error:
             raise LimitsError(f"the tenants' control group {self.name} could not be set up: {error}") from error
-        if not self._holds():
+        if not holds:
             raise LimitsError(f"the tenants' control group {self.name} reads back other limits than were written")
 
     def _create(self) -> None:
         if self._systemd:
-            subprocess.run(["systemctl", "start", self.name], check=False)
+            _systemctl("start", self.name)
         self._cgroups.create(self.name)
         rest = max(self._weight_of_root_processes(), self._cgroups.root_weights(except_prefix=OURS))
         self._weight = min(self._cgroups.max_weight, PREFERENCE * max(self._cgroups.default_weight, rest))
@@ -59,25 +69,42 @@ class TenantsGroup:
         return self._cgroups.default_weight * (os.cpu_count() or 1) if has_programs else 0
 
     def _holds(self) -> bool:
-        limit = self._cgroups.memory_limit_bytes(self.name)
-        same_memory = limit is not None and same_pages(limit, self._memory_bytes)
+        read = [self._cgroups.memory_limit_bytes(self.name)]
+        if self._cgroups.version == 2:
+            read.append(self._cgroups.memory_low_bytes(self.name))
+        same_memory = all(each is not None and same_pages(each, self._memory_bytes) for each in read)
         return same_memory and self._cgroups.cpu_weight(self.name) == self._weight
 
     def _write(self) -> None:
         assert self._weight is not None
         if self._systemd:
-            properties = [f"CPUWeight={self._weight}", f"MemoryMax={self._memory_bytes}"]
-            subprocess.run(["systemctl", "set-property", "--runtime", self.name, *properties], check=False)
+            _systemctl("set-property", "--runtime", self.name, *self._properties(self._weight))
         self._cgroups.set_cpu_weight(self.name, self._weight)
         self._cgroups.set_memory_limit(self.name, self._memory_bytes)
         if self._cgroups.version == 2:  # a reservation counts only up to that of the group above
             self._cgroups.set_memory_low(self.name, self._memory_bytes)
+
+    def _properties(self, weight: int) -> list[str]:
+        if self._cgroups.version == 1:
+            return [f"CPUShares={weight}", f"MemoryLimit={self._memory_bytes}"]
+        memory = [f"MemoryMax={self._memory_bytes}", f"MemoryLow={self._memory_bytes}"]
+        return [f"CPUWeight={weight}", f"IOWeight={weight}", *memory, "TasksMax=infinity"]
+
+
+def slice_name(name: str) -> str:
+    """A dash would put the slice below another, whose limits would then hold for it."""
+    return f"{name.replace('-', '_')}.slice"
 
 
 def same_pages(read_bytes: int, written_bytes: int) -> bool:
     """The kernel rounds memory limits down to whole pages."""
     page_bytes = os.sysconf("SC_PAGE_SIZE")
     return read_bytes // page_bytes == written_bytes // page_bytes
+
+
+def _systemctl(*arguments: str) -> None:
+    """What it did is read back from the kernel; without an answer from systemd, nothing is waited for."""
+    subprocess.run(["systemctl", *arguments], check=False, capture_output=True, timeout=SYSTEMCTL_TIMEOUT_S)
 
 
 def _is_program(pid: int) -> bool:

@@ -37,10 +37,22 @@ class Launch:
 
 
 class WaysIn:
-    def __init__(self, folder: Path, store: ToolkitStore) -> None:
+    """`attends`: the toolkit is built and renewed also while nobody starts what needs it."""
+
+    def __init__(self, folder: Path, store: ToolkitStore, *, attends: bool = False) -> None:
         self._folder = folder
         self._store = store
+        self._attends = attends
         self.keeper = ToolkitKeeper(self._store)
+
+    def modes(self) -> dict[str, str | None]:
+        """Every launch mode: None where this host serves it now, else why not, in a sentence.
+
+        A toolkit is whole or not there, so JupyterLab and ssh go together.
+        """
+        if self._attends:
+            self.keeper.attend()
+        return {"args": None, **dict.fromkeys(sorted(WAYS_IN), self.keeper.why_not_served())}
 
     def why_not_startable(self, order: Order) -> str | None:
         return self.keeper.why_not_ready() if order.mode in WAYS_IN else None

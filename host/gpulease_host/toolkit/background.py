@@ -48,6 +48,7 @@ class ToolkitKeeper:
         self._failed: State | None = None
         self._look_at = self._build_at = float("-inf")
         self._proven: Path | None = None
+        self._is_tried = False
         self._fault: str | None = None
 
     def ready(self) -> Path | None:
@@ -60,11 +61,22 @@ class ToolkitKeeper:
         if self.ready() is not None:
             return None
         with self._lock:
-            return BUILDING if self._fault is None else f"The host has no toolkit for ssh and jupyter: {self._fault}"
+            return self._why_not()
+
+    def why_not_served(self) -> str | None:
+        """Why nothing new should count on it. Starts no work.
+
+        One that is there is believed for the seconds until it is tried: at a registration, and when a daemon starts.
+        """
+        with self._lock:
+            is_untried = not self._is_tried and self._fault is None and self._store.current() is not None
+            return None if is_untried or self._proven is not None else self._why_not()
 
     def attend(self) -> None:
         """Look at the packages, if that is due, and build if they have changed. Returns at once."""
         with self._lock:
+            if self._proven is not None and not self._proven.exists():  # somebody has removed it
+                self._proven, self._look_at = None, float("-inf")
             if self._working or self._elapsed() < self._look_at:
                 return
             self._working = True
@@ -72,6 +84,9 @@ class ToolkitKeeper:
             self._start(self._work)
         except RuntimeError as error:  # no thread is to be had
             self._note(str(error), AGAIN_S)
+
+    def _why_not(self) -> str:
+        return BUILDING if self._fault is None else f"The host has no toolkit for ssh and jupyter: {self._fault}"
 
     def _work(self) -> None:
         try:
@@ -111,6 +126,7 @@ class ToolkitKeeper:
             with suppress(ToolkitError, OSError):
                 self._store.verify()
                 self._note_proven(current)
+        self._is_tried = True
 
     def _note_proven(self, path: Path) -> None:
         with self._lock:

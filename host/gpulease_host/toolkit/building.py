@@ -7,16 +7,15 @@ of `/etc/passwd`: the paths have one length. So it runs in an image that has no 
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from gpulease_host.toolkit import elf, layout, manifest, packages, python_copy, running
+from gpulease_host.toolkit import elf, layout, manifest, openssh, packages, python_copy, running
 from gpulease_host.toolkit.errors import ToolkitError
+from gpulease_host.toolkit.openssh import OpenSsh
 from gpulease_host.toolkit.origins import Origins
 
-OPENSSH_TOO_NEW = (9, 8)
 OPENED_LATE = "libgcc_s.so.1"
 SSH_LIBRARIES = f"{layout.TOOLKIT}/lib-ssh"
 ACCOUNT_FILES = ("passwd", "group", "shadow", "nsswitch.conf")
@@ -35,33 +34,18 @@ NOTIFICATIONS = "@jupyterlab/apputils-extension:notification"
 def build(root: Path) -> None:
     """Raises ToolkitError. What is left in `root` then is of no use."""
     packages.check()
-    refuse_openssh(running.run([packages.program("sshd"), "-V"]).stderr)
+    ssh = openssh.find(packages.program("sshd"))
     origins = Origins(packages.fingerprint())
     (root / "bin").mkdir(parents=True)
     (root / "sshd").mkdir()
     _write_texts(root)
     _add_busybox(root, origins)
     _add_inside(root)
-    _add_ssh(root, origins)
+    _add_ssh(root, ssh, origins)
     _add_python(root, origins)
     origins.write(root)
     _close(root)
     manifest.write(root)
-
-
-def refuse_openssh(said: str) -> None:
-    """By what `sshd -V` says; before 9.2 it is a complaint that has the version too. Raises ToolkitError.
-
-    From 9.8 on sshd starts each session as another program, whose place on this machine is compiled in.
-    """
-    found = re.search(r"OpenSSH_(\d+)\.(\d+)", said)
-    if found is None:
-        raise ToolkitError(f"sshd does not say its version, but: {said.strip()[:200]}")
-    if (int(found[1]), int(found[2])) >= OPENSSH_TOO_NEW:
-        raise ToolkitError(
-            f"This program's toolkit needs OpenSSH below 9.8, and here is {found[1]}.{found[2]}: "
-            "take Debian 12, Ubuntu 22.04 or 24.04."
-        )
 
 
 def _write_texts(root: Path) -> None:
@@ -85,8 +69,8 @@ def _add_inside(root: Path) -> None:
         (root / "bin" / name).chmod(0o755)
 
 
-def _add_ssh(root: Path, origins: Origins) -> None:
-    originals = [packages.program("sshd"), Path("/usr/bin/scp"), Path("/usr/bin/ssh-keygen")]
+def _add_ssh(root: Path, ssh: OpenSsh, origins: Origins) -> None:
+    originals = [*ssh.programs, Path("/usr/bin/scp"), Path("/usr/bin/ssh-keygen")]
     elf.copy_libraries(originals, root, origins)
     _copy_account_library(root)
     for original in originals:
@@ -95,7 +79,16 @@ def _add_ssh(root: Path, origins: Origins) -> None:
         origins.copy(original, ours)
         elf.relocate(ours, first=[SSH_LIBRARIES])
         ours.chmod(0o755)
-    elf.replace_text(root / "bin" / "sshd", PRIVSEP_OLD, PRIVSEP_NEW)
+    _move_empty_folder(root, ssh)
+    with (root / "inside" / "sshd_config").open("a") as config:
+        config.write(ssh.config())
+
+
+def _move_empty_folder(root: Path, ssh: OpenSsh) -> None:
+    """Where who is not let in yet is locked up. sshd looks for it at its start, whichever program goes there."""
+    for ours in (root / "bin" / each.name for each in ssh.programs):
+        if ours.name == "sshd" or elf.has_text(ours, PRIVSEP_OLD):
+            elf.replace_text(ours, PRIVSEP_OLD, PRIVSEP_NEW)
 
 
 def _copy_account_library(root: Path) -> None:

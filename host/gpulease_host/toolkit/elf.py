@@ -77,6 +77,10 @@ def copy_library(name: str, path: Path, root: Path, origins: Origins) -> None:
         relocate(ours)
 
 
+def has_text(path: Path, text: str) -> bool:
+    return text.encode() + b"\0" in path.read_bytes()
+
+
 def replace_text(path: Path, old: str, new: str) -> None:
     """Change a constant text of a library in place. Raises ToolkitError when it is not there."""
     before, after = old.encode() + b"\0", new.encode() + b"\0"

@@ -23,7 +23,7 @@ DPKG_STATUS = Path("/var/lib/dpkg/status")
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "requirements.txt"
 INSIDE = HERE / "inside"
-OWN_PARTS = ("requirements.txt", "layout.py", "building.py", "elf.py", "python_copy.py")
+OWN_PARTS = ("requirements.txt", "layout.py", "building.py", "openssh.py", "elf.py", "python_copy.py")
 """What of this program a build depends on, beside what it puts inside."""
 
 

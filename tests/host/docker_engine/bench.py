@@ -15,8 +15,9 @@ import docker
 
 from gpulease_host.docker_engine import DockerEngine
 from gpulease_host.docker_engine.networks import network_name
+from gpulease_host.docker_engine.tenants_group import TenantsGroup
 from gpulease_host.engine import Container, Limits, Order, OrderedGpu, PullWatch, Secrets
-from gpulease_host.inventory_simulated import SimulatedGpus
+from gpulease_host.inventory import GpuSource
 from local.images import BUSYBOX
 
 MIB = 1 << 20
@@ -33,8 +34,7 @@ class Bench:
     engine: DockerEngine
     docker_host: str
     client: Any
-    group: str
-    gpus: SimulatedGpus
+    gpus: GpuSource
     made: list[Order] = field(default_factory=list)
 
     def order(self, limits: Limits = SMALL, *, contract_id: int | None = None, gpu: int = 0, **changes: Any) -> Order:
@@ -86,8 +86,17 @@ class Bench:
         """Docker's own id of the container."""
         return str(self.client.inspect_container(name_of(order))["Id"])
 
+    @property
+    def group(self) -> str:
+        """The tenants' group, by its path from the root."""
+        return self.tenants.name
+
+    @property
+    def tenants(self) -> TenantsGroup:
+        return self.engine._tenants
+
     def group_of(self, order: Order) -> str:
-        return f"{self.group}/{self.docker_id(order)}"
+        return self.tenants.of_container(self.docker_id(order))
 
     def read(self, order: Order, v1: str, v2: str) -> str:
         """A kernel file of the container's group: `controller/file` in v1, `file` in v2."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,16 +11,18 @@ from pathlib import Path
 import pytest
 
 from gpulease_host.docker_engine import DockerEngine
+from gpulease_host.docker_engine.cgroups import Cgroups
 from gpulease_host.docker_engine.engine import PUBLISH_ADDRESS
 from gpulease_host.docker_engine.machine import SIMULATED_GPUS_LABEL
 from gpulease_host.docker_engine.ways_in import WaysIn
+from gpulease_host.inventory import GpuSource
 from gpulease_host.inventory_simulated import SimulatedGpus
 from gpulease_host.toolkit.store import ToolkitStore
 from local import dockerd, images
 from local.registry import Registry
 from local.registry import start as start_registry
 from local.toolkits import TOOLKITS
-from tests.host.docker_engine.bench import GROUP_ROOT, MIB, Bench, client_of, start_private
+from tests.host.docker_engine.bench import MIB, Bench, client_of, start_private
 from tests.host.docker_engine.private_docker import PrivateDocker
 from tests.host.docker_engine.private_images import PASSWORDS, PrivateImages
 from tests.host.docker_engine.surroundings import Outside, another_machine
@@ -108,10 +111,14 @@ def private_docker(private_state: Path) -> Iterator[PrivateDocker]:
 
 @contextmanager
 def bench_on(
-    docker_host: str, folder: Path, toolkits: ToolkitStore | None = None, publish_address: str = "127.0.0.1"
+    docker_host: str,
+    folder: Path,
+    toolkits: ToolkitStore | None = None,
+    publish_address: str = "127.0.0.1",
+    gpus: GpuSource | None = None,
 ) -> Iterator[Bench]:
     group = f"gpulease-test-{os.getpid()}"
-    gpus = SimulatedGpus(4, seed=group)
+    gpus = gpus or SimulatedGpus(4, seed=group)
     ways_in = WaysIn(folder, toolkits or ToolkitStore(TOOLKITS))
     engine = DockerEngine(
         docker_host,
@@ -122,21 +129,17 @@ def bench_on(
         parent_group=group,
         memory_bytes=TENANTS_MEMORY_BYTES,
     )
-    bench = Bench(engine, docker_host, client_of(docker_host), group, gpus)
+    bench = Bench(engine, docker_host, client_of(docker_host), gpus)
     try:
         yield bench
     finally:
         bench.clear()
         engine.close()
-        _remove_group(group)
+        _remove_group(bench.group)
 
 
 def _remove_group(group: str) -> None:
-    """Deepest first; a group without processes is an empty directory to rmdir."""
-    controllers = [GROUP_ROOT] if (GROUP_ROOT / "cgroup.controllers").exists() else list(GROUP_ROOT.iterdir())
-    for controller in controllers:
-        directory = controller / group
-        if directory.is_dir():
-            for child in sorted((path for path in directory.rglob("*") if path.is_dir()), reverse=True):
-                child.rmdir()
-            directory.rmdir()
+    if group.endswith(".slice"):
+        for verb in ("stop", "revert"):  # the second takes back what was set of it
+            subprocess.run(["systemctl", verb, group], check=False, capture_output=True)
+    Cgroups().remove(group)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,9 @@ from gpulease_host.docker_engine import kernel_limits
 from gpulease_host.docker_engine.cgroups import Cgroups
 from gpulease_host.docker_engine.oom_marks import OomMarks
 from gpulease_host.engine import Limits, LimitsError
-from tests.host.docker_engine.trees import GROUP, TREES, v1_tree, v2_tree
+from tests.host.docker_engine.trees import GROUP, PIDS, TREES, v1_tree, v2_tree
 
-LIMITS = Limits("1/4", 250, 4096_000, 8192_000, 0, 0, 0, 250)
+LIMITS = Limits("1/4", 250, 4096_000, 8192_000, 0, PIDS, 0, 250)
 
 
 def test_the_layout_is_told_from_the_root(tmp_path: Path) -> None:
@@ -97,15 +98,36 @@ def test_limits_of_a_group_that_is_gone_are_no_error(tmp_path: Path, layout: str
     assert not kernel_limits.apply(TREES[layout](tmp_path), "gpulease/gone", LIMITS)
 
 
-@pytest.mark.parametrize(("version", "file"), [("v1", "blkio.bfq.weight"), ("v2", "io.bfq.weight")])
-def test_an_io_weight_is_written_where_the_kernel_has_one(tmp_path: Path, version: str, file: str) -> None:
-    groups = TREES[version](tmp_path)
+@pytest.mark.parametrize("layout", TREES)
+def test_limits_of_processes_that_differ_are_an_error(tmp_path: Path, layout: str) -> None:
+    groups = TREES[layout](tmp_path)
     groups.set_memory_limit(GROUP, 8192_000)
-    assert groups.io_weight_file(GROUP) is None
-    weight = (tmp_path if version == "v2" else tmp_path / "blkio") / GROUP / file
-    weight.write_text("100\n")
+    with pytest.raises(LimitsError, match="pids=64"):
+        kernel_limits.apply(groups, GROUP, replace(LIMITS, pids=63))
+
+
+@pytest.mark.parametrize(
+    ("layout", "files"), [("v1", ["blkio.bfq.weight"]), ("v2", ["io.weight"]), ("v2", ["io.bfq.weight", "io.weight"])]
+)
+def test_io_weights_are_written_wherever_the_kernel_has_one(tmp_path: Path, layout: str, files: list[str]) -> None:
+    groups = TREES[layout](tmp_path)
+    groups.set_memory_limit(GROUP, 8192_000)
+    assert groups.io_weights(GROUP) == []
+    weights = [(tmp_path if layout == "v2" else tmp_path / "blkio") / GROUP / file for file in files]
+    for weight in weights:
+        weight.write_text("default 100\n8:0 500\n")
+    assert groups.io_weights(GROUP) == [100] * len(files)
     kernel_limits.apply(groups, GROUP, LIMITS)
-    assert weight.read_text() == "250"
+    assert [weight.read_text() for weight in weights] == ["250"] * len(files)
+
+
+def test_a_group_is_killed_at_once_where_the_kernel_can(tmp_path: Path) -> None:
+    groups = v2_tree(tmp_path)
+    assert not groups.kill(GROUP)
+    (tmp_path / GROUP / "cgroup.kill").touch()
+    assert groups.kill(GROUP)
+    assert (tmp_path / GROUP / "cgroup.kill").read_text() == "1"
+    assert not v1_tree(tmp_path / "1").kill(GROUP)
 
 
 class Processes:

@@ -108,3 +108,38 @@ def test_what_is_nested_too_deep_to_be_counted_is_too_much(tmp_path: Path) -> No
     os.close(here)
     used = DiskMeter(Ticking()).used_bytes(ZFS, "abc", [str(tmp_path)], lambda: 0)
     assert (used or 0) >= UNCOUNTABLE_BYTES
+
+
+def test_names_of_one_file_count_once_and_an_empty_file_a_block(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(os.urandom(MIB))
+    for each in range(3):
+        os.link(tmp_path / "file", tmp_path / f"link-{each}")
+    for each in range(256):
+        (tmp_path / f"empty-{each}").touch()
+    used = DiskMeter(Ticking()).used_bytes(ZFS, "abc", [str(tmp_path)], lambda: 0)
+    assert 2 * MIB <= (used or 0) < 2 * MIB + (16 << 10)
+
+
+def test_a_folder_that_only_a_mount_tells_is_remembered_until_the_container_is_gone(tmp_path: Path) -> None:
+    class Stopping(Storage):
+        """Containerd's: its folder can be found while the container runs."""
+
+        runs = True
+
+        def layer_directory(self, container_id: str) -> Path | None:
+            return tmp_path / "fs" if Stopping.runs else None
+
+    (tmp_path / "fs").mkdir()
+    (tmp_path / "fs" / "file").write_bytes(os.urandom(MIB))
+    clock = Ticking()
+    meter, storage = DiskMeter(clock), Stopping("overlayfs", False, tmp_path, tmp_path)
+
+    def used() -> int:
+        return meter.used_bytes(storage, "abc", [], lambda: 7) or 0
+
+    assert used() >= MIB
+    Stopping.runs = False
+    clock.now += 6
+    assert used() >= MIB
+    meter.forget("abc")
+    assert used() == 7

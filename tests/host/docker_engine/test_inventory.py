@@ -28,6 +28,7 @@ class Device:
     graphics: list[int] = field(default_factory=list)
     compute_mode: int = 0
     mig: int | None = None
+    minor: int | None = 0
 
 
 @dataclass
@@ -63,6 +64,11 @@ class Nvml:
 
     def nvmlDeviceGetName(self, _device: Device) -> str:
         return "NVIDIA H200"
+
+    def nvmlDeviceGetMinorNumber(self, device: Device) -> int:
+        if device.minor is None:
+            raise NotSupportedError("Not Supported")
+        return device.minor
 
     def nvmlSystemGetDriverVersion(self) -> str:
         return "570.1"
@@ -116,10 +122,11 @@ def test_a_gpu_with_something_left_on_it_is_not_clean(changes: dict[str, Any], r
 
 
 def test_gpus_are_what_the_driver_says() -> None:
-    gpus = NvmlGpus(Nvml(Device(), Device()))
-    assert [(gpu.index, gpu.uuid, gpu.name) for gpu in gpus.gpus()] == [
-        (0, "GPU-0", "NVIDIA H200"),
-        (1, "GPU-1", "NVIDIA H200"),
+    gpus = NvmlGpus(Nvml(Device(minor=1), Device(minor=0), Device(minor=None)))
+    assert [(gpu.index, gpu.uuid, gpu.name, gpu.minor) for gpu in gpus.gpus()] == [
+        (0, "GPU-0", "NVIDIA H200", 1),
+        (1, "GPU-1", "NVIDIA H200", 0),
+        (2, "GPU-2", "NVIDIA H200", None),
     ]
     assert gpus.driver_version() == "570.1"
     assert not gpus.simulated

@@ -1,10 +1,9 @@
-"""The engine's decisions that need no machine: names and ranges, network rules, what Docker is asked, what it said."""
+"""The engine's decisions that need no machine: what is read from what Docker and the kernel said."""
 
 from __future__ import annotations
 
-import ipaddress
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -12,185 +11,17 @@ from typing import Any
 
 import pytest
 
-from gpulease_host.docker_engine import DockerEngine, container_start, container_state, firewall, oom_records, routes
-from gpulease_host.docker_engine.container_config import Surroundings, container_config
+from gpulease_host.docker_engine import DockerEngine, container_start, container_state, oom_records
 from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
-from gpulease_host.docker_engine.dockerd_settings import DockerdSettings, running_dockerds
 from gpulease_host.docker_engine.event_stream import instance_changes
-from gpulease_host.docker_engine.iptables import V4
-from gpulease_host.docker_engine.machine import weighs_io
-from gpulease_host.docker_engine.networks import (
-    ContractNetworks,
-    NetworkPoolError,
-    lowest_free,
-    network_name,
-)
-from gpulease_host.docker_engine.resolvers import nameservers
-from gpulease_host.docker_engine.ways_in import Launch, WaysIn
-from gpulease_host.engine import EngineUnavailableError, Order, Port, PortTakenError, Secrets
+from gpulease_host.docker_engine.ways_in import WaysIn
+from gpulease_host.engine import EngineUnavailableError, Port, PortTakenError, Secrets
 from gpulease_host.inventory_simulated import SimulatedGpus
 from gpulease_host.toolkit.store import ToolkitStore
-from rental.domain.renting import MAX_INSTANCES
-from tests.host.orders import order, uuid_of
+from tests.host.orders import order
 
 WITH_TWO_GPUS = order(gpus=(0, 2))
 SOME_SECRETS = Secrets(env={"A": "b", "LD_PRELOAD": "x"}, args=["sleep", "1"])
-POOL = ipaddress.IPv4Network("10.213.0.0/16")
-
-
-def networks(*texts: str) -> list[ipaddress.IPv4Network]:
-    return [ipaddress.IPv4Network(text) for text in texts]
-
-
-def test_the_longest_id_makes_a_name_linux_takes() -> None:
-    assert network_name(2**53 - 1) == "gl-2gosa7pa2gv"
-    assert len(network_name(2**53 - 1)) <= 15
-    assert network_name(36) == "gl-10"
-
-
-def test_a_contracts_network_has_an_address_for_each_instance_that_it_may_have() -> None:
-    gateway_aside = len(list(lowest_free(POOL, []).hosts())) - 1
-    assert gateway_aside == MAX_INSTANCES
-
-
-def test_the_lowest_free_range_is_taken_also_between_others() -> None:
-    assert str(lowest_free(POOL, [])) == "10.213.0.0/28"
-    assert str(lowest_free(POOL, networks("10.213.0.0/28", "10.213.0.32/28"))) == "10.213.0.16/28"
-    assert str(lowest_free(POOL, networks("10.213.0.0/24", "172.17.0.0/16"))) == "10.213.1.0/28"
-
-
-def test_a_route_over_the_whole_pool_does_not_take_it_and_one_of_it_does() -> None:
-    assert str(lowest_free(POOL, networks("10.0.0.0/8"))) == "10.213.0.0/28"
-    with pytest.raises(NetworkPoolError):
-        lowest_free(POOL, networks("10.213.0.0/16"))
-
-
-ROUTES = """[
-  {"dst": "default", "gateway": "192.0.2.1", "dev": "eth0", "flags": []},
-  {"dst": "10.213.0.0/28", "dev": "gl-1", "protocol": "kernel", "flags": ["linkdown"]},
-  {"dst": "default", "dev": "wg0", "table": "51820", "flags": []},
-  {"dst": "10.8.0.0/24", "table": "52", "flags": [], "nexthops": [{"dev": "vpn0"}, {"dev": "vpn1"}]},
-  {"type": "local", "dst": "10.9.0.7", "dev": "eth1", "table": "local", "flags": []},
-  {"type": "unreachable", "dst": "10.7.0.0/16", "dev": "lo", "flags": []}
-]"""
-
-
-def test_routes_of_every_table_are_in_use_and_default_ones_are_not() -> None:
-    found = routes.routes(lambda _command, _text: (0, ROUTES))
-    assert [str(network) for network in routes.networks_of(found)] == [
-        "10.213.0.0/28",
-        "10.8.0.0/24",
-        "10.9.0.7/32",
-        "10.7.0.0/16",
-    ]
-    assert found[3].devices == ("vpn0", "vpn1")
-
-
-def test_routes_that_cannot_be_read_are_no_routes_that_are_free() -> None:
-    with pytest.raises(routes.RoutesError, match="apt-get install -y iproute2"):
-        routes.routes(lambda _command, _text: (127, "no such program: ip"))
-
-
-@pytest.mark.parametrize(
-    ("of_docker", "way_out", "expected"), [(1400, 1500, 1400), (1500, 1450, 1450), (None, 0, None)]
-)
-def test_a_networks_packets_are_as_large_as_docker_and_the_way_out_take(
-    tmp_path: Path, of_docker: int | None, way_out: int, expected: int | None
-) -> None:
-    docker = NetworkDocker()
-    docker.mtu = of_docker
-    told = routes.routes(lambda _command, _text: (0, ROUTES)) if way_out else []
-    (tmp_path / "eth0").mkdir()
-    (tmp_path / "eth0/mtu").write_text(f"{way_out}\n")
-    ContractNetworks(docker, 7, "10.214.0.0/16", tmp_path / "lock", lambda: told, tmp_path).ensure(1)
-    size = docker.made[0]["Options"].get("com.docker.network.driver.mtu")
-    assert size == (None if expected is None else str(expected))
-
-
-def test_dns_is_the_exception_to_what_is_closed() -> None:
-    text = firewall.chains(V4, ["10.0.0.2"])
-    lines = text.splitlines()
-    dns = "-A GPULEASE-FORWARD -d 10.0.0.2 -p udp --dport 53 -j RETURN"
-    assert lines.index(dns) < lines.index("-A GPULEASE-FORWARD -d 10.0.0.0/8 -j DROP")
-    assert lines[-2] != "COMMIT"
-    assert [line for line in lines if line.startswith("-A GPULEASE-INPUT")][-1] == "-A GPULEASE-INPUT -j DROP"
-
-
-def test_resolvers_on_loopback_are_dockers_own_affair(tmp_path: Path) -> None:
-    file = tmp_path / "resolv.conf"
-    file.write_text("# nameserver 1.1.1.1\nnameserver 127.0.0.53\nnameserver 10.0.0.2\nnameserver fe80::1%eth0\n")
-    assert nameservers([file, tmp_path / "none"], lambda: []) == ["10.0.0.2", "fe80::1"]
-    assert nameservers([], lambda: [DockerdSettings(("10.0.0.3",), sets_rules=True)]) == ["10.0.0.3"]
-
-
-def fake_process(proc: Path, pid: str, comm: str, namespace: str, *arguments: str) -> None:
-    folder = proc / pid
-    (folder / "ns").mkdir(parents=True)
-    (folder / "ns/net").symlink_to(namespace)
-    (folder / "comm").write_text(f"{comm}\n")
-    (folder / "cmdline").write_text("\0".join([f"/usr/sbin/{comm}", *arguments, ""]))
-
-
-def test_what_dockerd_was_told_is_read_of_those_in_this_network_alone(tmp_path: Path) -> None:
-    config = tmp_path / "daemon.json"
-    config.write_text('{"dns": ["10.0.0.3"], "iptables": false}')
-    none = f"--config-file={tmp_path}/none"
-    fake_process(tmp_path, "self", "python", "net:[1]")
-    fake_process(tmp_path, "11", "dockerd", "net:[1]", "-H", "fd://", "--dns", "10.0.0.4", "--config-file", str(config))
-    fake_process(tmp_path, "12", "dockerd", "net:[1]", none, "--dns=10.0.0.5", "--iptables=false")
-    fake_process(tmp_path, "13", "dockerd", "net:[2]", none, "--dns=10.0.0.6")
-    fake_process(tmp_path, "14", "dockerd", "net:[1]", none)
-    told = {(each.dns, each.sets_rules) for each in running_dockerds(tmp_path)}
-    assert told == {(("10.0.0.4", "10.0.0.3"), False), (("10.0.0.5",), False), ((), True)}
-
-
-def test_without_the_rules_nothing_goes_on(tmp_path: Path) -> None:
-    def refuse(command: Sequence[str], text: str) -> tuple[int, str]:
-        return 1, f"no {command[0]} {len(text)}"
-
-    with pytest.raises(firewall.FirewallError, match="iptables-restore"):
-        firewall.Firewall(refuse, lambda: [], tmp_path / "lock").ensure()
-
-
-def config_of(given: Order = WITH_TWO_GPUS, secrets: Secrets = SOME_SECRETS, **changes: Any) -> dict[str, Any]:
-    surroundings = {
-        "host_id": 7,
-        "network": "gl-1",
-        "cgroup_parent": "/gpulease",
-        "cpu_shares": 256,
-        "gpus_by_request": True,
-        "size_option": {"size": "1"},
-        "publish_address": "127.0.0.1",
-    }
-    return container_config(given, secrets, Surroundings(**{**surroundings, **changes}))
-
-
-def test_the_ways_in_replace_what_the_image_says_of_its_first_process() -> None:
-    launch = Launch(Path("/host/toolkit/current"), Path("/host/instances/11/inside"))
-    config, plain = config_of(launch=launch), config_of()
-    assert config["Entrypoint"] == ["/.gl/bin/busybox", "sh", "/.gl/inside/init.sh"]
-    assert (config["Cmd"], config["User"], config["StopSignal"]) == ([], "0:0", "SIGTERM")
-    assert config["Healthcheck"] == {"Test": ["NONE"]}
-    mounts = {each["Target"]: (each["Source"], each["ReadOnly"]) for each in config["HostConfig"]["Mounts"]}
-    assert mounts == {
-        "/.gl": ("/host/toolkit/current", True),
-        "/.gl-own": ("/host/instances/11/inside", True),
-    }
-    for name in ("CapDrop", "CapAdd", "SecurityOpt"):
-        assert config["HostConfig"][name] == plain["HostConfig"][name]
-    assert "Mounts" not in plain["HostConfig"]
-    assert plain["Cmd"] == ["sleep", "1"]
-
-
-def test_ports_are_published_on_one_address_and_named_inside() -> None:
-    ports = (Port(8080, "tcp", 40001), Port(53, "udp", 40002), Port(9000, "tcp", None))
-    config = config_of(replace(order(), ports=ports))
-    assert config["ExposedPorts"] == {"8080/tcp": {}, "53/udp": {}}
-    assert config["HostConfig"]["PortBindings"] == {
-        "8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": "40001"}],
-        "53/udp": [{"HostIp": "127.0.0.1", "HostPort": "40002"}],
-    }
-    assert {"GPULEASE_TCP_PORT_8080=40001", "GPULEASE_UDP_PORT_53=40002"} < set(config["Env"])
 
 
 IN_THE_WAY = "driver failed programming external connectivity on endpoint gpulease-11 (4f): "
@@ -217,26 +48,6 @@ def test_any_other_refusal_stays_what_docker_said() -> None:
     refusal = RefusedError(500, "OCI runtime create failed: no such file")
     given = replace(order(), ports=(Port(8080, "tcp", 40001),))
     assert container_start.explained(given, refusal) is refusal
-
-
-def test_a_client_cannot_name_a_port_that_is_another() -> None:
-    secrets = Secrets(env={"GPULEASE_TCP_PORT_8080": "1"})
-    config = config_of(replace(order(), ports=(Port(8080, "tcp", 40001),)), secrets=secrets)
-    assert [each for each in config["Env"] if each.startswith("GPULEASE_")] == ["GPULEASE_TCP_PORT_8080=40001"]
-
-
-def test_gpus_are_requested_where_the_hook_is_and_only_named_where_it_is_not() -> None:
-    uuids = [uuid_of(0), uuid_of(2)]
-    assert config_of()["HostConfig"]["DeviceRequests"][0]["DeviceIDs"] == uuids
-    assert config_of(gpus_by_request=False)["HostConfig"]["DeviceRequests"] is None
-    for by_request in (True, False):
-        assert config_of(gpus_by_request=by_request)["Env"] == ["A=b", f"NVIDIA_VISIBLE_DEVICES={','.join(uuids)}"]
-
-
-def test_memory_has_no_swap_and_cpu_no_cap() -> None:
-    asked = config_of()["HostConfig"]
-    assert asked["Memory"] == asked["MemorySwap"]
-    assert not {"CpuQuota", "NanoCpus", "CpusetCpus", "Privileged"} & asked.keys()
 
 
 def inspected(status: str, code: int, *, flagged: bool) -> dict[str, Any]:
@@ -275,10 +86,6 @@ def test_a_container_of_an_older_host_program_has_the_gpus_of_its_numbers() -> N
     del found["Config"]["Labels"]["gpulease.gpu-uuids"]
     container = container_state.container_of(found, lambda _id, _since: None, {0: "GPU-a", 1: "GPU-b"})
     assert container.gpus == ("GPU-a",), "number 3 is gone"
-
-
-def test_a_container_is_labelled_with_the_uuids_of_its_gpus() -> None:
-    assert config_of()["Labels"]["gpulease.gpu-uuids"] == f"{uuid_of(0)},{uuid_of(2)}"
 
 
 def test_a_container_that_never_ran_has_neither_start_nor_exit() -> None:
@@ -359,57 +166,3 @@ def test_an_end_is_believed_only_from_a_docker_that_goes_on(tmp_path: Path) -> N
             engine.containers()
     docker.listens = True
     assert [each.status for each in engine.containers()] == ["exited"]
-
-
-class NetworkDocker(DockerApi):
-    """Knows one network, with an endpoint of a container that is gone."""
-
-    def __init__(self) -> None:
-        self.made: list[Mapping[str, Any]] = []
-        self.endpoints = ["gpulease-5"]
-        self.removed: list[str] = []
-        self.mtu: int | None = None
-
-    def default_mtu(self) -> int | None:
-        return self.mtu
-
-    def list_containers(self, label: str, *, all_states: bool = True) -> list[dict[str, Any]]:
-        return []
-
-    def create_network(self, body: Mapping[str, Any]) -> None:
-        self.made.append(body)
-
-    def members(self, network: str) -> list[str]:
-        return list(self.endpoints)
-
-    def disconnect(self, container: str, network: str) -> None:
-        self.endpoints.remove(container)
-
-    def remove_network(self, name: str) -> None:
-        if self.endpoints:
-            raise RefusedError(403, f"error while removing network: network {name} has active endpoints")
-        self.removed.append(name)
-
-
-def test_a_network_names_its_gateway_or_a_docker_killed_while_it_removes_one_never_starts_again(tmp_path: Path) -> None:
-    docker = NetworkDocker()
-    ContractNetworks(docker, 7, "10.213.0.0/16", tmp_path / "lock").ensure(1)
-    (pool,) = docker.made[0]["IPAM"]["Config"]
-    assert ipaddress.ip_address(pool["Gateway"]) in ipaddress.ip_network(pool["Subnet"])
-
-
-def test_a_network_goes_although_docker_counts_a_container_on_it_that_is_gone(tmp_path: Path) -> None:
-    docker = NetworkDocker()
-    ContractNetworks(docker, 7, "10.213.0.0/16", tmp_path / "lock").remove_if_unused(1)
-    assert docker.removed == ["gl-1"]
-
-
-def test_io_weights_hold_only_under_a_scheduler_that_weighs(tmp_path: Path) -> None:
-    device = tmp_path.stat().st_dev
-    queue = tmp_path / f"{device >> 8 & 0xFFF}:{device & 0xFF}" / "queue"
-    assert not weighs_io(tmp_path, tmp_path)
-    queue.mkdir(parents=True)
-    (queue / "scheduler").write_text("none [mq-deadline] bfq\n")
-    assert not weighs_io(tmp_path, tmp_path)
-    (queue / "scheduler").write_text("none mq-deadline [bfq]\n")
-    assert weighs_io(tmp_path, tmp_path)

@@ -43,6 +43,9 @@ def test_tenants_together_weigh_ten_times_the_rest_and_have_their_memory(bench: 
     limit = int((memory / bench.group / ("memory.max" if v2 else "memory.limit_in_bytes")).read_text())
     assert weight >= 10 * (100 if v2 else 1024)
     assert limit == 400 * MIB
+    if v2:
+        assert int((memory / bench.group / "memory.low").read_text()) == limit, "baselines count up to that"
+        assert (memory / bench.group / "pids.max").read_text() == "max\n"
 
 
 def test_contended_cpu_follows_the_shares_and_idle_cpu_is_free(bench: Bench) -> None:

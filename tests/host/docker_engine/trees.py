@@ -9,8 +9,11 @@ from gpulease_host.docker_engine.cgroups import Cgroups
 GROUP = "gpulease/abc"
 
 
+PIDS = 64
+
+
 def v1_tree(root: Path, *, weight: int = 256, used: int = 0, cache: int = 0, shmem: int = 0) -> Cgroups:
-    for controller in ("cpu", "memory", "blkio"):
+    for controller in ("cpu", "memory", "blkio", "pids"):
         (root / controller / GROUP).mkdir(parents=True)
     (root / "cpu" / "cgroup.procs").write_text("")
     (root / "cpu" / GROUP / "cpu.shares").write_text(f"{weight}\n")
@@ -20,6 +23,7 @@ def v1_tree(root: Path, *, weight: int = 256, used: int = 0, cache: int = 0, shm
     (memory / "memory.usage_in_bytes").write_text(f"{used}\n")
     (memory / "memory.stat").write_text(f"cache 0\nshmem 0\ntotal_cache {cache}\ntotal_shmem {shmem}\n")
     (memory / "cgroup.procs").write_text("11\n12\n")
+    (root / "pids" / GROUP / "pids.max").write_text(f"{PIDS}\n")
     return Cgroups(root)
 
 
@@ -35,6 +39,7 @@ def v2_tree(root: Path, *, weight: int = 250, used: int = 0, cache: int = 0, shm
     (group / "memory.current").write_text(f"{used}\n")
     (group / "memory.stat").write_text(f"anon 1\nfile {cache}\nshmem {shmem}\n")
     (group / "cgroup.procs").write_text("11\n12\n")
+    (group / "pids.max").write_text(f"{PIDS}\n")
     return Cgroups(root)
 
 

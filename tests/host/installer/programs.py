@@ -15,13 +15,29 @@ case $1 in
 */v1/health) printf 'HTTP/1.1 200 OK\\r\\ndate: %s\\r\\n\\r\\n' "$(cat "$FACTS/date")" >"$headers" ;;
 */v1/host/package) cat "$FACTS/package" >"$file" ;;
 http://docker/_ping) [ -e "$FACTS/docker-runs" ] ;;
-http://docker/info) if [ -e "$FACTS/live-restore" ]; then echo '{"LiveRestoreEnabled":true}'; else echo '{}'; fi ;;
+http://docker/info) cat "$FACTS/docker-info" ;;
+http://docker/version) cat "$FACTS/docker-version" ;;
+http://docker/containers/*) cat "$FACTS/docker-containers" ;;
 https://s3.*) echo deb >"$file" ;;
 *) exit 22 ;;
 esac
 """
 
 APT_GET = """
+if [ -s "$FACTS/lock-holders" ]; then
+    head -n 1 "$FACTS/lock-holders" >&2
+    sed -i 1d "$FACTS/lock-holders"
+    exit 100
+fi
+case "$*" in
+*update) [ ! -e "$FACTS/broken-source" ] || exit 100 ;;
+*" install "*)
+    echo "asks $DEBIAN_FRONTEND $NEEDRESTART_SUSPEND $NEEDRESTART_MODE" >>"$CALLS"
+    for package in "$@"; do case $package in -* | install) ;; *) echo "ii $package" >>"$FACTS/packages" ;; esac; done
+    ;;
+"-s remove "*) cat "$FACTS/would-go" ;;
+*" remove "*) : >"$FACTS/packages" ;;
+esac
 case "$*" in
 *docker.io) has dockerd ":"; touch "$FACTS/docker-runs" ;;
 *iptables) has ip6tables-restore ":" ;;
@@ -37,16 +53,27 @@ case "$*" in
 esac
 """
 
-DPKG = 'has amazon-ssm-agent "$(cat "$FACTS/agent")"'
+DPKG = """
+if [ -s "$FACTS/dpkg-lock-holders" ]; then
+    head -n 1 "$FACTS/dpkg-lock-holders" >&2
+    sed -i 1d "$FACTS/dpkg-lock-holders"
+    exit 2
+fi
+has amazon-ssm-agent "$(cat "$FACTS/agent")"
+"""
 
 SYSTEMCTL = """
 case "$*" in
-"reload docker") grep -q '"live-restore": true' "$ROOT/etc/docker/daemon.json" && touch "$FACTS/live-restore" ;;
+"-q is-enabled "*) [ -e "$FACTS/sshd-is-on" ] ;;
 esac
 """
 
 AGENT = """
 [ ! -e "$FACTS/agent-refuses" ] || exit 1
+if [ "$*" = "-register -clear" ]; then
+    rm "$ROOT/var/lib/amazon/ssm/registration"
+    exit
+fi
 mkdir -p "$ROOT/var/lib/amazon/ssm"
 echo '{"ManagedInstanceID":"mi-1"}' >"$ROOT/var/lib/amazon/ssm/registration"
 """
@@ -78,8 +105,15 @@ esac
 
 GPULEASE_HOST = """#!/bin/sh
 echo "gpulease-host $*" >>"$CALLS"
+if [ "$1" = --help ]; then
+    cat "$FACTS/usage"
+fi
 if [ "$*" = "toolkit packages" ]; then
     cat "$FACTS/missing-packages"
+fi
+if [ -e "$FACTS/refuses-$1" ]; then
+    cat "$FACTS/refuses-$1" >&2
+    exit 1
 fi
 if [ "$1" = register ]; then
     if [ -s "$FACTS/refusals" ]; then
@@ -94,7 +128,12 @@ fi
 ALWAYS = {
     "curl": CURL,
     "apt-get": APT_GET,
+    "apt-mark": 'cat "$FACTS/on-hold"',
     "dpkg": DPKG,
+    "dpkg-query": 'cat "$FACTS/packages"',
+    "df": """echo head; echo "/dev/x 9 9 $(cat "$FACTS/free-kib") 9% /" """,
+    "findmnt": 'for path in "$@"; do :; done; cat "$FACTS/mounted$(echo "$path" | tr / _)" 2>/dev/null || echo /',
+    "systemd-escape": 'for path in "$@"; do :; done; echo "${path#/}.mount"',
     "systemctl": SYSTEMCTL,
     "id": 'cat "$FACTS/uid"',
     "uname": 'case $1 in -s) echo Linux ;; -m) cat "$FACTS/processor" ;; esac',
@@ -108,7 +147,23 @@ GPU = {
 }
 
 REAL_TOOLS = (
-    *("cat", "chmod", "cmp", "cp", "date", "dirname", "grep", "head", "mkdir", "mktemp", "mv", "rm", "sed", "sh"),
-    *("sha256sum", "tail", "touch", "tr"),
+    *(
+        "cat",
+        "chmod",
+        "cmp",
+        "comm",
+        "cp",
+        "cut",
+        "date",
+        "dirname",
+        "find",
+        "grep",
+        "head",
+        "ls",
+        "mkdir",
+        "mktemp",
+        "mv",
+    ),
+    *("rm", "rmdir", "sed", "sh", "sha256sum", "sort", "tail", "touch", "tr"),
 )
 """Of this machine, and no other: what is missing in a test is really not to be found."""

@@ -12,16 +12,24 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
 
+from infra.host_package import join_installer
 from tests.host.installer import programs
 
-SCRIPT = Path(__file__).resolve().parents[3] / "host" / "install.sh"
 API_URL = "https://api.example.com"
 WHEEL = "gpulease_host-0.1.0+h{}-py3-none-any.whl"
 JOINING = (
     *("--token", "77.secret", "--activation-id", "a-1", "--activation-code", "c-1"),
     *("--region", "eu-central-1"),
 )
-MOVED = ("/etc/docker/", "/etc/systemd/", "/run/systemd/", "/run/docker.pid", "/usr/sbin/policy-rc.d")
+MOVED = (
+    "/etc/systemd/",
+    "/run/systemd/",
+    "/usr/sbin/policy-rc.d",
+    "/snap/bin/docker",
+    "/var/lib/dpkg/updates",
+    "/var/run/docker.sock",
+)
+DOCKER_INFO = '{"DockerRootDir":"/var/lib/docker","LiveRestoreEnabled":false,"SecurityOptions":["name=cgroupns"]}'
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,12 @@ class PaperMachine:
         self.fact("missing-packages", "openssh-server\nopenssh-client\nbusybox-static\npatchelf\n")
         self.fact("uid", "0")
         self.fact("processor", "x86_64")
+        self.fact("docker-info", DOCKER_INFO)
+        self.fact("docker-containers", "[]")
+        self.fact("usage", "gpulease-host leave [--lose-data]\n")
+        self.fact("free-kib", str(50 << 20))
+        for empty in ("docker-version", "on-hold", "packages", "would-go"):
+            self.fact(empty)
         self.tell_time()
         self.serve("abc")
 
@@ -79,7 +93,7 @@ class PaperMachine:
     def remove_program(self, name: str) -> None:
         (self._programs / name).unlink()
 
-    def run(self, *options: str, script: str | None = None) -> Done:
+    def run(self, *options: str, script: str | None = None, docker_host: str = "") -> Done:
         self._calls.write_text("")
         environment = {
             "PATH": str(self._programs),
@@ -88,7 +102,7 @@ class PaperMachine:
             "ROOT": str(self.root),
             "PROGRAMS": str(self._programs),
             "REAL_PYTHON": sys.executable,
-            "DOCKER_HOST": f"unix://{self.root}/docker.sock",
+            "DOCKER_HOST": docker_host,
         }
         # As it is run: through a pipe, so that whatever reads standard input would read the script.
         command = [str(self._programs / "sh"), "-s", "--", *options]
@@ -101,7 +115,7 @@ class PaperMachine:
     def script(self) -> str:
         """As the service fills it in, but for its folders and for where else it looks for programs."""
         digest = hashlib.sha256(self._package.encode()).hexdigest()
-        text = SCRIPT.read_text()
+        text = join_installer()
         for name, value in {"API_URL": API_URL, "PACKAGE": self._file_name, "PACKAGE_SHA256": digest}.items():
             text = text.replace(f"@{name}@", value)
         text = re.sub(r"^PATH=.*$", "", text, flags=re.MULTILINE).replace("=$PREFIX/", f"={self.root}$PREFIX/")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -10,39 +9,29 @@ from pathlib import Path
 
 import pytest
 
+from infra.host_package import join_installer
 from tests.host.installer import programs
-from tests.host.installer.rig import API_URL, JOINING, MOVED, SCRIPT, PaperMachine
+from tests.host.installer.rig import API_URL, JOINING, MOVED, PaperMachine
 
 SHELLCHECK = Path(sys.executable).with_name("shellcheck")
 CHANGING = ("apt-get", "dpkg", "pip install", "amazon-ssm-agent", "gpulease-host register", "systemctl restart")
+APT = "apt-get -q -y --no-remove install"
 UNIT = "etc/systemd/system/gpulease-host.service"
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> PaperMachine:
-    return PaperMachine(tmp_path)
-
-
-@pytest.fixture
-def host(machine: PaperMachine) -> PaperMachine:
-    """A machine that has joined."""
-    done = machine.run(*JOINING)
-    assert done.status == 0, done.said
-    return machine
-
-
 def test_it_is_clean_posix_shell() -> None:
-    done = subprocess.run([SHELLCHECK, "--shell=sh", SCRIPT], capture_output=True, text=True, check=False)
+    command = [SHELLCHECK, "--shell=sh", "-"]
+    done = subprocess.run(command, input=join_installer(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
 def test_a_fresh_machine_gets_all_that_a_host_needs(machine: PaperMachine) -> None:
     done = machine.run(*JOINING)
     assert done.status == 0, done.said
-    installed = [call.rpartition(" -y install ")[2] for call in done.called("apt-get -q -y install")]
+    installed = [call.rpartition(" install ")[2] for call in done.called(APT)]
     ways_in = "openssh-server openssh-client busybox-static patchelf"
     assert installed == ["python3-venv", "docker.io", "iptables", ways_in]
-    assert json.loads(machine.read("etc/docker/daemon.json")) == {"live-restore": True}
+    assert done.calls.index("gpulease-host live-restore on") < done.calls.index("gpulease-host toolkit packages")
     assert "systemctl restart amazon-ssm-agent" in done.calls
     assert done.called("amazon-ssm-agent") == ["amazon-ssm-agent -register -code c-1 -id a-1 -region eu-central-1 -y"]
     (registered,) = done.called("gpulease-host register")
@@ -66,7 +55,7 @@ def test_an_sshd_that_was_there_goes_on(machine: PaperMachine) -> None:
     machine.fact("missing-packages", "busybox-static\npatchelf\n")
     done = machine.run(*JOINING)
     assert done.status == 0, done.said
-    assert done.called("apt-get -q -y install")[-1].endswith(" busybox-static patchelf")
+    assert done.called(APT)[-1].endswith(" busybox-static patchelf")
     assert not [call for call in done.calls if "ssh.s" in call or "policy-rc.d" in call]
 
 
@@ -206,26 +195,8 @@ def test_an_older_python_gets_a_newer_one_beside_it(machine: PaperMachine) -> No
     machine.fact("has-venv")
     done = machine.run(*JOINING)
     assert done.status == 0, done.said
-    assert done.called("apt-get -q -y install")[0].endswith("python3.11 python3.11-venv")
+    assert done.called(APT)[0].endswith("python3.11 python3.11-venv")
     assert done.called("python3.11 -m venv")
-
-
-def test_docker_keeps_the_settings_that_it_has(machine: PaperMachine) -> None:
-    settings = machine.root / "etc/docker/daemon.json"
-    settings.parent.mkdir(parents=True)
-    settings.write_text('{"data-root": "/data"}')
-    assert machine.run(*JOINING).status == 0
-    assert json.loads(settings.read_text()) == {"data-root": "/data", "live-restore": True}
-
-
-def test_settings_of_docker_that_cannot_be_read_are_left_alone(machine: PaperMachine) -> None:
-    settings = machine.root / "etc/docker/daemon.json"
-    settings.parent.mkdir(parents=True)
-    settings.write_text("{broken")
-    done = machine.run(*JOINING)
-    assert done.status == 1
-    assert "is no JSON. Mend it" in done.said
-    assert settings.read_text() == "{broken"
 
 
 def test_an_agent_that_serves_somebody_else_is_not_taken(machine: PaperMachine) -> None:
@@ -284,7 +255,6 @@ def test_a_link_that_was_made_by_hand_does_not_lead_the_program_astray(host: Pap
 
 def test_without_systemd_it_says_how_to_start_the_daemon(machine: PaperMachine) -> None:
     (machine.root / "run/systemd/system").rmdir()
-    machine.fact("live-restore")
     done = machine.run(*JOINING)
     assert done.status == 0, done.said
     assert f"Daemon: start it with {machine.root}/usr/local/bin/gpulease-host daemon" in done.said
@@ -310,8 +280,8 @@ def test_below_a_prefix_nothing_else_is_touched(machine: PaperMachine, tmp_path:
 
 def test_the_tests_know_every_folder_that_it_writes_to() -> None:
     """A path that the rig does not move would be this machine's own."""
-    text = re.sub(r"^(#|PATH=).*$", "", SCRIPT.read_text(), flags=re.MULTILINE)
+    text = re.sub(r"^(#|PATH=).*$", "", join_installer(), flags=re.MULTILINE)
     absolute = set(re.findall(r"(?<![\w$}.:<@/])/[a-z][\w./-]*", text))
     assert len(absolute) > 4
-    harmless = {"/dev/null", "/v1/hosts", "/root/.aws/credentials"}
+    harmless = {"/containers", "/dev/null", "/proc/", "/v1/hosts", "/root/.aws/credentials", "/var/snap/"}
     assert {path.rstrip(".") for path in absolute if not path.startswith(MOVED)} <= harmless

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -165,3 +166,54 @@ def test_a_manifest_of_another_shape_ends_no_daemon(builds: FakeBuilds, tmp_path
     minutes = Minutes(builds.store(tmp_path))
     minutes.pass_by(1)
     assert (minutes.keeper.why_not_ready() or "").startswith("The host has no toolkit")
+
+
+def test_a_toolkit_that_is_there_is_served_before_it_is_tried(builds: FakeBuilds, tmp_path: Path) -> None:
+    """So a registration says at once what the host will serve, and a daemon that starts takes no mode away."""
+    builds.store(tmp_path).ensure()
+    keeper = ToolkitKeeper(builds.store(tmp_path))
+    assert keeper.why_not_served() is None
+    assert builds.built == 1, "asking starts no work"
+
+
+def test_without_a_toolkit_its_modes_are_not_served_until_one_is_built(builds: FakeBuilds, tmp_path: Path) -> None:
+    builds.before = refuse
+    minutes = Minutes(builds.store(tmp_path))
+    assert minutes.keeper.why_not_served() == BUILDING
+    assert not list(tmp_path.iterdir()), "asking starts no work"
+    minutes.pass_by(1)
+    assert "the index does not answer" in (minutes.keeper.why_not_served() or "")
+    builds.before = lambda root: None
+    minutes.pass_by(1)
+    assert minutes.keeper.why_not_served() is None
+
+
+def test_a_toolkit_of_before_serves_while_a_new_one_is_built_or_cannot_be(builds: FakeBuilds, tmp_path: Path) -> None:
+    builds.store(tmp_path).ensure()
+    asked: list[str | None] = []
+    minutes = Minutes(builds.store(tmp_path))
+
+    def ask_and_refuse(root: Path) -> None:
+        asked.append(minutes.keeper.why_not_served())
+        refuse(root)
+
+    builds.fingerprint, builds.before = OLD, ask_and_refuse
+    minutes.pass_by(3)
+    assert asked
+    assert {*asked, minutes.keeper.why_not_served()} == {None}
+
+
+def test_a_damaged_toolkit_serves_no_mode_once_it_is_tried(builds: FakeBuilds, tmp_path: Path) -> None:
+    (builds.store(tmp_path).ensure() / "program").write_text("changed")
+    builds.fingerprint, builds.before = OLD, refuse
+    minutes = Minutes(builds.store(tmp_path))
+    minutes.pass_by(1)
+    assert "the index does not answer" in (minutes.keeper.why_not_served() or "")
+
+
+def test_a_toolkit_that_somebody_removes_is_missed_and_built_again(builds: FakeBuilds, tmp_path: Path) -> None:
+    minutes = Minutes(builds.store(tmp_path))
+    minutes.pass_by(1)
+    shutil.rmtree(tmp_path / NEW)
+    assert minutes.keeper.ready() == tmp_path / NEW
+    assert builds.built == 2

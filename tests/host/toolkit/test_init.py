@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gpulease_host.toolkit import packages
+from gpulease_host.toolkit.inside import init
 from gpulease_host.toolkit.inside.init import (
     AGAIN_S,
     LOGIN_S,
@@ -21,6 +22,7 @@ from gpulease_host.toolkit.inside.init import (
     Programs,
     Sessions,
     fingerprints,
+    holders,
 )
 from tests.host.fakes import FakeClock
 
@@ -133,6 +135,46 @@ def test_what_others_write_into_sshds_words_is_nobodys_session(far_end: str) -> 
     sessions.note(f"Accepted publickey for root from {far_end} ssh2: ED25519 SHA256:x")
     assert sessions.end_without_key()
     assert far.killed == []
+
+
+@dataclass
+class Table:
+    """A stand-in for /proc, with processes that hold sockets."""
+
+    folder: Path
+
+    def connect(self, far_end: str, inode: int) -> None:
+        (self.folder / "net").mkdir(exist_ok=True)
+        with (self.folder / "net" / "tcp").open("a") as file:
+            file.write("heading\n" if file.tell() == 0 else "")
+            file.write(f"0: 0100007F:2726 {far_end} 01 0:0 0:0 0 0 0 {inode} 1\n")
+
+    def add(self, pid: int, program: str, inode: int) -> None:
+        (self.folder / str(pid) / "fd").mkdir(parents=True)
+        (self.folder / str(pid) / "exe").symlink_to(program)
+        (self.folder / str(pid) / "fd" / "4").symlink_to(f"socket:[{inode}]")
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Table:
+    monkeypatch.setattr(init, "PROC", tmp_path)
+    made = Table(tmp_path)
+    made.connect("0100000A:1389", 77)
+    made.connect("0100000A:138A", 78)
+    return made
+
+
+@pytest.mark.parametrize("program", ["sshd", "sshd-session", "sshd-auth"])
+def test_a_connection_is_found_whichever_program_of_sshd_holds_it(table: Table, program: str) -> None:
+    table.add(20, f"/.gl/bin/{program}", 77)
+    table.add(21, f"/.gl/bin/{program}", 78)
+    assert list(holders("10.0.0.1", 5001)) == [20]
+
+
+@pytest.mark.parametrize("program", ["/usr/sbin/sshd", "/usr/lib/openssh/sshd-session", "/.gl/bin/sshd-other", "/x"])
+def test_a_program_of_the_image_is_not_taken_for_sshd(table: Table, program: str) -> None:
+    table.add(20, program, 77)
+    assert list(holders("10.0.0.1", 5001)) == []
 
 
 @dataclass

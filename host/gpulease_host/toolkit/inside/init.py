@@ -28,6 +28,8 @@ OWN = Path("/.gl-own")
 PROC = Path("/proc")
 KEYS = OWN / "authorized_keys"
 SSHD = "/.gl/bin/sshd"
+SSHD_PROGRAMS = {SSHD, f"{SSHD}-session", f"{SSHD}-auth"}
+"""A connection's: up to OpenSSH 9.7 all of it is sshd's own."""
 KEYGEN = "/.gl/bin/ssh-keygen"
 SSHD_LOG = RUN / "sshd.log"
 PYTHON = "/.gl/python/bin/python3"
@@ -179,10 +181,14 @@ def holders(address: str, port: int) -> Iterator[int]:
     sockets = {f"socket:[{row[9]}]" for row in rows if row[2] == f"{packed}:{port:04X}"}
     for process in PROC.iterdir():
         try:
-            if process.name.isdigit() and str((process / "exe").readlink()) == SSHD and sockets & open_files(process):
+            if process.name.isdigit() and runs_sshd(process) and sockets & open_files(process):
                 yield int(process.name)
         except OSError:
             continue
+
+
+def runs_sshd(process: Path) -> bool:
+    return str((process / "exe").readlink()) in SSHD_PROGRAMS
 
 
 def open_files(process: Path) -> set[str]:

@@ -1,0 +1,52 @@
+# Part of install.sh: Debian's and Ubuntu's packages, beside whoever else installs some, and a note of what came.
+
+install_packages() { # none where only --prefix may be touched
+    [ -z "$PREFIX" ] ||
+        fail "$* is missing. With --prefix nothing is installed: install it, and run the same line again."
+    command -v apt-get >/dev/null ||
+        fail "$* is missing. Install it with this system's package manager, and run the same line again."
+    [ -z "$(ls /var/lib/dpkg/updates 2>/dev/null)" ] ||
+        fail "An installation of packages was interrupted here. Run dpkg --configure -a, and the same line again."
+    say "Installing $*"
+    with_lock apt-get -q update ||
+        say "apt-get could not read every source of packages, as it says above, and goes on with what it has"
+    # Nothing that is here may be removed for it, such as another Docker.
+    noting_packages apt-get -q -y --no-remove install "$@" ||
+        fail "apt-get could not install $*, and says why above. Mend that, and run the same line again.$(on_hold)"
+}
+
+on_hold() {
+    held=$(apt-mark showhold 2>/dev/null | tr '\n' ' ') || true
+    if [ -n "$held" ]; then printf ' Packages are on hold here: %s' "$held"; fi
+}
+
+noting_packages() { # COMMAND ...: what it brings, --uninstall can remove
+    installed_packages >"$WORK/before"
+    status=0
+    with_lock "$@" || status=$?
+    make_state_folder
+    installed_packages | comm -13 "$WORK/before" - >>"$STATE/packages"
+    return "$status"
+}
+
+installed_packages() {
+    # shellcheck disable=SC2016 # for dpkg-query
+    { dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' 2>/dev/null || true; } | sed -n 's/^ii //p' | sort -u
+}
+
+with_lock() { # COMMAND ...: apt-get or dpkg; again for as long as another program installs packages
+    waited=0
+    while :; do
+        status=0
+        # needrestart, which comes with Docker, would ask what to restart, or restart Docker itself.
+        DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 NEEDRESTART_MODE=l "$@" 2>"$WORK/complaints" || status=$?
+        holder=$(grep -i -m 1 -E 'could not get lock|unable to (acquire|lock)|lock (is|was) locked by' \
+            "$WORK/complaints") || holder=''
+        if [ "$status" = 0 ] || [ -z "$holder" ] || [ "$waited" -ge "$LOCK_TIMEOUT_S" ]; then break; fi
+        if [ "$waited" = 0 ]; then say "Waiting until another program has installed its packages: $holder"; fi
+        sleep "$POLL_S"
+        waited=$((waited + POLL_S))
+    done
+    cat "$WORK/complaints" >&2
+    return "$status"
+}

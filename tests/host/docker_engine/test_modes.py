@@ -1,0 +1,25 @@
+"""What an engine's inventory says of the modes that it serves and of the machine, each time that it is asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gpulease_host.docker_engine.ways_in import WaysIn
+from gpulease_host.toolkit.background import BUILDING
+from tests.host.docker_engine.bench import wait_until
+from tests.host.toolkit.conftest import FakeBuilds
+
+
+def test_only_args_is_served_before_there_is_a_toolkit_and_a_registration_builds_none(tmp_path: Path) -> None:
+    builds = FakeBuilds()
+    at_registration = WaysIn(tmp_path, builds.store(tmp_path / "toolkit"))
+    assert at_registration.modes() == {"args": None, "ssh": BUILDING, "jupyter": BUILDING}
+    assert builds.built == 0
+
+
+def test_a_daemon_builds_the_toolkit_without_a_rental_and_then_serves_every_mode(tmp_path: Path) -> None:
+    builds = FakeBuilds()
+    ways_in = WaysIn(tmp_path, builds.store(tmp_path / "toolkit"), attends=True)
+    wait_until(lambda: set(ways_in.modes().values()) == {None}, 20)
+    assert set(ways_in.modes()) == {"args", "ssh", "jupyter"}
+    assert builds.built == 1
