@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
+import pytest
+
+from gpulease_host.docker_engine import open_engine
 from gpulease_host.docker_engine.ways_in import WaysIn
 from gpulease_host.toolkit.background import BUILDING
 from tests.host.docker_engine.bench import wait_until
@@ -23,3 +27,19 @@ def test_a_daemon_builds_the_toolkit_without_a_rental_and_then_serves_every_mode
     wait_until(lambda: set(ways_in.modes().values()) == {None}, 20)
     assert set(ways_in.modes()) == {"args", "ssh", "jupyter"}
     assert builds.built == 1
+
+
+@pytest.mark.docker
+def test_what_registers_says_what_it_serves_of_a_real_docker(
+    docker_host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `gpulease-host register` opens it, before any toolkit: nothing is wrong, and nothing is built."""
+    monkeypatch.setenv("DOCKER_HOST", docker_host)
+    monkeypatch.setenv("GPULEASE_HOST_DIR", str(tmp_path))
+    engine = open_engine(0, 4)
+    told = engine.inventory()
+    assert (told["modes"], told["not_ready"]) == ({"args": None, "ssh": BUILDING, "jupyter": BUILDING}, [])
+    began = time.monotonic()
+    assert engine.inventory() == told
+    assert time.monotonic() - began < 0.1, "it is asked each ten seconds"
+    assert not (tmp_path / "toolkit").exists()
