@@ -14,8 +14,8 @@ from typing import Any
 
 from gpulease_host.docker_engine.dockerd_settings import DockerdSettings, running_dockerds
 from gpulease_host.docker_engine.iptables import V4, V6, Run, rules_of, run_program, variant_of_docker
-from gpulease_host.docker_engine.networks import NetworkPoolError, lowest_free
-from gpulease_host.docker_engine.routes import MAIN_TABLES, RoutesError, networks_of, route_to, routes
+from gpulease_host.docker_engine.networks import PREFIX, NetworkPoolError, lowest_free
+from gpulease_host.docker_engine.routes import DEVICES, MAIN_TABLES, RoutesError, networks_of, route_to, routes
 
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 Dockerds = Callable[[], Iterable[DockerdSettings]]
@@ -28,6 +28,7 @@ def why_unfit(info: Mapping[str, Any], pool: str, run: Run = run_program) -> Ite
         partial(why_no_iptables, run),
         partial(why_another_backend, info),
         partial(why_docker_sets_no_rules, run, info),
+        partial(why_firewalld_bars, run),
         why_nothing_is_forwarded,
         partial(why_pool_is_taken, network, run),
         partial(why_pool_is_routed_away, network, run),
@@ -64,7 +65,22 @@ def why_docker_sets_no_rules(run: Run, info: Mapping[str, Any], dockerds: Docker
         )
     return (
         "Docker's firewall rules are gone, probably since another firewall was loaded (nftables.service with `flush "
-        "ruleset` does that): published ports and the way out do not work. As root, run: systemctl restart docker"
+        "ruleset` does that), so containers have no way out. As root, run: systemctl restart docker"
+    )
+
+
+def why_firewalld_bars(run: Run, devices: Path = DEVICES) -> str | None:
+    """It lets through what is in Docker's zone. Docker puts its bridges there if it found firewalld at its start."""
+    if run(["firewall-cmd", "--state"], "")[0] != 0:
+        return None
+    status, listed = run(["firewall-cmd", "--zone=docker", "--list-interfaces"], "")
+    bridges = {device.name for device in devices.iterdir() if device.name.startswith((PREFIX, "docker0"))}
+    barred = sorted(bridges - {*(listed.split() if status == 0 else [])})
+    if not barred:
+        return None
+    return (
+        f"firewalld runs and does not count {barred[0]} to Docker's zone, so it lets nothing out of containers: it was "
+        "started after Docker. As root, run: systemctl restart docker"
     )
 
 

@@ -42,30 +42,48 @@ def needs(*programs: str) -> None:
             pytest.skip(f"there is no {program} on this machine")
 
 
-@contextmanager
-def firewalld() -> Iterator[Callable[[], None]]:
-    """Gives what restarts it."""
-    needs("firewalld", "firewall-cmd")
-    running: list[subprocess.Popen[bytes]] = []
+@pytest.fixture
+def firewalld() -> Iterator[None]:
+    """Started after Docker. It goes with all its rules."""
+    needs("firewall-cmd")
+    systemctl("start", "firewalld")
+    wait_until(is_firewalld_up, 120)
+    yield
+    systemctl("stop", "firewalld")
+    systemctl("restart", "docker")
 
-    def start() -> None:
-        for each in running:
-            each.terminate()
-            each.wait()
-        running[:] = [subprocess.Popen(["firewalld", "--nofork", "--nopid"])]
-        wait_until(lambda: subprocess.run(["firewall-cmd", "--state", "-q"], check=False).returncode == 0, 120)
 
-    start()
-    try:
-        yield start
-    finally:
-        running[0].terminate()
-        running[0].wait()
+def is_firewalld_up() -> bool:
+    return subprocess.run(["firewall-cmd", "--state", "-q"], check=False).returncode == 0
+
+
+def systemctl(what: str, unit: str) -> None:
+    run_program("systemctl", what, unit)
+
+
+def reload_firewalld() -> None:
+    run_program("firewall-cmd", "--reload")
+
+
+def restart_firewalld() -> None:
+    systemctl("restart", "firewalld")
+    wait_until(is_firewalld_up, 120)
+
+
+def restart_docker(bench: Bench) -> None:
+    """Without live-restore its containers end."""
+    systemctl("restart", "docker")
+    wait_until(lambda: bench.engine.containers() is not None, 60)
+    bench.clear()
 
 
 @pytest.fixture
 def tenant(public_bench: Bench) -> Order:
-    return public_bench.run("sleep", "600", ports=(Port(INSIDE, "tcp", OUTSIDE),))
+    return run_tenant(public_bench)
+
+
+def run_tenant(bench: Bench) -> Order:
+    return bench.run("sleep", "600", ports=(Port(INSIDE, "tcp", OUTSIDE),))
 
 
 @contextmanager
@@ -116,25 +134,36 @@ def reaches_the_internet(bench: Bench, tenant: Order) -> bool:
     return bench.sh(tenant, f"nc -w 2 203.0.113.9 {PORT} < /dev/null")[0] == 0
 
 
-def test_firewalld_reloads_and_restarts_open_nothing_and_close_no_port(public_bench: Bench, outside: Outside) -> None:
-    with firewalld() as restart, watched(public_bench):
-        tenant = public_bench.run("sleep", "600", ports=(Port(INSIDE, "tcp", OUTSIDE),))
-        for disturb in (lambda: run_program("firewall-cmd", "--reload"), restart):
-            with knocking_at_what_is_closed(public_bench, tenant) as reached:
-                disturb()
-                time.sleep(NOTICED_S)
-            assert not reached
-            wait_until(lambda: is_published(public_bench, tenant, outside), 20)
-            assert reaches_the_internet(public_bench, tenant)
-            assert firewall_checks.why_docker_sets_no_rules(run_and_read, {}) is None
-
-
-def test_firewalld_started_after_docker_and_its_containers_closes_no_port(
-    public_bench: Bench, tenant: Order, outside: Outside
+@pytest.mark.parametrize("disturb", [reload_firewalld, restart_firewalld])
+@pytest.mark.usefixtures("firewalld")
+def test_firewalld_reloads_and_restarts_open_nothing_and_close_no_port(
+    public_bench: Bench, outside: Outside, disturb: Callable[[], None]
 ) -> None:
-    with firewalld():
-        wait_until(lambda: is_published(public_bench, tenant, outside), 20)
-        assert reaches_the_internet(public_bench, tenant)
+    restart_docker(public_bench)
+    tenant = run_tenant(public_bench)
+    with watched(public_bench), knocking_at_what_is_closed(public_bench, tenant) as reached:
+        disturb()
+        time.sleep(NOTICED_S)
+    assert not reached
+    assert firewall_checks.why_firewalld_bars(run_and_read) is None
+    assert firewall_checks.why_docker_sets_no_rules(run_and_read, {}) is None
+    wait_until(lambda: is_published(public_bench, tenant, outside), 20)
+    wait_until(lambda: reaches_the_internet(public_bench, tenant), 20)
+
+
+def test_firewalld_started_after_docker_is_said_until_docker_restarts(
+    public_bench: Bench, outside: Outside, request: pytest.FixtureRequest
+) -> None:
+    assert firewall_checks.why_firewalld_bars(run_and_read) is None
+    tenant = run_tenant(public_bench)
+    request.getfixturevalue("firewalld")
+    assert "restart docker" in str(firewall_checks.why_firewalld_bars(run_and_read))
+    assert not reaches_the_internet(public_bench, tenant)
+    restart_docker(public_bench)
+    tenant = run_tenant(public_bench)
+    assert firewall_checks.why_firewalld_bars(run_and_read) is None
+    wait_until(lambda: is_published(public_bench, tenant, outside), 20)
+    wait_until(lambda: reaches_the_internet(public_bench, tenant), 20)
 
 
 def test_ufw_with_everything_denied_reloads_without_opening_anything_and_ports_stay_published(
@@ -149,8 +178,8 @@ def test_ufw_with_everything_denied_reloads_without_opening_anything_and_ports_s
             run_program("ufw", "reload")
             time.sleep(NOTICED_S)
         assert not reached
-        assert is_published(public_bench, tenant, outside)
-        assert reaches_the_internet(public_bench, tenant)
+        wait_until(lambda: is_published(public_bench, tenant, outside), 20)
+        wait_until(lambda: reaches_the_internet(public_bench, tenant), 20)
     finally:
         run_program("ufw", "--force", "disable")
 
@@ -167,12 +196,8 @@ def test_a_flushed_ruleset_is_open_for_a_moment_only_and_said_until_docker_resta
         time.sleep(NOTICED_S)
     assert all(at < flushed_at + NOTICED_S / 2 for at in reached)
     assert "are gone" in str(firewall_checks.why_docker_sets_no_rules(run_and_read, {}))
-    if not Path("/run/systemd/system").is_dir():
-        return
-    run_program("systemctl", "restart", "docker")
-    if public_bench.seen(tenant).status != "running":  # Docker without live-restore
-        public_bench.engine.remove(tenant.contract_id, tenant.instance_id)
-        tenant = public_bench.run("sleep", "600", ports=(Port(INSIDE, "tcp", OUTSIDE),))
+    restart_docker(public_bench)
+    tenant = run_tenant(public_bench)
     assert firewall_checks.why_docker_sets_no_rules(run_and_read, {}) is None
-    assert is_published(public_bench, tenant, outside)
-    assert reaches_the_internet(public_bench, tenant)
+    wait_until(lambda: is_published(public_bench, tenant, outside), 20)
+    wait_until(lambda: reaches_the_internet(public_bench, tenant), 20)
