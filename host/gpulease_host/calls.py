@@ -62,6 +62,8 @@ class Calls:
     log: Log
     elapsed: Callable[[], float]
     """Monotonic seconds."""
+    check_docker: Callable[[], None] = lambda: None
+    """Raises EngineError where Docker does not have its data."""
     _taken: Taken = field(default_factory=Taken, init=False)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WORKERS, "calls"), init=False)
     _waiting: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MOST_WAITING), init=False)
@@ -114,6 +116,7 @@ class Calls:
         """What came of it, as schemas/call.v1.json has it. Raises WireError, MachineKeyError."""
         asked = parse_asked(call.kind, self.keys.unseal(call.key_id, call.sealed, call.contract_id))
         try:
+            self.check_docker()
             if call.kind == "exec":
                 return self.engine.run_command(call.instance_id, asked["command"], asked["timeout_s"])
             return self.engine.read_logs(call.instance_id, asked["tail"], asked["since"], asked["cursor"])

@@ -102,7 +102,7 @@ class Daemon:
         self.tunnels = self._build_tunnels()
         self.applier = self._build_applier()
         self.watch = self._build_watch()
-        self.calls = Calls(parts.api, parts.keys, parts.engine, parts.log, parts.elapsed)
+        self.calls = Calls(parts.api, parts.keys, parts.engine, parts.log, parts.elapsed, self.docker.check)
         self.intake = self._build_intake()
         self._ask_backoff = Backoff(1.0, 60.0, parts.random)
         self._key_backoff = Backoff(1.0, 60.0, parts.random)

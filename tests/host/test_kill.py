@@ -36,10 +36,11 @@ class Process:
     api: HttpApi
     run_id: str = "run-1"
     running: subprocess.Popen[bytes] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
     accepted: list[Order] = field(default_factory=list)
 
     def start(self) -> None:
-        environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'host'}", "PATH": os.environ["PATH"]}
+        environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'host'}", "PATH": os.environ["PATH"], **self.environment}
         with (self.folder / "log").open("ab") as log:
             self.running = subprocess.Popen(
                 [sys.executable, "-m", "tests.host.file_engine", str(self.folder), self.api.url, self.run_id],

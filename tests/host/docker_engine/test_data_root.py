@@ -5,45 +5,25 @@ from __future__ import annotations
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from gpulease_host.docker_engine.data_root import DockerDataRoot
 from gpulease_host.docker_engine.docker_api import DockerApi
 from gpulease_host.engine import Order
-from gpulease_host.journal import Journal
-from gpulease_host.world import read_run_id
 from local import dockerd_disk
 from tests.host.docker_engine.bench import wait_until
 from tests.host.docker_engine.private_docker import PrivateDocker
-from tests.host.fakes import FakeEngine
+from tests.host.docker_engine.real_rig import RealRig
 from tests.host.orders import HOST_ID, NOW
 from tests.host.rig import Rig
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 
-class RealRig(Rig):
-    """A daemon without threads, as its fakes have it, on a real Docker."""
-
-    docker: PrivateDocker
-
-    def read_inventory(self) -> dict[str, Any]:
-        return self.docker.bench.engine.inventory()
-
-    def look(self) -> None:
-        self.run_id = read_run_id(Path(self.docker.bench.docker_host.removeprefix("unix://")))
-        self.pass_time(11)
-        self.daemon.asker.ask()
-        self.pass_time(2)
-
-
 def rig_on(docker: PrivateDocker, folder: Path) -> RealRig:
-    Journal.create(folder / "journal", HOST_ID)
-    rig = RealRig(folder)
-    rig.docker, rig.engine = docker, cast(FakeEngine, docker.bench.engine)
-    rig.boot()
+    rig = RealRig.on(docker.bench.engine, docker.bench.docker_host, folder)
     rig.look()
     return rig
 
@@ -68,7 +48,10 @@ class Disk:
         subprocess.run(["mount", "-t", "btrfs", "-o", "loop,noatime", str(self.aside), root], check=True)
 
     def restart_docker(self) -> None:
+        """With the disk in its place."""
         self.docker.stop()
+        dockerd_disk.unmount(self.docker.daemon.data_root)
+        self.aside.replace(self.image)
         self.docker.start()
 
 
@@ -87,9 +70,9 @@ def test_a_contract_waits_for_its_disk_and_goes_on_with_its_data(private_docker:
     rig = rig_on(private_docker, tmp_path)
     order = bench.order()
     bench.made.append(order)
-    rig.api.secrets = b'{"args": ["sleep", "600"]}'
+    rig.api.secrets = b'{"env": {}, "args": ["sleep", "600"]}'
     rig.give(wanted(order, rig))
-    assert rig.instance(order.instance_id)["status"] == "running"
+    assert rig.instance(order.instance_id)["status"] == "running", rig.instance(order.instance_id)["reason"]
     assert bench.sh(order, "echo precious > /data")[0] == 0
     bench.engine.stop(order.instance_id, grace_s=0)
     disk.come_up_without()
@@ -114,7 +97,7 @@ def test_a_removal_without_the_data_is_not_told_as_done(private_docker: PrivateD
     rig = rig_on(private_docker, tmp_path)
     order = bench.order()
     bench.made.append(order)
-    rig.api.secrets = b'{"args": ["sleep", "600"]}'
+    rig.api.secrets = b'{"env": {}, "args": ["sleep", "600"]}'
     rig.give(wanted(order, rig))
     bench.engine.stop(order.instance_id, grace_s=0)
     disk.come_up_without()
