@@ -17,8 +17,9 @@ KEY_EXCHANGE_BEGINS = 20
 
 def main(config: str) -> None:
     ours, theirs = socket.socketpair()
+    command = [SSHD, "-i", "-e", "-o", "LogLevel=ERROR", "-f", config]
     with theirs:
-        server = subprocess.Popen([SSHD, "-i", "-e", "-o", "LogLevel=ERROR", "-f", config], stdin=theirs, stdout=theirs)
+        server = subprocess.Popen(command, stdin=theirs.fileno(), stdout=theirs.fileno())
     try:
         greeting, packet = begin(ours)
     except OSError as error:
