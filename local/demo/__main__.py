@@ -59,8 +59,16 @@ def main() -> int:
 
 
 def _site() -> Site:
-    ports = {"tunnel_port": free_port(), "https_port": free_port()}
-    return Site(STATE, free_port(), GRACE_S, HEARTBEAT_S, proxies=1, proxy_account=DEMO_ACCOUNT, **ports)
+    return Site(
+        STATE,
+        free_port(),
+        GRACE_S,
+        HEARTBEAT_S,
+        proxies=1,
+        tunnel_port=free_port(),
+        https_port=free_port(),
+        proxy_account=DEMO_ACCOUNT,
+    )
 
 
 def _start(site: Site, tell: Narrator) -> tuple[Site, Running]:
