@@ -53,11 +53,6 @@ def test_a_sound_docker_has_nothing_against_it(changes: dict[str, Any]) -> None:
             "run Docker Engine as root",
         ),
         ({"SecurityOptions": ["name=seccomp,profile=default", "name=userns"]}, "userns-remap", "remove it from"),
-        (
-            {"SecurityOptions": ["name=seccomp,profile=unconfined"]},
-            "confines no system calls",
-            "remove seccomp-profile",
-        ),
         ({"SecurityOptions": None}, "cannot confine system calls", "take a kernel"),
         ({"Swarm": {"LocalNodeState": "active"}}, "in a swarm", "docker swarm leave"),
         ({"Swarm": {"LocalNodeState": "locked"}}, "in a swarm", "docker swarm leave"),
