@@ -12,6 +12,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -83,6 +84,9 @@ class Images:
                 self._note(order.image, name, here)
         except (PullFailedError, RefusedError) as error:
             is_here, with_login = here is not None, bool(login)
+            if not is_here and pull_errors.why(str(error), with_login=with_login) == pull_errors.NO_IMAGE:
+                with suppress(RefusedError):  # containerd keeps what it could not unpack, under this name
+                    self._api.remove_image(order.image)
             reason = pull_errors.sentence(order.image, str(error), with_login=with_login, is_here=is_here)
             raise ImageMissingError(reason) from error
         if not login:

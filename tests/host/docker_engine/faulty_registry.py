@@ -98,6 +98,7 @@ def _tar(content: bytes) -> bytes:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    default_request_version = "HTTP/1.0"  # who asks over TLS first must see that this is HTTP
 
     @property
     def registry(self) -> FaultyRegistry:

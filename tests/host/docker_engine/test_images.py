@@ -24,6 +24,7 @@ from local import images
 from local.images import BUSYBOX
 from tests.fakes.planting import plant
 from tests.host.docker_engine.bench import MIB, Bench, wait_until
+from tests.host.docker_engine.disks import storage_of_bench
 from tests.host.docker_engine.faulty_registry import Fault, FaultyRegistry, serve
 from tests.host.docker_engine.private_images import LOGIN, PrivateImages
 
@@ -158,7 +159,8 @@ def test_a_layer_that_breaks_off_is_asked_for_again(bench: Bench, faulty: Callab
     registry, heard = faulty("breaks off once"), Heard()
     images_of(bench).provide(bench.order(image=registry.image), None, heard.watch())
     assert registry.has_broken_off
-    assert any("broke off" in sentence for sentence in heard.sentences)
+    if storage_of_bench(bench).snapshots is None:  # containerd goes on without a word
+        assert any("broke off" in sentence for sentence in heard.sentences)
     assert is_here(bench, registry.image)
     bench.client.remove_image(registry.image)
 

@@ -33,6 +33,8 @@ HEX = "401403" * 10 + "dead"
         ),
         ("unexpected EOF", pull_errors.UNREACHABLE),
         ("no matching manifest for linux/amd64 in the manifest list entries", pull_errors.OTHER_PLATFORM),
+        ("no match for platform in manifest: not found", pull_errors.OTHER_PLATFORM),
+        (f"cannot read from content store: content digest sha256:{HEX}: not found", pull_errors.NO_IMAGE),
         (
             "write /var/lib/docker/tmp/GetImageBlob1: no space left on device",
             pull_errors.NO_SPACE,
