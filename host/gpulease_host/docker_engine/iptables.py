@@ -42,17 +42,23 @@ def run_program(command: Sequence[str], text: str) -> tuple[int, str]:
     return done.returncode, done.stdout if done.returncode == 0 else done.stderr + done.stdout
 
 
-def variant_of_docker(run: Run) -> str | None:
-    """What follows `iptables` in the name of the program that sees Docker's rules; None where no program sees any.
+def variants_in_use(run: Run) -> list[str]:
+    """What can follow `iptables` in the name of a program that may see rules. What it is by itself, is first.
 
-    The legacy one is not asked where it has set nothing: its look alone would make its tables, for good.
+    The legacy one is left out where it has set nothing: its look alone would make its tables, for good.
     """
-    for variant in ("", NFT, LEGACY):
-        if variant == LEGACY and "nat" not in run(["cat", LEGACY_TABLES], "")[1].split():
-            break
-        if run([f"{V4.program}{variant}", "-w", WAIT_S, "-t", "nat", "-S", "DOCKER"], "")[0] == 0:
-            return variant
-    return None
+    status, tables = run(["cat", LEGACY_TABLES], "")
+    return ["", NFT, *([LEGACY] if status == 0 and tables.strip() else [])]
+
+
+def variant_of_docker(run: Run) -> str | None:
+    """None where no program sees any rule of Docker's."""
+    sees = (variant for variant in variants_in_use(run) if _has_chain(run, f"{V4.program}{variant}", "DOCKER"))
+    return next(sees, None)
+
+
+def _has_chain(run: Run, program: str, chain: str) -> bool:
+    return run([program, "-w", WAIT_S, "-t", "nat", "-S", chain], "")[0] == 0
 
 
 def rules_of(table: str, run: Run, program: str) -> dict[str, list[str]] | None:

@@ -34,13 +34,13 @@ def test_every_jump_to_our_chains_goes_and_then_the_chains(tmp_path: Path) -> No
         }
     )
     remove_rules(tables.run, tmp_path / "lock")
-    assert [change for change in tables.changes if change.startswith("iptables")] == [
-        *[f"iptables -D DOCKER-USER -i gl-+ -j {FORWARD_CHAIN}"] * 2,
-        f"iptables -F {FORWARD_CHAIN}",
-        f"iptables -X {FORWARD_CHAIN}",
+    assert [change for change in tables.changes if change.startswith("iptables ")] == [
         f"iptables -D INPUT -i gl-+ -j {INPUT_CHAIN}",
+        *[f"iptables -D DOCKER-USER -i gl-+ -j {FORWARD_CHAIN}"] * 2,
         f"iptables -F {INPUT_CHAIN}",
         f"iptables -X {INPUT_CHAIN}",
+        f"iptables -F {FORWARD_CHAIN}",
+        f"iptables -X {FORWARD_CHAIN}",
     ]
 
 
