@@ -1,4 +1,4 @@
-"""What makes this machine's firewall and networks unfit for a host, each in one sentence that says what to do.
+"""What makes this machine's firewall and networks unfit for a host: checks for `readiness.Readiness`.
 
 Tenants are kept apart in spite of any of it: our own rules need nothing of Docker's. What is looked for here is that
 contracts reach the internet and are reached at their ports.
@@ -7,33 +7,33 @@ contracts reach the internet and are reached at their ports.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+from gpulease_host.docker_engine.docker_api import Json
 from gpulease_host.docker_engine.dockerd_settings import DockerdSettings, running_dockerds
 from gpulease_host.docker_engine.iptables import V4, V6, Run, rules_of, run_program, variant_of_docker
 from gpulease_host.docker_engine.networks import PREFIX, NetworkPoolError, lowest_free
 from gpulease_host.docker_engine.routes import DEVICES, MAIN_TABLES, RoutesError, networks_of, route_to, routes
+from gpulease_host.readiness import Check
 
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 Dockerds = Callable[[], Iterable[DockerdSettings]]
 
 
-def why_unfit(info: Mapping[str, Any], pool: str, run: Run = run_program) -> Iterator[str]:
-    """Every reason there is. `info` is what Docker says of itself, `pool` the range of contracts' networks."""
+def firewall_checks(info: Callable[[], Json], pool: str, run: Run = run_program) -> list[Check]:
+    """`info` is what Docker says of itself, `pool` the range of contracts' networks."""
     network = ipaddress.IPv4Network(pool)
-    checks: tuple[Callable[[], str | None], ...] = (
+    return [
         partial(why_no_iptables, run),
-        partial(why_another_backend, info),
-        partial(why_docker_sets_no_rules, run, info),
+        lambda: why_another_backend(info()),
+        lambda: why_docker_sets_no_rules(run, info()),
         partial(why_firewalld_bars, run),
         why_nothing_is_forwarded,
         partial(why_pool_is_taken, network, run),
         partial(why_pool_is_routed_away, network, run),
-    )
-    return filter(None, (check() for check in checks))
+    ]
 
 
 def why_no_iptables(run: Run = run_program) -> str | None:
@@ -44,7 +44,7 @@ def why_no_iptables(run: Run = run_program) -> str | None:
     return f"The host has no {missing[0]} to keep tenants apart. As root, run: apt-get install -y iptables"
 
 
-def why_another_backend(info: Mapping[str, Any]) -> str | None:
+def why_another_backend(info: Json) -> str | None:
     driver = str((info.get("FirewallBackend") or {}).get("Driver", ""))
     if not driver.startswith("nftables"):
         return None
@@ -54,7 +54,7 @@ def why_another_backend(info: Mapping[str, Any]) -> str | None:
     )
 
 
-def why_docker_sets_no_rules(run: Run, info: Mapping[str, Any], dockerds: Dockerds = running_dockerds) -> str | None:
+def why_docker_sets_no_rules(run: Run, info: Json, dockerds: Dockerds = running_dockerds) -> str | None:
     """It was told not to, or another firewall has wiped them: then no published port works, and no way out."""
     if why_another_backend(info) or why_no_iptables(run) or _leads_to_docker(run):
         return None

@@ -42,21 +42,23 @@ def run_program(command: Sequence[str], text: str) -> tuple[int, str]:
     return done.returncode, done.stdout if done.returncode == 0 else done.stderr + done.stdout
 
 
-def variants(run: Run) -> tuple[str, ...]:
-    """What follows `iptables` in the names of the programs that may see rules.
+def variants_in_use(run: Run) -> list[str]:
+    """What can follow `iptables` in the name of a program that may see rules. What it is by itself, is first.
 
-    The legacy one is not asked where it has set nothing: its look alone would make its tables, for good.
+    The legacy one is left out where it has set nothing: its look alone would make its tables, for good.
     """
-    has_legacy = "nat" in run(["cat", LEGACY_TABLES], "")[1].split()
-    return ("", NFT, LEGACY) if has_legacy else ("", NFT)
+    status, tables = run(["cat", LEGACY_TABLES], "")
+    return ["", NFT, *([LEGACY] if status == 0 and tables.strip() else [])]
 
 
 def variant_of_docker(run: Run) -> str | None:
-    """The one whose program sees Docker's rules; None where no program sees any."""
-    for variant in variants(run):
-        if run([f"{V4.program}{variant}", "-w", WAIT_S, "-t", "nat", "-S", "DOCKER"], "")[0] == 0:
-            return variant
-    return None
+    """None where no program sees any rule of Docker's."""
+    sees = (variant for variant in variants_in_use(run) if _has_chain(run, f"{V4.program}{variant}", "DOCKER"))
+    return next(sees, None)
+
+
+def _has_chain(run: Run, program: str, chain: str) -> bool:
+    return run([program, "-w", WAIT_S, "-t", "nat", "-S", chain], "")[0] == 0
 
 
 def rules_of(table: str, run: Run, program: str) -> dict[str, list[str]] | None:

@@ -15,9 +15,9 @@ from gpulease_host.docker_engine.cgroups import Cgroups
 from gpulease_host.docker_engine.container_config import HOST_LABEL
 from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
 from gpulease_host.docker_engine.engine import PARENT_GROUP, DockerEngine
-from gpulease_host.docker_engine.firewall import FORWARD_CHAIN, HOOKS, INPUT_CHAIN, LOCK, jump
+from gpulease_host.docker_engine.firewall import FORWARD_CHAIN, HOOKS, INPUT_CHAIN, LOCK
 from gpulease_host.docker_engine.image_memory import ImageMemory
-from gpulease_host.docker_engine.iptables import V4, V6, WAIT_S, Run, rules_of, run_program, variants
+from gpulease_host.docker_engine.iptables import V4, V6, WAIT_S, Run, run_program, variants_in_use
 from gpulease_host.docker_engine.networks import LOCK as NETWORKS_LOCK
 from gpulease_host.docker_engine.networks import PREFIX
 from gpulease_host.engine import Container
@@ -76,24 +76,18 @@ def has_daemon(proc: Path = Path("/proc")) -> bool:
 
 
 def remove_rules(run: Run, lock: Path = LOCK) -> None:
-    """Both chains, and every jump to them, in each variant of iptables; what is not there is fine."""
+    """Both chains, and every jump to them, in both variants of iptables; what is not there is fine."""
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        for family in (V4, V6):
-            for variant in variants(run):
-                _remove_rules_of(f"{family.program}{variant}", run)
-
-
-def _remove_rules_of(program: str, run: Run) -> None:
-    rules = rules_of("filter", run, program) or {}
-    for hook in HOOKS:
-        for rule in rules.get(hook, []):
-            if rule == jump(hook):
-                run([program, "-w", WAIT_S, "-D", hook, *rule.split()], "")
-    for chain in (INPUT_CHAIN, FORWARD_CHAIN):
-        if chain in rules:
-            run([program, "-w", WAIT_S, "-F", chain], "")
-            run([program, "-w", WAIT_S, "-X", chain], "")
+        for program in (f"{family.program}{variant}" for family in (V4, V6) for variant in variants_in_use(run)):
+            command = [program, "-w", WAIT_S]
+            for hook, chain in HOOKS.items():
+                _, listed = run([*command, "-S", hook], "")
+                for jump in (line.split() for line in listed.splitlines() if line.endswith(f"-j {chain}")):
+                    run([*command, "-D", *jump[1:]], "")
+            for chain in (INPUT_CHAIN, FORWARD_CHAIN):
+                run([*command, "-F", chain], "")
+                run([*command, "-X", chain], "")
 
 
 def _remove_group(name: str) -> None:

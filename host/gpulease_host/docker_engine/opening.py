@@ -7,16 +7,17 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from gpulease_host.docker_engine.docker_api import DockerApi
 from gpulease_host.docker_engine.docker_checks import docker_checks
 from gpulease_host.docker_engine.engine import ADDRESS_POOL, PUBLISH_ADDRESS, DockerEngine
+from gpulease_host.docker_engine.firewall_checks import firewall_checks
 from gpulease_host.docker_engine.image_memory import ImageMemory
 from gpulease_host.docker_engine.images import KEEP_S, PULL_TIMEOUT_S, ImageTerms
 from gpulease_host.docker_engine.leftovers import DockerLeftovers
 from gpulease_host.docker_engine.machine import Machine
+from gpulease_host.docker_engine.ruleset_changes import RulesetChanges
 from gpulease_host.docker_engine.ways_in import WaysIn
 from gpulease_host.inventory import GIB, GpuSource
 from gpulease_host.inventory_nvml import NvmlGpus
@@ -96,11 +97,13 @@ def _engine(settings: EngineSettings, host_id: int, gpus: GpuSource, ways_in: Wa
         image_terms=settings.image_terms,
         image_reserve_bytes=settings.image_reserve_bytes,
         images_path=settings.images_path,
-        fitness=_fitness(settings.docker_host),
+        fitness=_fitness(settings),
     )
 
 
-def _fitness(docker_host: str) -> Readiness:
-    """All checks of this machine. It is looked at anew after each start of the machine or of Docker."""
-    machine = Machine(DockerApi(docker_host))
-    return Readiness(docker_checks(machine.info), partial(read_run_id, Path(docker_host.removeprefix("unix://"))))
+def _fitness(settings: EngineSettings) -> Readiness:
+    """All checks of this machine. It is looked at anew when it, Docker or the firewall was started or changed."""
+    info = Machine(DockerApi(settings.docker_host)).info
+    socket_file, changes = Path(settings.docker_host.removeprefix("unix://")), RulesetChanges()
+    checks = [*docker_checks(info), *firewall_checks(info, settings.address_pool)]
+    return Readiness(checks, lambda: (read_run_id(socket_file), changes.count()))

@@ -16,6 +16,7 @@ _LARGEST_MESSAGE_BYTES = 1 << 16
 class RulesetChanges:
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
+        self._count = 0
         try:
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, _NETLINK_NETFILTER)
             self._socket.bind((0, _GROUP_NFTABLES))
@@ -34,6 +35,11 @@ class RulesetChanges:
                 pass
             found = True
         return found
+
+    def count(self) -> int:
+        """Another number than before: there were changes."""
+        self._count += self.seen()
+        return self._count
 
     def close(self) -> None:
         if self._socket is not None:

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from gpulease_host.docker_engine import firewall_checks, iptables
+from gpulease_host.docker_engine import firewall_checks, iptables, leftovers
 from gpulease_host.docker_engine.dockerd_settings import DockerdSettings
 from gpulease_host.docker_engine.firewall import HOOKS, Firewall, is_first, jump
 from gpulease_host.docker_engine.pacing import Paced
 from gpulease_host.docker_engine.ruleset_changes import RulesetChanges
+from gpulease_host.readiness import MAX_SENTENCE
 from tests.host.docker_engine.bench import run_program, wait_until
 
 pytestmark = pytest.mark.docker
@@ -146,6 +147,19 @@ def test_the_rules_stand_in_the_variant_of_iptables_that_docker_uses(
     assert firewall_checks.why_docker_sets_no_rules(here.run, {}) is None
 
 
+def test_with_the_last_host_the_rules_go_from_both_variants(
+    here: Namespace, firewall: Firewall, tmp_path: Path
+) -> None:
+    here.do("-N DOCKER-USER", program="iptables-legacy")
+    for program in ("iptables-nft", "iptables-legacy"):
+        here.do(*DOCKERS[:2], program=program)
+        firewall.ensure()
+        here.do(*(["-t nat -F", "-t nat -X"]), program=program)
+    leftovers.remove_rules(here.run, tmp_path / "lock")
+    for program in ("iptables-nft", "iptables-legacy", "ip6tables-nft", "ip6tables-legacy"):
+        assert "GPULEASE" not in here.run([f"{program}-save"], "")[1], program
+
+
 def test_a_connection_that_a_tenant_opened_before_the_rules_stood_ends_with_them(
     here: Namespace, firewall: Firewall
 ) -> None:
@@ -239,8 +253,24 @@ def test_every_reason_is_a_sentence_with_what_to_do(tmp_path: Path) -> None:
     assert "firewall-backend" in str(firewall_checks.why_another_backend(nftables))
     assert firewall_checks.why_another_backend({"FirewallBackend": {"Driver": "iptables+firewalld"}}) is None
     assert "net.ipv4.ip_forward=1" in str(firewall_checks.why_nothing_is_forwarded(off))
-    said = list(firewall_checks.why_unfit(nftables, str(POOL), nothing))
-    assert [sentence.split(" ")[0] for sentence in said] == ["The", "Docker", "No"]
+    said = [check() for check in firewall_checks.firewall_checks(lambda: nftables, str(POOL), nothing)]
+    named = [sentence for sentence in said if sentence is not None]
+    assert [sentence.split(" ")[0] for sentence in named] == ["The", "Docker", "No"]
+    assert all(len(sentence) < MAX_SENTENCE for sentence in named)
+
+
+def test_bridges_that_firewalld_does_not_count_to_docker_are_named(tmp_path: Path) -> None:
+    def firewalld(command: Sequence[str], text: str) -> tuple[int, str]:
+        return (0, "docker0 gl-1\n") if "--list-interfaces" in command else (0, "running")
+
+    for name in ("docker0", "gl-1", "eth0"):
+        (tmp_path / name).mkdir()
+    assert firewall_checks.why_firewalld_bars(firewalld, tmp_path) is None
+    assert firewall_checks.why_firewalld_bars(lambda _command, _text: (252, "not running"), tmp_path) is None
+    (tmp_path / "gl-2").mkdir()
+    said = str(firewall_checks.why_firewalld_bars(firewalld, tmp_path))
+    assert "gl-2" in said
+    assert "systemctl restart docker" in said
 
 
 ECHO = """

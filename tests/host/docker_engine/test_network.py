@@ -14,6 +14,7 @@ from gpulease_host.docker_engine.firewall import HOOKS, is_first, jump
 from gpulease_host.docker_engine.iptables import rules_of, variant_of_docker
 from gpulease_host.docker_engine.iptables import run_program as run_and_read
 from gpulease_host.docker_engine.networks import network_name
+from gpulease_host.docker_engine.routes import default_mtu, routes
 from gpulease_host.engine import Order
 from tests.host.docker_engine.bench import Bench, name_of, run_program, wait_until
 from tests.host.docker_engine.surroundings import CLOSED, INTERNET, PORT, Outside, address_of, addresses_of_host
@@ -77,13 +78,10 @@ def test_the_rules_stand_once_and_first_however_often_they_are_set(bench: Bench)
         assert all(is_first(chain, rules) and rules[chain].count(jump(chain)) == 1 for chain in chains)
 
 
-def test_a_contracts_bridge_takes_packets_as_large_as_dockers_own(bench: Bench) -> None:
+def test_a_contracts_network_takes_packets_as_large_as_docker_and_the_way_out(bench: Bench) -> None:
     order = bench.run("sleep", "60")
-    sizes = {
-        name: Path(f"/sys/class/net/{name}/mtu").read_text() for name in ("docker0", network_name(order.contract_id))
-    }
-    assert len({*sizes.values()}) == 1, sizes
-    assert bench.sh(order, "cat /sys/class/net/eth0/mtu")[1] == sizes["docker0"]
+    sizes = (int(Path("/sys/class/net/docker0/mtu").read_text()), default_mtu(routes()))
+    assert bench.sh(order, "cat /sys/class/net/eth0/mtu")[1].strip() == str(min(filter(None, sizes)))
 
 
 def test_a_network_pruned_while_stopped_is_made_again(bench: Bench) -> None:
