@@ -20,7 +20,7 @@ UNIT = "etc/systemd/system/gpulease-host.service"
 
 
 def test_it_is_clean_posix_shell() -> None:
-    command = [SHELLCHECK, "--shell=sh", "-"]
+    command = [str(SHELLCHECK), "--shell=sh", "-"]
     done = subprocess.run(command, input=join_installer(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
