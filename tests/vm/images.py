@@ -23,23 +23,16 @@ PROGRAMS = {
     "e2fsprogs": "mkfs.ext4",
     "openssh-client": "ssh",
 }
-# A machine with systemd, its kernel and sshd; Docker; what the tests and the toolkit are made of.
+# A machine with systemd, its kernel and sshd; Docker and what stands beside it; what tests and toolkit are made of.
 PACKAGES = (
-    *(
-        "systemd",
-        "systemd-sysv",
-        "dbus",
-        "udev",
-        "linux-image-cloud-amd64",
-        "initramfs-tools",
-        "openssh-server",
-        "iproute2",
-        "procps",
-    ),
-    *("kmod", "apparmor", "docker.io", "iptables", "xfsprogs", "btrfs-progs", "git", "make", "curl", "sudo"),
-    *("python3", "python3-venv", "python3-dev", "gcc", "libc6-dev", "musl-tools", "debootstrap", "e2fsprogs"),
-    *("busybox-static", "openssh-client", "patchelf", "nginx-light"),
+    *("systemd", "systemd-sysv", "dbus", "udev", "linux-image-cloud-amd64", "initramfs-tools", "openssh-server"),
+    *("iproute2", "procps", "kmod", "sudo", "git", "make", "curl", "apparmor", "docker.io", "iptables", "crun"),
+    *("docker-registry", "firewalld", "ufw", "nftables", "xfsprogs", "btrfs-progs", "e2fsprogs", "faketime"),
+    *("python3", "python3-venv", "python3-dev", "gcc", "libc6-dev", "musl-tools", "debootstrap"),
+    *("busybox-static", "openssh-client", "patchelf", "nginx-light", "libnss3-tools"),
 )
+BROWSER = ("chromium", "chromium-driver")
+"""Where the demo is played: 300 MB."""
 # Of which an image is made: when one of these files changes, so does the image.
 SOURCES = (
     "requirements.txt",
@@ -83,10 +76,10 @@ def key() -> Path:
     return path
 
 
-def provide(suite: str, extra_packages: tuple[str, ...] = ()) -> Image:
+def provide(suite: str, *, with_browser: bool = False) -> Image:
     """Some minutes the first time. Raises MissingPackagesError, ImageError."""
     dockerd_packages.provide_programs(PROGRAMS)
-    packages = (*PACKAGES, *extra_packages)
+    packages = (*PACKAGES, *(BROWSER if with_browser else ()))
     image = Image(suite, CACHE / f"{suite}-{_digest(packages)}")
     if not image.disk.exists():
         print(f"{suite}: making the guest's disk, some minutes, once", flush=True)

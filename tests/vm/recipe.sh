@@ -32,11 +32,11 @@ chroot "$root" sh -eu -c '
     cd /root/gpulease
     sh local/venv.sh python3 .venv && touch .venv/.installed
     PYTHONPATH=functions:host:. .venv/bin/python -m local.toolkits || true # what is missing, the tests tell
-    .venv/bin/python -m pip download -q -r host/requirements.txt -d /root/wheels
     rm -rf /root/.cache /var/cache/apt/archives/*.deb
 '
 
 chroot "$root" systemctl -q enable systemd-networkd ssh
+chroot "$root" systemctl -q disable firewalld ufw nftables nginx docker-registry # tests start what they need
 # What would only disturb: time is dear in a guest.
 chroot "$root" systemctl -q mask apt-daily.timer apt-daily-upgrade.timer man-db.timer e2scrub_all.timer fstrim.timer \
     dpkg-db-backup.timer systemd-networkd-wait-online.service

@@ -25,6 +25,7 @@ from local.credentials import Credentials, provide_keys
 from local.ports import free_port
 from local.site import LOCAL, Site
 from tests.vm.guest import CHECKOUT, Login
+from tests.vm.inside import wheelhouse
 from tests.vm.plan import GUEST_PORT
 
 GRACE_S = 60
@@ -33,6 +34,8 @@ JOIN_S = 300
 RUNNING_S = 600
 """Guests are ten times slower than machines."""
 STAND_IN = "/usr/local/sbin/agent-stand-in"
+WHEELS = "/root/wheels"
+PYTHON = f"cd {CHECKOUT} && PYTHONPATH=functions:host:. .venv/bin/python"
 TOOLKITS = f"{CHECKOUT}/.cache/toolkit"
 
 
@@ -148,7 +151,9 @@ def prepare_stand_in(service: Service) -> None:
 def paste(service: Service, line: str) -> str:
     """What an owner does with the line, in a root shell of the machine. Its pip takes the wheels that are there."""
     options = f"--simulate-gpus {GPUS} --agent-command {STAND_IN}"
-    pip = "PIP_NO_INDEX=1 PIP_FIND_LINKS=/root/wheels"
+    program = f"from pathlib import Path; from {wheelhouse.__name__} import build_wheelhouse as b; b(Path('{WHEELS}'))"
+    service.guest.run(f'{PYTHON} -c "{program}"')
+    pip = f"PIP_NO_INDEX=1 PIP_FIND_LINKS={WHEELS}"
     return service.guest.output(f"export {pip}; {line} {options} 2>&1")
 
 

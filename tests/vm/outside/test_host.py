@@ -10,11 +10,10 @@ import time
 from typing import Any
 
 from local.images import BUSYBOX
-from tests.vm.guest import CHECKOUT, Login
-from tests.vm.outside.conftest import GPUS, Service, list_host, paste, prepare_stand_in
+from tests.vm.guest import Login
+from tests.vm.outside.conftest import GPUS, PYTHON, Service, list_host, paste, prepare_stand_in
 
 OBEDIENT = ["sh", "-c", "trap exit TERM; sleep 3600 & wait"]
-PYTHON = f"cd {CHECKOUT} && PYTHONPATH=functions:host:. .venv/bin/python"
 DOCKER = "unix:///var/run/docker.sock"
 KEY = "/root/visitor"
 READ_LIMITS = (
