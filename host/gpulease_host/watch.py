@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gpulease_host.decide import Nothing, decide
-from gpulease_host.engine import Engine, EngineError, EngineUnavailableError, Overrun
+from gpulease_host.engine import DataMissingError, Engine, EngineError, EngineUnavailableError, Overrun
 from gpulease_host.gpus import Gpus, holders
 from gpulease_host.journal import JournalError
 from gpulease_host.ledger import Ledger
@@ -53,7 +53,7 @@ class Watch:
         steps = (
             self._kill_what_is_overdue,
             self._mind_clock,
-            self.world.docker.check,
+            self._find_data,
             self._mind_shares,
             self._reconcile_in_time,
             self._mind_gpus,
@@ -123,6 +123,14 @@ class Watch:
         if (fault is None) != (self._last_clock_fault is None):
             self.log.say("clock", reason=fault or "This machine's clock is right again.")
         self._last_clock_fault = fault
+
+    def _find_data(self) -> None:
+        """Without it nothing that Docker shows counts. That Docker is away hinders no step that can do without."""
+        try:
+            self.world.docker.check()
+        except EngineError as error:
+            if isinstance(error, DataMissingError):
+                raise
 
     def _mind_shares(self) -> None:
         """From its first moment to its last: programs run long before anyone can get in, and through a stop's grace."""

@@ -206,6 +206,13 @@ def test_a_docker_that_does_not_say_who_it_is_proves_nothing(rig: Rig, disks: Di
     assert rig.engine.calls == []
 
 
+def test_shares_are_minded_also_while_docker_says_nothing_of_itself(rig: Rig, disks: Disks) -> None:
+    rig.engine.data_root.error = EngineUnavailableError("half an answer")
+    rig.engine.watched = {}
+    rig.pass_time(40)
+    assert set(rig.engine.watched) == {11}
+
+
 def test_a_mark_that_somebody_deleted_is_made_again(rig: Rig, disks: Disks) -> None:
     mark = rig.engine.data_root.now.mark
     rig.engine.data_root.now = sight()
