@@ -196,9 +196,6 @@ class Daemon:
         self.sender.ring(must_say=True)
         return accepted
 
-    def _faults(self) -> list[str]:
-        return [each for each in (self.docker.fault, self.parts.clock.why_not_right()) if each is not None]
-
     def _build_docker(self) -> SameDocker:
         parts = self.parts
         return SameDocker(
@@ -307,7 +304,7 @@ class Daemon:
             take_calls=self.calls.take,
             rotate_key=self._rotate_key,
             accept_docker=self._accept_docker,
-            faults=self._faults,
+            faults=self.world.faults,
             retired=lambda: self.asker.retired,
         )
 

@@ -90,6 +90,13 @@ class Readiness:
             self._look_at = self._elapsed() + (AGAIN_S if found else LOOK_S)
 
 
+def also_not_ready(inventory: Mapping[str, Any], faults: Sequence[str]) -> Mapping[str, Any]:
+    """The inventory with what the daemon itself has found, said first."""
+    if not faults:
+        return inventory
+    return {**inventory, "not_ready": [*map(_cut, faults), *inventory.get("not_ready", [])][:MAX_NOT_READY]}
+
+
 def say(modes: Mapping[str, str | None], not_ready: Sequence[str]) -> dict[str, Any]:
     """In their wire shape."""
     return {

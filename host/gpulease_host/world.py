@@ -11,6 +11,7 @@ from typing import Any
 from gpulease_host.decide import Facts
 from gpulease_host.engine import WAYS_IN, Container, Engine, EngineError
 from gpulease_host.ledger import Ledger
+from gpulease_host.readiness import also_not_ready
 from gpulease_host.records import Record
 from gpulease_host.same_docker import SameDocker
 from gpulease_host.trusted_clock import BOOT_ID, TrustedClock
@@ -58,11 +59,18 @@ class World:
 
     @property
     def inventory(self) -> Mapping[str, Any]:
-        """The disk that tenants may have is that of Docker's own data, also while another one lies in its place."""
+        """What is wrong with Docker's data or the clock makes the host unfit as well.
+
+        The disk that tenants may have is that of Docker's own data, also while another one lies in its place.
+        """
+        inventory = also_not_ready(self._inventory, self.faults())
         disk_bytes = self.docker.known_disk_bytes
         if self.docker.fault is None or disk_bytes is None:
-            return self._inventory
-        return {**self._inventory, "disk_bytes": disk_bytes}
+            return inventory
+        return {**inventory, "disk_bytes": disk_bytes}
+
+    def faults(self) -> list[str]:
+        return [each for each in (self.docker.fault, self._clock.why_not_right()) if each is not None]
 
     @property
     def gpu_uuids(self) -> frozenset[str]:

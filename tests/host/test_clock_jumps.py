@@ -28,7 +28,9 @@ def test_ten_minutes_ahead_commands_are_taken_and_reports_are_of_now(rig: Rig) -
     assert rig.instance()["status"] == "running"
     rig.daemon.sender.ring(must_say=True)
     rig.daemon.sender.step()
-    assert rig.events()[-1][1]["sent_at"] == int(rig.clock.now)
+    event = rig.events()[-1][1]
+    assert event["sent_at"] == int(rig.clock.now)
+    assert "clock is about 10 minutes ahead" in rig.state()["inventory"]["not_ready"][0], "nobody rents here meanwhile"
 
 
 def test_an_hour_behind_and_cut_off_it_ends_in_time(rig: Rig) -> None:

@@ -146,6 +146,7 @@ def test_the_host_offers_nothing_meanwhile_and_keeps_what_it_promised(rig: Rig, 
     assert [rig.gpu(index)["status"] for index in range(4)] == ["held", "quarantined", "quarantined", "quarantined"]
     assert rig.state()["inventory"]["disk_bytes"] == 100 * GIB
     assert "without its data" in json.loads(rig.daemon.intake.answer("status")[1])["faults"][0]
+    assert "without its data" in rig.daemon.world.inventory["not_ready"][0]
     disks.mount_and_restart_docker()
     rig.pass_time(60)
     assert rig.gpu(2)["status"] == "free"
