@@ -22,13 +22,14 @@ class ApiError(Exception):
 
 
 class WaitedTooLongError(Exception):
-    """Something did not come about in time; the last answer is in the message."""
+    """Something did not come about in time; the last answer is in the message, or why if that is known."""
 
-    def __init__(self, what: str, timeout_s: float, seen: Any) -> None:
-        super().__init__(f"{what} did not come about in {timeout_s:.0f} s. Last seen: {seen}")
+    def __init__(self, what: str, timeout_s: float, seen: Any, why: str = "") -> None:
+        super().__init__(f"{what} did not come about in {timeout_s:.0f} s. {why or f'Last seen: {seen}'}")
         self.what = what
         self.timeout_s = timeout_s
         self.seen = seen
+        self.why = why
 
 
 @dataclass(frozen=True)

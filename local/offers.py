@@ -24,7 +24,7 @@ def wait_for_offer(
     try:
         found: dict[str, Any] = wait_until(find, bool, f"An offer with mode {mode}", MODE_S)
     except WaitedTooLongError as error:
-        raise WaitedTooLongError(f"No offer of {num_gpus} GPUs has mode {mode}: {_reasons(owner, mode)}") from error
+        raise WaitedTooLongError(error.what, error.timeout_s, error.seen, _reasons(owner, mode)) from error
     return found
 
 

@@ -42,7 +42,11 @@ FAILED = (
 
 def explain(error: BaseException) -> str:
     if isinstance(error, WaitedTooLongError):
-        return f"{error.what} did not come about in {error.timeout_s:.0f} s{_state_of(error.seen)}."
+        return (
+            str(error)
+            if error.why
+            else f"{error.what} did not come about in {error.timeout_s:.0f} s{_state_of(error.seen)}."
+        )
     if isinstance(error, WebDriverException):
         return f"The browser failed: {(error.msg or type(error).__name__).splitlines()[0]}"
     if isinstance(error, ProcessError):  # the end of its log follows

@@ -32,6 +32,7 @@ HOST = {"id": 1, "status": "registered", "reason": "never heard", "inventory": {
             WaitedTooLongError("The host's report", 90, HOST),
             "The host's report did not come about in 90 s: it is registered (never heard).",
         ),
+        (WaitedTooLongError("An offer", 2, None, "No pip."), "An offer did not come about in 2 s. No pip."),
         (WaitedTooLongError("Death", 2, ["a", "list"]), "Death did not come about in 2 s."),
         (ApiError(409, "host_not_ready", "The host is not ready."), "409 host_not_ready: The host is not ready."),
         (ProcessError("The local cloud did not start.\n{'a': 'dump'}"), "The local cloud did not start."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import ssl
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from local import zone_certificate
 
 
 def test_a_strict_client_takes_the_zone_s_certificate(tmp_path: Path) -> None:
-    certificate, key = zone_certificate.provide(tmp_path, "zone.example", getpass.getuser())
+    certificate, key = zone_certificate.provide(tmp_path, "zone.example")
     trusting = ssl.create_default_context(cafile=str(tmp_path / "authority.crt"))
     trusting.verify_flags |= ssl.VERIFY_X509_STRICT
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

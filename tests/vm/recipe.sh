@@ -11,6 +11,7 @@ script=''
 # shellcheck disable=SC2086
 debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "${MIRROR:-http://deb.debian.org/debian}" $script
 
+mount --bind "$root" "$root" # a toolkit is proven in mount namespaces, which need a mount for their root
 mount --bind /proc "$root/proc"
 mount --bind /sys "$root/sys"
 mount --bind /dev "$root/dev"
