@@ -1,9 +1,9 @@
 """`make test-vm`: every step of the plan in its guest, two guests side by side, then a summary.
 
-    python -m tests.vm [SUITE ...]     the plan, of these suites only
-    python -m tests.vm shell SUITE     a guest with this checkout in it, until you log out
+    python -m tests.vm [MACHINE ...]     the plan, of these machines only
+    python -m tests.vm shell MACHINE     such a guest with this checkout in it, until you log out
 
-What a step says is in `.local/vm/<suite>-<number>.log`. Ends with 1 when a step failed.
+What a step says is in `.local/vm/<machine>-<number>.log`. Ends with 1 when a step failed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import IO
 from local.site import LOCAL
 from tests.vm import images
 from tests.vm.guest import CHECKOUT, Guest, GuestError, booted, quoted
-from tests.vm.plan import GUEST_PORT, INSIDE, PLAN, Step
+from tests.vm.plan import GUEST_PORT, INSIDE, PLAN, Machine, Step
 
 LOGS = LOCAL / "vm"
 SIDE_BY_SIDE = 2
@@ -38,46 +38,56 @@ VERSIONS = (
 
 @dataclass(frozen=True)
 class Result:
-    suite: str
+    machine: str
     step: str
     said: str
     seconds: int
     passed: bool
 
     def line(self) -> str:
-        return f"{'passed' if self.passed else 'FAILED'}  {self.suite:9} {self.step:45} {self.seconds:5} s  {self.said}"
+        return (
+            f"{'passed' if self.passed else 'FAILED'}  {self.machine:17} {self.step:35} {self.seconds:5} s  {self.said}"
+        )
 
 
 def main(arguments: Sequence[str]) -> int:
     if arguments[:1] == ["shell"]:
         return shell(arguments[1])
-    suites = list(arguments) or list(PLAN)
+    names = list(arguments) or list(PLAN)
     LOGS.mkdir(parents=True, exist_ok=True)
     images.clear_leftovers()
-    made = [images.provide(suite) for suite in suites]
+    made = [(name, image_for(PLAN[name])) for name in names]
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        results = [result for of_suite in pool.map(run_suite, made) for result in of_suite]
+        results = [result for of_one in pool.map(lambda each: run_machine(*each), made) for result in of_one]
     print("\n" + "\n".join(result.line() for result in results))
     failed = sum(not result.passed for result in results)
     print(f"{len(results) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 
-def run_suite(image: images.Image) -> list[Result]:
+def image_for(machine: Machine) -> images.Image:
+    """One for all machines of its suite."""
+    alike = [each for each in PLAN.values() if each.suite == machine.suite]
+    return images.provide(machine.suite, with_browser=any(each.with_browser for each in alike))
+
+
+def run_machine(name: str, image: images.Image) -> list[Result]:
     """Its guest, from the first step to the last; one that fails leaves the others to be tried."""
     try:
         with booted(image) as guest:
             guest.login.copy_checkout()
-            (LOGS / f"{image.suite}-versions.log").write_text(guest.login.output(VERSIONS) + "\n")
-            return [_told(run_step(guest, number, step)) for number, step in enumerate(PLAN[image.suite])]
+            (LOGS / f"{name}-versions.log").write_text(guest.login.output(VERSIONS) + "\n")
+            return [_told(run_step(guest, name, number, step)) for number, step in enumerate(PLAN[name].steps)]
     except (GuestError, subprocess.SubprocessError, OSError) as error:
-        return [_told(Result(image.suite, "guest", str(error), 0, False))]
+        return [_told(Result(name, "the guest", str(error), 0, False))]
 
 
-def run_step(guest: Guest, number: int, step: Step) -> Result:
-    path, begun = LOGS / f"{guest.image.suite}-{number}.log", time.monotonic()
+def run_step(guest: Guest, name: str, number: int, step: Step) -> Result:
+    path, begun = LOGS / f"{name}-{number}.log", time.monotonic()
     try:
         with path.open("wb") as log:
+            if step.reboot:
+                guest.login.reboot()
             for command in _preparations(step):
                 guest.login.run(command, stdout=log)
             if step.outside:
@@ -89,13 +99,13 @@ def run_step(guest: Guest, number: int, step: Step) -> Result:
         passed, said = False, f"not done after {step.minutes} minutes"
     except (GuestError, subprocess.CalledProcessError) as error:
         passed, said = False, str(error)
-    return Result(guest.image.suite, step.name, said, round(time.monotonic() - begun), passed)
+    return Result(name, step.name, said, round(time.monotonic() - begun), passed)
 
 
 def _run_outside(guest: Guest, step: Step, log: IO[bytes]) -> int:
     """Tests of this machine, which find the guest by its port."""
     environment = {**os.environ, "PYTHONPATH": "functions:host:.", GUEST_PORT: str(guest.login.port)}
-    command = [sys.executable, *PYTEST, *step.options, *step.outside]
+    command = [sys.executable, *PYTEST, *step.outside]
     return subprocess.run(
         command, cwd=images.ROOT, env=environment, stdout=log, stderr=log, timeout=step.minutes * 60
     ).returncode
@@ -115,7 +125,7 @@ def _command(step: Step) -> str:
         return f"cd {CHECKOUT} && {step.command}"
     environment = {"PYTHONPATH": "functions:host:.", INSIDE: "1", **step.environment}
     variables = quoted([f"{name}={value}" for name, value in environment.items()])
-    return f"cd {CHECKOUT} && env {variables} {quoted(['.venv/bin/python', *PYTEST, *step.options, *step.tests])}"
+    return f"cd {CHECKOUT} && env {variables} {quoted(['.venv/bin/python', *PYTEST, *step.tests])}"
 
 
 def _last_line(path: Path) -> str:
@@ -128,8 +138,8 @@ def _told(result: Result) -> Result:
     return result
 
 
-def shell(suite: str) -> int:
-    with booted(images.provide(suite)) as guest:
+def shell(name: str) -> int:
+    with booted(image_for(PLAN[name])) as guest:
         guest.login.copy_checkout()
         print(f"The checkout is in {CHECKOUT}. This guest goes when you log out.", flush=True)
         return subprocess.run(guest.login.ssh(f"cd {CHECKOUT}; exec bash -l", "-t")).returncode

@@ -12,9 +12,17 @@ from dataclasses import dataclass, field
 INSIDE = "GPULEASE_IN_GUEST"
 GUEST_PORT = "GPULEASE_GUEST_PORT"
 """Variables by which tests know that they run in a guest, or where it is."""
-XFS = "mkfs.xfs -q -f /dev/vdb && mkdir -p /srv/xfs && mount -o pquota /dev/vdb /srv/xfs"
-BTRFS = "mkfs.btrfs -q -f /dev/vdc && mkdir -p /srv/btrfs && mount /dev/vdc /srv/btrfs"
-CONTAINERD_STORE = {"features": {"containerd-snapshotter": True}}
+
+STOP_DOCKER = "systemctl stop docker docker.socket"
+XFS = f"{STOP_DOCKER}; mkfs.xfs -q -f /dev/vdb && mkdir -p /srv/xfs && mount -o pquota /dev/vdb /srv/xfs"
+BTRFS = f"{STOP_DOCKER}; mkfs.btrfs -q -f /dev/vdc && mkdir -p /srv/btrfs && mount /dev/vdc /srv/btrfs"
+ON_XFS = {"data-root": "/srv/xfs/docker"}
+ON_BTRFS = {"data-root": "/srv/btrfs/docker", "storage-driver": "btrfs"}
+CONTAINERD_STORE = {"features": {"containerd-snapshotter": True}, "insecure-registries": ["127.0.0.0/8"]}
+
+REBOOT_DIR = {"GPULEASE_REBOOT_DIR": "/root/reboot"}
+LATE_DISK = f"{STOP_DOCKER}; umount -q /srv/xfs; mkfs.xfs -q -f /dev/vdb && mount /dev/vdb /var/lib/docker"
+DISK_COMES = f"{STOP_DOCKER}; mount /dev/vdb /var/lib/docker && systemctl start docker"
 
 
 @dataclass(frozen=True)
@@ -27,26 +35,103 @@ class Step:
     command: str = ""
     docker: Mapping[str, object] | None = None
     prepare: str = ""
+    reboot: bool = False
+    """The guest goes down and up before everything else."""
     minutes: int = 15
-    options: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-DOCKER_TESTS = "tests/host/docker_engine"
-SHARES = (f"{DOCKER_TESTS}/test_shares.py", f"{DOCKER_TESTS}/test_cgroups.py", f"{DOCKER_TESTS}/test_rules.py")
-DISK = (f"{DOCKER_TESTS}/test_disk.py",)
-NETWORK = (f"{DOCKER_TESTS}/test_network.py", f"{DOCKER_TESTS}/test_published.py")
+@dataclass(frozen=True)
+class Machine:
+    """A guest with its steps."""
 
-PLAN: Mapping[str, tuple[Step, ...]] = {
-    "trixie": (
-        Step("shares, systemd's Docker on ext4", tests=SHARES, docker={}),
-        Step("disk on ext4", tests=DISK),
-        Step("network", tests=NETWORK),
-        Step("disk on xfs with project quotas", tests=DISK, prepare=XFS, docker={"data-root": "/srv/xfs/docker"}),
-        Step("disk on btrfs", tests=DISK, prepare=BTRFS, docker={"data-root": "/srv/btrfs/docker"}),
-        Step("containerd's image store", tests=DISK, docker=CONTAINERD_STORE),
-        Step("one whole rental: make demo, in root's home", command="make demo", docker={}, minutes=30),
+    suite: str
+    steps: tuple[Step, ...]
+    with_browser: bool = False
+
+
+ENGINE, LAUNCH, INSIDE_TESTS = "tests/host/docker_engine", "tests/host/launch", "tests/vm/inside"
+DISK = tuple(f"{ENGINE}/test_{name}.py" for name in ("disk", "disk_attacks", "seccomp"))
+NETWORK = tuple(f"{ENGINE}/test_{name}.py" for name in ("network", "published", "firewall"))
+SHARES = tuple(f"{ENGINE}/test_{name}.py" for name in ("systemd", "gpu_nodes", "shares", "cgroups"))
+WAYS_IN = (
+    "tests/host/toolkit/test_openssh.py",
+    f"{LAUNCH}/test_strangers.py",
+    f"{LAUNCH}/test_images.py::test_an_image_without_a_shell",
+    f"{LAUNCH}/test_images.py::test_an_image_with_musl_whose_files_would_lead_glibc_astray",
+    f"{LAUNCH}/test_ways_in.py::test_a_key_that_is_taken_away_ends_its_sessions_and_no_others",
+    f"{LAUNCH}/test_jupyter.py::test_an_image_without_python_gets_the_toolkits",
+)
+HOST = ("tests/vm/outside/test_host.py",)
+REBOOT = f"{ENGINE}/test_reboot.py"
+
+PLAN: Mapping[str, Machine] = {
+    "trixie": Machine(
+        "trixie",
+        (
+            Step("shares", tests=SHARES, docker={}),
+            Step("disk on ext4", tests=DISK),
+            Step("disk on xfs with project quotas", tests=DISK, prepare=XFS, docker=ON_XFS),
+            Step("disk on btrfs", tests=DISK, prepare=BTRFS, docker=ON_BTRFS),
+            Step("disk in containerd's image store", tests=DISK, docker=CONTAINERD_STORE),
+            Step("network", tests=NETWORK, docker={}),
+            Step("ssh and jupyter", tests=WAYS_IN),
+            Step(
+                "firewalld, ufw, nftables",
+                tests=(f"{INSIDE_TESTS}/test_other_firewalls.py",),
+                environment={"GPULEASE_WHOLE_MACHINE": "1"},
+            ),
+        ),
     ),
-    "bookworm": (Step("shares", tests=SHARES, docker={}), Step("network", tests=NETWORK)),
-    "forky": (Step("shares", tests=SHARES, docker={}), Step("network", tests=NETWORK)),
+    "trixie-host": Machine(
+        "trixie",
+        (
+            Step("a host: joined, rented, rebooted", outside=HOST, docker={}, minutes=30),
+            Step(
+                "Docker's disk is there", tests=(f"{REBOOT}::test_before",), prepare=LATE_DISK, environment=REBOOT_DIR
+            ),
+            Step(
+                "a reboot without it",
+                tests=(f"{REBOOT}::test_after_a_reboot_without_dockers_disk",),
+                reboot=True,
+                environment=REBOOT_DIR,
+            ),
+            Step(
+                "it is mounted",
+                tests=(f"{REBOOT}::test_after_a_reboot",),
+                prepare=DISK_COMES,
+                environment=REBOOT_DIR,
+            ),
+        ),
+    ),
+    "trixie-readme": Machine(
+        "trixie",
+        (Step("make demo, from root's home", command="make demo", docker={}, minutes=30),),
+        with_browser=True,
+    ),
+    "trixie-installer": Machine(
+        "trixie",
+        (
+            Step("installer", tests=(f"{INSIDE_TESTS}/test_installer.py",), docker={}, minutes=25),
+            Step("before a reboot", tests=(f"{INSIDE_TESTS}/test_reboot_before.py",)),
+            Step("after it", tests=(f"{INSIDE_TESTS}/test_reboot_after.py",), reboot=True),
+        ),
+    ),
+    "bookworm": Machine(
+        "bookworm",
+        (
+            Step("shares", tests=SHARES, docker={}),
+            Step("network", tests=NETWORK),
+            Step("a host: joined, rented, rebooted", outside=HOST, minutes=30),
+        ),
+    ),
+    "forky": Machine(
+        "forky",
+        (
+            Step("shares", tests=SHARES, docker={}),
+            Step("network", tests=NETWORK),
+            Step("disk in containerd's image store", tests=DISK, docker=CONTAINERD_STORE),
+            Step("ssh and jupyter", tests=WAYS_IN, docker={}),
+        ),
+    ),
 }
