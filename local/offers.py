@@ -10,7 +10,13 @@ MODE_S = 120.0
 
 
 def wait_for_offer(
-    client: Client, owner: Client, *, mode: str = "args", via: str | None = None, num_gpus: int = 1
+    client: Client,
+    owner: Client,
+    *,
+    mode: str = "args",
+    via: str | None = None,
+    num_gpus: int = 1,
+    timeout_s: float = MODE_S,
 ) -> dict[str, Any]:
     """An offer of so many GPUs in which the mode can be had, in this way if one is named.
 
@@ -22,7 +28,7 @@ def wait_for_offer(
         return next((each for each in offers if each["num_gpus"] == num_gpus and _has(each, mode, via)), None)
 
     try:
-        found: dict[str, Any] = wait_until(find, bool, f"An offer with mode {mode}", MODE_S)
+        found: dict[str, Any] = wait_until(find, bool, f"An offer with mode {mode}", timeout_s)
     except WaitedTooLongError as error:
         raise WaitedTooLongError(error.what, error.timeout_s, error.seen, _reasons(owner, mode)) from error
     return found

@@ -92,7 +92,8 @@ class Login:
 
     def ssh(self, command: str, *options: str) -> list[str]:
         settings = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "ConnectTimeout=10", "LogLevel=ERROR")
-        told = [word for setting in settings for word in ("-o", setting)]
+        patience = ("ServerAliveInterval=30", "ServerAliveCountMax=6")  # a guest that hangs is not waited for
+        told = [word for setting in (*settings, *patience) for word in ("-o", setting)]
         return [
             "ssh",
             "-F",
@@ -116,6 +117,11 @@ class Guest:
     login: Login
     console: Path
     process: subprocess.Popen[bytes]
+
+    def check_alive(self) -> None:
+        """Raises GuestError."""
+        if self.process.poll() is not None:
+            raise GuestError("The guest has ended.")
 
     def wait_for_boot(self) -> None:
         """Until somebody can log in and systemd has started everything. Raises GuestError."""
@@ -171,6 +177,7 @@ def _qemu(image: images.Image, disks: list[Path], port: int, console: Path, memo
     accelerator = os.environ.get("GPULEASE_VM_ACCEL", "tcg,thread=multi,tb-size=512")
     drives = [word for disk in disks for word in ("-drive", f"file={disk},if=virtio,format=qcow2,cache=unsafe")]
     return [
+        *("setpriv", "--pdeathsig", "KILL"),
         *("qemu-system-x86_64", "-accel", accelerator, "-cpu", "max", "-smp", "2", "-m", str(memory_mib)),
         *("-kernel", str(image.kernel), "-initrd", str(image.initrd)),
         *("-append", "root=/dev/vda rw console=ttyS0 net.ifnames=0 systemd.show_status=0"),

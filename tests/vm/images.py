@@ -22,6 +22,7 @@ PROGRAMS = {
     "qemu-utils": "qemu-img",
     "e2fsprogs": "mkfs.ext4",
     "openssh-client": "ssh",
+    "util-linux": "setpriv",
 }
 # A machine with systemd, its kernel and sshd; Docker and what stands beside it; what tests and toolkit are made of.
 PACKAGES = (
@@ -128,7 +129,7 @@ def _digest(packages: tuple[str, ...]) -> str:
     digest = hashlib.sha256(" ".join(packages).encode())
     for source in (str(RECIPE), *(str(ROOT / name) for name in SOURCES)):
         path = Path(source)
-        for file in sorted(path.rglob("*.*")) if path.is_dir() else [path]:
-            if "__pycache__" not in file.parts:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and "__pycache__" not in file.parts:
                 digest.update(file.read_bytes())
     return digest.hexdigest()[:12]

@@ -22,13 +22,14 @@ from local.bring_up import bring_up
 from local.client import Client, wait_until
 from local.cloud.settings import CloudInfo
 from local.credentials import Credentials, provide_keys
+from local.offers import wait_for_offer
 from local.ports import free_port
 from local.site import LOCAL, Site
 from tests.vm.guest import CHECKOUT, Login
 from tests.vm.inside import wheelhouse
 from tests.vm.plan import GUEST_PORT
 
-GRACE_S = 60
+GRACE_S = 3600
 GPUS = 4
 JOIN_S = 300
 RUNNING_S = 600
@@ -79,7 +80,7 @@ class Service:
         self.connect()
 
     def rent(self, name: str, **wish: Any) -> dict[str, Any]:
-        offer = next(each for each in self.client.get("/v1/offers")["items"] if each["num_gpus"] == 1)
+        offer = wait_for_offer(self.client, self.owner, mode=wish.get("mode", "args"), timeout_s=RUNNING_S)
         made = self.client.post("/v1/contracts", {"offer_id": offer["id"], "disk_gib": 1, **wish})
         self.contracts[name] = made
         return self.await_instance(name, "running")

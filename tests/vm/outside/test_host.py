@@ -104,7 +104,7 @@ def test_stop_and_start_keep_the_files(service: Service) -> None:
 
 def test_a_reboot_brings_back_what_holds_lease_and_time(service: Service) -> None:
     """Another contract's end falls into it."""
-    service.rent("short", image=BUSYBOX, args=OBEDIENT, duration_s=60)
+    service.rent("short", image=BUSYBOX, args=OBEDIENT, duration_s=120)
     before, since = service.show("ssh"), time.time()
     service.reboot()
     service.await_report(since + 30)
@@ -112,8 +112,8 @@ def test_a_reboot_brings_back_what_holds_lease_and_time(service: Service) -> Non
     assert after["instances"][0]["access"]["ssh"] == before["instances"][0]["access"]["ssh"]
     assert over_ssh(service.guest, after, "cat /root/file") == "kept"
     check_limits(service.guest, service.await_instance("plain", "running"))
-    ended = service.await_instance("short", "stopped")
-    assert ended["status"] in ("expired", "deleting", "deleted")
+    ended = service.await_instance("short", "stopped")  # within the grace, which outlasts the test
+    assert ended["status"] == "expired"
     assert f"/gpulease-{ended['id']}" not in containers(service.guest, all_states=False)
 
 
