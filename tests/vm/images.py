@@ -10,6 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpulease_host.toolkit import packages as toolkit_packages
 from local import dockerd_packages
 
 ROOT = Path(__file__).resolve().parents[2]
