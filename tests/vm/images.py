@@ -36,12 +36,10 @@ PACKAGES = (
 BROWSER = ("chromium", "chromium-driver")
 """Where the demo is played: 300 MB."""
 # Of which an image is made: when one of these files changes, so does the image.
+TOOLKIT = "host/gpulease_host/toolkit"
 SOURCES = (
-    "requirements.txt",
-    "constraints.txt",
-    "host/requirements.txt",
-    "host/gpulease_host/toolkit",
-    "local/venv.sh",
+    *("requirements.txt", "constraints.txt", "local/venv.sh"),
+    *(f"{TOOLKIT}/{part}" for part in ("inside", *toolkit_packages.OWN_PARTS)),
 )
 
 
