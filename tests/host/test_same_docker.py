@@ -129,7 +129,7 @@ def test_a_removal_waits_until_there_is_something_to_remove(rig: Rig, disks: Dis
     rig.boot()
     rig.give(order(generation=2, desired="absent"))
     rig.pass_time(60)
-    assert rig.engine.calls == []
+    assert set(rig.engine.calls) == {"kill 11"}, "as far as it runs without Docker's knowledge"
     assert rig.instance()["status"] == "stopping"
     disks.mount_and_restart_docker()
     rig.pass_time(60)
