@@ -3,6 +3,7 @@
 socket ──► intake ──► ledger (journal) ──► queue ──► workers: decide, do ──► engine
 asking (manifest) ───┘       │                ▲
                              │                ├── watch, each second        tunnels ──► proxies
+                             │                │   enforcement, without Docker
                              ▼                └── the engine's events
                           report ──► sender ──► EventBridge
 """
@@ -114,6 +115,8 @@ class Daemon:
 
     def start(self) -> None:
         """Take up what the journal knows, then listen."""
+        repeat("ends", self._end_overdue, self.stopping, self.stopping)
+        repeat("shares", self._hold_shares, self.stopping, self.stopping)
         records = self.ledger.view().records
         self.gpus.look(holders(records).keys())
         for instance_id in records:
@@ -121,8 +124,6 @@ class Daemon:
         self.sender.ring(must_say=True)
         self._workers.start()
         repeat("watch", self._watch_once, self.stopping, self.stopping)
-        repeat("ends", self._end_overdue, self.stopping, self.stopping)
-        repeat("shares", self._hold_shares, self.stopping, self.stopping)
         repeat("events", self._follow_events, self.stopping, self.stopping)
         repeat("asking", self._ask_once, self.stopping, self.stopping)
         repeat("certificates", self.renew_certificates, self.stopping, self.stopping)
@@ -207,6 +208,8 @@ class Daemon:
 
     def _accept_docker(self) -> dict[str, Any]:
         accepted = self.docker.accept()
+        for instance_id in accepted["missing"]:
+            self.parts.engine.kill(instance_id)  # it counts as gone, so nothing else would end what is left of it
         for instance_id in self.ledger.view().records:
             self.queue.add(instance_id)
         self.sender.ring(must_say=True)

@@ -282,7 +282,7 @@ class DockerEngine:
     def _prepare_host(self) -> None:
         """What is wrong with the host as a whole is no fault of a contract: its start is tried again later."""
         try:
-            do_all(self._firewall.first_time, self._tenants.ensure)
+            do_all(self._firewall.first_time, lambda: self._tenants.ensure())
         except EngineError as error:
             raise EngineUnavailableError(str(error)) from error
 
