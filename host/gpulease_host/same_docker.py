@@ -148,18 +148,22 @@ class SameDocker:
 
     def _look_or_keep(self, run_id: str) -> None:
         """Raises EngineUnavailableError."""
-        if self._failed is None or self.elapsed() - self._failed[1] >= LOOK_WHILE_APART_S:
+        again_s = LOOK_AGAIN_S if self._is_kept(run_id) else LOOK_WHILE_APART_S
+        if self._failed is None or self.elapsed() - self._failed[1] >= again_s:
             try:
                 self._look()
-            except EngineUnavailableError as error:
+            except EngineError as error:
                 self._failed = (str(error), self.elapsed())
             else:
                 self._failed = None
                 self._looked = (run_id, self.elapsed())
                 self._proved = self._looked if self.fault is None else None
                 return
-        if self._proved is None or self._proved[0] != run_id or self.elapsed() - self._proved[1] >= KEPT_S:
+        if not self._is_kept(run_id):
             raise EngineUnavailableError(self._failed[0])
+
+    def _is_kept(self, run_id: str) -> bool:
+        return self._proved is not None and self._proved[0] == run_id and self.elapsed() - self._proved[1] < KEPT_S
 
     def _remember(self, same: Same, sight: DockerSight) -> None:
         """What cannot be written, as on a full disk, is tried again with the next look."""

@@ -257,8 +257,11 @@ def test_what_is_known_of_docker_and_time_survives_a_compaction(rig: Rig, disks:
     assert after.docker == replace(after.docker, disk_bytes=100 * GIB)
 
 
-def test_the_last_answer_holds_for_a_while_where_docker_does_not_say_it_again(rig: Rig, disks: Disks) -> None:
-    rig.engine.data_root.error = EngineUnavailableError("docker info hangs")
+@pytest.mark.parametrize("error", [EngineUnavailableError("docker info hangs"), EngineError("internal server error")])
+def test_the_last_answer_holds_for_a_while_where_docker_does_not_say_it_again(
+    rig: Rig, disks: Disks, error: EngineError
+) -> None:
+    rig.engine.data_root.error = error
     rig.pass_time(60)
     rig.give(order(generation=2, desired="stopped"))
     assert rig.instance()["status"] == "stopped"

@@ -11,7 +11,7 @@ from typing import Any
 from gpulease_host.docker_engine.cgroups import ROOT
 from gpulease_host.docker_engine.docker_api import DockerApi
 from gpulease_host.docker_engine.storage import Storage, storage_of
-from gpulease_host.engine import EngineError, EngineUnavailableError
+from gpulease_host.engine import EngineError
 from gpulease_host.inventory import DockerFacts
 
 # A Docker Engine with a double of NVIDIA's hook says in this label where simulated GPUs are declared to it.
@@ -83,7 +83,7 @@ class Machine:
             try:
                 self._info = self._api.info(TIMEOUT_S)
                 self._read_at = self._now()
-            except EngineUnavailableError:
+            except EngineError:
                 if self._now() - self._read_at >= KEPT_S:
                     raise
             self._look_at = self._now() + REFRESH_S
