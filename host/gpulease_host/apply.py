@@ -24,6 +24,7 @@ from gpulease_host.decide import (
     decide,
     decide_stray,
     is_being_tried,
+    must_end,
 )
 from gpulease_host.engine import (
     Container,
@@ -85,7 +86,11 @@ class Applier:
     def _steps(self, instance_id: int) -> bool:
         """Whether it came to rest."""
         for _ in range(MAX_STEPS):
-            containers = self.world.containers()
+            try:
+                containers = self.world.containers()
+            except EngineUnavailableError:
+                self._stop_what_runs(instance_id)
+                raise
             record = self.ledger.record(instance_id)
             if record is None:
                 self._settle_stray(instance_id, containers)
@@ -93,6 +98,15 @@ class Applier:
             if self._step(record, containers):
                 return True
         return False
+
+    def _stop_what_runs(self, instance_id: int) -> None:
+        """To stop what is seen running takes no proof of what is absent. It is noted once there is such a proof."""
+        record = self.ledger.record(instance_id)
+        if record is None or not must_end(record, self.clock(), self.ledger.fenced_by(record)):
+            return
+        with suppress(EngineError):
+            if instance_id in {each.instance_id for each in self.world.running()}:
+                self.engine.stop(instance_id, self.stop_grace_s)
 
     def _step(self, record: Record, containers: tuple[Container, ...]) -> bool:
         """One step; whether there was none left to do."""

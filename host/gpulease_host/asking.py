@@ -96,8 +96,8 @@ class Asker:
         self.log.say("host retired", reason=self.retired)
         try:
             self.retire()
-        except EngineError as engine_error:
-            self.log.say("not everything ended", reason=str(engine_error))
+        except (EngineError, JournalError) as fault:
+            self.log.say("not everything ended", reason=str(fault))
             return False
         return True
 

@@ -3,6 +3,7 @@
 socket ──► intake ──► ledger (journal) ──► queue ──► workers: decide, do ──► engine
 asking (manifest) ───┘       │                ▲
                              │                ├── watch, each second        tunnels ──► proxies
+                             │                │   enforcement, without Docker
                              ▼                └── the engine's events
                           report ──► sender ──► EventBridge
 """
@@ -21,6 +22,8 @@ from gpulease_host.apply import Applier
 from gpulease_host.asking import Asker, ManifestApi
 from gpulease_host.backoff import Backoff
 from gpulease_host.calls import CallApi, Calls
+from gpulease_host.docker_down import DockerDown
+from gpulease_host.enforcement import Enforcement
 from gpulease_host.engine import Engine, EngineError
 from gpulease_host.gpus import Gpus, holders
 from gpulease_host.instance_queue import InstanceQueue
@@ -83,14 +86,15 @@ class Parts:
 class Daemon:
     """All parts, put together around one ledger. Nothing runs before `start`."""
 
-    def __init__(self, parts: Parts, inventory: dict[str, Any]) -> None:
+    def __init__(self, parts: Parts, inventory: dict[str, Any], ledger: Ledger | None = None) -> None:
         self.parts = parts
         self.stopping = threading.Event()
         self.queue = InstanceQueue(parts.elapsed)
-        self.ledger = Ledger.open(parts.settings.journal_path, parts.host_id, parts.clock)
-        parts.clock.resume(self.ledger.view().time)
+        self.ledger = ledger or open_ledger(parts)
+        self.enforcement = enforcement_of(parts, self.ledger)
         self.docker = self._build_docker()
-        self.world = World(parts.engine, inventory, parts.read_run, parts.clock, self.docker)
+        docker_down = DockerDown(parts.elapsed)
+        self.world = World(parts.engine, inventory, parts.read_run, parts.clock, self.docker, docker_down)
         self.gpus = Gpus(parts.engine, inventory, parts.elapsed, parts.sleep)
         self.rotation = Rotation(parts.keys, parts.open_key_api, parts.host_id, parts.log)
         self.asker = self._build_asker()
@@ -111,6 +115,8 @@ class Daemon:
 
     def start(self) -> None:
         """Take up what the journal knows, then listen."""
+        repeat("ends", self._end_overdue, self.stopping, self.stopping)
+        repeat("shares", self._hold_shares, self.stopping, self.stopping)
         records = self.ledger.view().records
         self.gpus.look(holders(records).keys())
         for instance_id in records:
@@ -141,6 +147,14 @@ class Daemon:
 
     def _watch_once(self) -> float:
         self.watch.tick()
+        return WATCH_S
+
+    def _end_overdue(self) -> float:
+        self.enforcement.end_overdue()
+        return WATCH_S
+
+    def _hold_shares(self) -> float:
+        self.enforcement.hold_shares()
         return WATCH_S
 
     def _ask_once(self) -> float:
@@ -175,9 +189,12 @@ class Daemon:
 
     def _end_everything(self) -> None:
         """This is no host any more: nothing runs on, and nothing is removed unless somebody registers anew."""
-        for container in self.world.containers():
-            if container.status == "running":
+        try:
+            for container in self.world.running():
                 self.parts.engine.stop(container.instance_id, self.parts.settings.stop_grace_s)
+        finally:
+            for instance_id in self.ledger.view().records:
+                self.parts.engine.kill(instance_id)
 
     def _follow_events(self) -> float:
         try:
@@ -191,6 +208,8 @@ class Daemon:
 
     def _accept_docker(self) -> dict[str, Any]:
         accepted = self.docker.accept()
+        for instance_id in accepted["missing"]:
+            self.parts.engine.kill(instance_id)  # it counts as gone, so nothing else would end what is left of it
         for instance_id in self.ledger.view().records:
             self.queue.add(instance_id)
         self.sender.ring(must_say=True)
@@ -287,7 +306,6 @@ class Daemon:
             attend=self.queue.add,
             ring=self.sender.ring,
             log=parts.log,
-            stop_grace_s=parts.settings.stop_grace_s,
         )
 
     def _build_intake(self) -> Intake:
@@ -309,11 +327,34 @@ class Daemon:
         )
 
 
+def open_ledger(parts: Parts) -> Ledger:
+    """What the host remembers, and the time that goes on from it. Raises JournalError."""
+    ledger = Ledger.open(parts.settings.journal_path, parts.host_id, parts.clock)
+    parts.clock.resume(ledger.view().time)
+    return ledger
+
+
+def enforcement_of(parts: Parts, ledger: Ledger) -> Enforcement:
+    grace_s = parts.settings.stop_grace_s
+    return Enforcement(ledger, parts.engine, parts.clock, parts.elapsed, parts.log, grace_s)
+
+
 def open_daemon(parts: Parts) -> Daemon:
-    """Wait for the engine, as long as it takes, then put the daemon together."""
-    while True:
-        try:
-            return Daemon(parts, parts.engine.inventory())
-        except EngineError as error:
-            parts.log.say("waits for the engine", reason=str(error))
-            parts.sleep(ENGINE_WAIT_S)
+    """Wait for the engine, as long as it takes, then put the daemon together. Ends hold meanwhile."""
+    ledger, opened = open_ledger(parts), threading.Event()
+    enforcement = enforcement_of(parts, ledger)
+
+    def end_overdue() -> float:
+        enforcement.end_overdue()
+        return WATCH_S
+
+    repeat("ends", end_overdue, opened, opened)
+    try:
+        while True:
+            try:
+                return Daemon(parts, parts.engine.inventory(), ledger)
+            except EngineError as error:
+                parts.log.say("waits for the engine", reason=str(error))
+                parts.sleep(ENGINE_WAIT_S)
+    finally:
+        opened.set()

@@ -101,6 +101,12 @@ def decide_stray(container: Container, first_seen: float, now: float) -> Stop | 
     return Nothing("Nobody claims it. It is kept.")
 
 
+def must_end(record: Record, now: float, fenced_by: int | None) -> bool:
+    """Whether no container of it may run, whatever Docker says."""
+    order = record.order
+    return order.desired != "running" or now >= order.end_at or fenced_by is not None or record.fault is not None
+
+
 def bury(record: Record, now: float) -> Settle | Nothing:
     """Nothing is left of it on this machine; a tombstone says so."""
     buried_at = int(now) if record.tombstone_at is None else record.tombstone_at

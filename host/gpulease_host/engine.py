@@ -132,6 +132,8 @@ class DockerSight:
     """This host's, as it lies there now."""
     is_covered: bool
     """Whether Docker goes on with other data than what is in that folder now."""
+    leftovers: tuple[str, ...] = ()
+    """Containers that lie there, where only this says that it is covered: Docker shows none at all."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ class EngineError(Exception):
     """The engine could not do what was asked.
 
     - ImageMissingError: the image is not to be had, or may not be used; says why, and what to do
-    - EngineUnavailableError: Docker does not answer
+    - EngineUnavailableError: Docker does not answer, or the host lacks what every container needs; tried again later
       └── DataMissingError: it does, but without the data that it had
     - LimitsError: a limit could not be set, or read back differently
     - DiskError: the disk allocation could not be made
@@ -276,8 +278,8 @@ class Engine(CallEngine, Protocol):
 
     def stop(self, instance_id: int, grace_s: int = 10) -> None: ...
 
-    def kill(self, instance_id: int) -> None:
-        """End it at once, and without Docker, which may be away or stuck. What never ran here is no error."""
+    def kill(self, instance_id: int) -> bool:
+        """End it at once, and without Docker, which may be away, stuck, or on other data. Whether anything ran."""
         ...
 
     def remove(self, contract_id: int, instance_id: int) -> None: ...
@@ -288,7 +290,13 @@ class Engine(CallEngine, Protocol):
 
     def gpu_checks(self) -> list[GpuCheck]: ...
 
-    def watch(self, limits: Mapping[int, Limits]) -> list[Overrun]: ...
+    def hold(self, limits: Mapping[int, Limits]) -> None:
+        """Hold these to their shares and all tenants apart, without Docker as well."""
+        ...
+
+    def watch(self, limits: Mapping[int, Limits]) -> list[Overrun]:
+        """Those of them that use more disk than they may."""
+        ...
 
     def events(self) -> Iterator[int]: ...
 

@@ -21,7 +21,7 @@ from gpulease_host.trusted_clock import Anchor
 
 COMPACT_ABOVE_BYTES = 1 << 20
 SEQ_BLOCK = 1000
-UNSAID = frozenset({"seq", "time", "docker"})
+UNSAID = frozenset({"seq", "time", "docker", "leftovers"})
 """What no report tells."""
 ASK_FIRST = "The journal was lost; this host asks for its manifest before it takes orders."
 

@@ -42,7 +42,8 @@ class Memory:
         self.seq = max(self.seq, entry.get("seq", 0))
         self.lost = entry.get("lost", self.lost)
         if "docker" in entry:
-            self.docker = KnownDocker(*entry["docker"])
+            mark, disk_bytes = entry["docker"]
+            self.docker = KnownDocker(mark, disk_bytes, tuple(entry.get("leftovers", ())))
         if "time" in entry:
             self.time = Anchor(*entry["time"])
 
@@ -59,7 +60,8 @@ class Memory:
 
 
 def docker_entry(docker: KnownDocker) -> Entry:
-    return {"docker": [docker.mark, docker.disk_bytes]}
+    """What is left over stands beside, where an older host program does not look."""
+    return {"docker": [docker.mark, docker.disk_bytes], "leftovers": list(docker.leftovers)}
 
 
 def time_entry(anchor: Anchor) -> Entry:

@@ -59,6 +59,8 @@ class KnownDocker:
 
     mark: str
     disk_bytes: int | None = None
+    leftovers: tuple[str, ...] = ()
+    """Containers in its data root that it does not load, and that the machine's owner knows of."""
 
 
 @dataclass(frozen=True)

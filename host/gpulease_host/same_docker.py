@@ -13,17 +13,20 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gpulease_host.decide import GONE
-from gpulease_host.engine import DataMissingError, DataRoot, DockerSight, EngineError
+from gpulease_host.engine import DataMissingError, DataRoot, DockerSight, EngineError, EngineUnavailableError
+from gpulease_host.journal import JournalError
 from gpulease_host.ledger import Ledger
 from gpulease_host.log import Log
 from gpulease_host.records import KnownDocker, Record
 
 LOOK_AGAIN_S = 30.0
 LOOK_WHILE_APART_S = 2.0
+KEPT_S = 300.0
+"""For so long the last answer holds while Docker says nothing of itself, if it was not restarted since."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,12 @@ def compare(
     sight: DockerSight, known: KnownDocker | None, expected: Collection[int], found: Collection[int], new_mark: str
 ) -> Same | Apart:
     """`found`: the instances that Docker shows now. On a Docker that was never marked, one of ours is proof enough."""
-    if sight.is_covered:
+    if sight.leftovers and not set(sight.leftovers) <= set(() if known is None else known.leftovers):
+        return Apart(
+            f"Docker shows none of the containers that lie in {sight.data_root}: a disk was mounted while it ran. "
+            "Restart Docker; if that does not help, they are left over: run `gpulease-host accept-docker`."
+        )
+    if sight.is_covered and not sight.leftovers:
         return Apart(
             f"Docker runs on other data than what is in {sight.data_root} now: a disk was mounted, or taken away, "
             "while it ran. Restart Docker."
@@ -82,15 +90,17 @@ class SameDocker:
     fault: str | None = field(default=None, init=False)
     """Why Docker is not believed, while it is not."""
     _looked: tuple[str, float] | None = field(default=None, init=False)
+    _proved: tuple[str, float] | None = field(default=None, init=False)
+    """In which run, and when, Docker was last seen to be the same."""
+    _failed: tuple[str, float] | None = field(default=None, init=False)
+    """With what words, and when, Docker last did not say what it is: all who wait for the lock are told the same."""
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
 
     def check(self) -> None:
         """Raises DataMissingError while it is not the same, EngineError when it does not say."""
         with self._lock:
             if not self._is_fresh():
-                run_id = self.read_run()
-                self._look()
-                self._looked = (run_id, self.elapsed())
+                self._look_or_keep(self.read_run())
             if self.fault is not None:
                 raise DataMissingError(self.fault)
 
@@ -98,10 +108,11 @@ class SameDocker:
         """The owner says that this is Docker's data from now on. Raises EngineError, JournalError."""
         with self._lock:
             sight = self.root.see()
-            if sight.is_covered:
+            if sight.is_covered and not sight.leftovers:
                 raise EngineError(f"Docker runs on other data than what is in {sight.data_root} now. Restart it first.")
             missing = sorted(must_be_there(self.ledger.view().records) - set(self.find()))
-            self._remember(Same(sight.mark or self.new_mark()), sight)
+            self._mark_and_note(Same(sight.mark or self.new_mark()), sight)
+            self._believe(sight)
             self._looked = None
             self.log.say("Docker accepted as it is", data_root=sight.data_root, missing=missing)
             return {"v": 1, "data_root": sight.data_root, "missing": missing}
@@ -110,7 +121,7 @@ class SameDocker:
         """What tenants may have of this data's disk. Raises JournalError."""
         known = self.ledger.view().docker
         if self.fault is None and known is not None and known.disk_bytes != disk_bytes:
-            self.ledger.note_docker(KnownDocker(known.mark, disk_bytes))
+            self.ledger.note_docker(replace(known, disk_bytes=disk_bytes))
 
     @property
     def known_disk_bytes(self) -> int | None:
@@ -135,18 +146,44 @@ class SameDocker:
             self.fault = verdict.reason
             self.log.say("Docker is not believed", reason=verdict.reason, docker_id=sight.docker_id)
 
+    def _look_or_keep(self, run_id: str) -> None:
+        """Raises EngineUnavailableError."""
+        again_s = LOOK_AGAIN_S if self._is_kept(run_id) else LOOK_WHILE_APART_S
+        if self._failed is None or self.elapsed() - self._failed[1] >= again_s:
+            try:
+                self._look()
+            except EngineError as error:
+                self._failed = (str(error), self.elapsed())
+            else:
+                self._failed = None
+                self._looked = (run_id, self.elapsed())
+                self._proved = self._looked if self.fault is None else None
+                return
+        if not self._is_kept(run_id):
+            raise EngineUnavailableError(self._failed[0])
+
+    def _is_kept(self, run_id: str) -> bool:
+        return self._proved is not None and self._proved[0] == run_id and self.elapsed() - self._proved[1] < KEPT_S
+
     def _remember(self, same: Same, sight: DockerSight) -> None:
+        """What cannot be written, as on a full disk, is tried again with the next look."""
+        try:
+            self._mark_and_note(same, sight)
+        except (EngineError, JournalError) as error:
+            self.log.say("Docker's data is not marked", reason=str(error))
+        self._believe(sight)
+
+    def _mark_and_note(self, same: Same, sight: DockerSight) -> None:
         """In the data root first: a mark that is remembered and not there would keep the host from working."""
         known = self.ledger.view().docker
         if sight.mark is None:
-            try:
-                self.root.mark(same.mark)
-            except EngineError as error:  # as on a full disk: tried again with the next look
-                self.fault = None
-                self.log.say("Docker's data is not marked", reason=str(error))
-                return
-        if known is None or known.mark != same.mark:
-            self.ledger.note_docker(KnownDocker(same.mark, None if known is None else known.disk_bytes))
+            self.root.mark(same.mark)
+        before = known or KnownDocker(same.mark)
+        now = replace(before, mark=same.mark, leftovers=sight.leftovers or before.leftovers)
+        if known != now:
+            self.ledger.note_docker(now)
+
+    def _believe(self, sight: DockerSight) -> None:
         if self.fault is not None:
             self.log.say("Docker is believed again", data_root=sight.data_root)
             self.fault = None

@@ -1,4 +1,4 @@
-"""What must be seen to each second: ends that have come, RAM and disk beyond the share, GPUs that become clean.
+"""What must be seen to each second: ends that have come, disk beyond the share, GPUs that become clean.
 
 Docker's events make it prompt; this makes it certain.
 """
@@ -20,8 +20,6 @@ from gpulease_host.world import World
 
 RECONCILE_S = 10
 REFRESH_S = 30
-STOP_TAKES_S = 20
-"""Beyond its grace. What holds on for longer than both after its end is killed."""
 
 
 @dataclass
@@ -39,35 +37,41 @@ class Watch:
     ring: Callable[[], None]
     """Something that is reported may have changed."""
     log: Log
-    stop_grace_s: int
     _reconciled_at: float = field(default=float("-inf"), init=False)
     _refreshed_at: float = field(default=float("-inf"), init=False)
     _reconciled_run: str | None = field(default=None, init=False)
     _last_fault: str = field(default="", init=False)
     _last_clock_fault: str | None = field(default=None, init=False)
-    _killed: set[int] = field(default_factory=set, init=False)
 
     def tick(self) -> None:
         """Once a second. What fails is tried again with the next tick, and keeps nothing else from being done."""
         self._end_what_is_over()
         steps = (
-            self._kill_what_is_overdue,
             self._mind_clock,
             self._find_data,
-            self._mind_shares,
+            self._mind_disks,
             self._reconcile_in_time,
             self._mind_gpus,
             self._refresh,
         )
         faults: list[str] = []
+        began_at, was_down = self.elapsed(), self.world.docker_down.fault
         for step in steps:
             try:
                 step()
             except EngineUnavailableError as error:
                 faults.append(str(error))
+                if isinstance(error, DataMissingError):
+                    self.world.docker_down.answered()
+                else:
+                    self.world.docker_down.failed(began_at, str(error))
                 break  # the others would wait for it too, and the next end would be late
             except (EngineError, JournalError) as error:
                 faults.append(str(error))
+        else:
+            self.world.docker_down.answered()
+        if (was_down is None) != (self.world.docker_down.fault is None):
+            self.ring()
         self._say_once(" ".join(faults))
 
     def reconcile(self) -> None:
@@ -104,16 +108,6 @@ class Watch:
             if now >= record.order.end_at and record.status in HOLDING:
                 self.attend(instance_id)
 
-    def _kill_what_is_overdue(self) -> None:
-        """Docker may be away, or stuck, for longer than an end may be late."""
-        now = self.clock()
-        for instance_id, record in self.ledger.view().records.items():
-            if record.status in HOLDING and now >= record.order.end_at + self.stop_grace_s + STOP_TAKES_S:
-                if instance_id not in self._killed:
-                    self._killed.add(instance_id)
-                    self.log.say("killed past its end", instance_id=instance_id, reason="Docker has not stopped it.")
-                self.engine.kill(instance_id)
-
     def _mind_clock(self) -> None:
         """Nothing ends by the machine's own clock, so that it is wrong is only told."""
         fresh = self.clock.to_keep(self.ledger.view().time)
@@ -132,8 +126,7 @@ class Watch:
             if isinstance(error, DataMissingError):
                 raise
 
-    def _mind_shares(self) -> None:
-        """From its first moment to its last: programs run long before anyone can get in, and through a stop's grace."""
+    def _mind_disks(self) -> None:
         records = self.ledger.view().records
         limits = {each: record.order.limits for each, record in records.items() if record.status in HOLDING}
         for overrun in self.engine.watch(limits):

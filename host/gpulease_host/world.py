@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpulease_host.decide import Facts
+from gpulease_host.docker_down import DockerDown
 from gpulease_host.engine import WAYS_IN, Container, Engine, EngineError
 from gpulease_host.ledger import Ledger
 from gpulease_host.readiness import also_not_ready
@@ -45,8 +46,10 @@ class World:
         read_run: Callable[[], str],
         clock: TrustedClock,
         docker: SameDocker,
+        docker_down: DockerDown,
     ) -> None:
         self.docker = docker
+        self.docker_down = docker_down
         self._inventory = inventory
         self._engine = engine
         self._read_run = read_run
@@ -70,7 +73,8 @@ class World:
         return {**inventory, "disk_bytes": disk_bytes}
 
     def faults(self) -> list[str]:
-        return [each for each in (self.docker.fault, self._clock.why_not_right()) if each is not None]
+        found = (self.docker_down.fault, self.docker.fault, self._clock.why_not_right())
+        return [each for each in found if each is not None]
 
     @property
     def gpu_uuids(self) -> frozenset[str]:
@@ -98,6 +102,10 @@ class World:
         with self._lock:
             self._containers = containers
         return containers
+
+    def running(self) -> tuple[Container, ...]:
+        """What is seen running now, also by a Docker without its data: enough to stop it. Raises EngineError."""
+        return tuple(each for each in self._engine.containers() if each.status == "running")
 
     def facts(self, record: Record, ledger: Ledger, containers: tuple[Container, ...]) -> Facts:
         """What `decide` needs to know of one instance."""

@@ -98,6 +98,7 @@ class FakeEngine:
         self.remove_error: EngineError | None = None
         self.pull_error: EngineError | None = None
         self.watch_error: EngineError | None = None
+        self.hold_error: EngineError | None = None
         self.while_pulling: Callable[[PullWatch], object] = lambda _watch: None
         self.dirty: dict[int, str] = {}
         self.commands: list[tuple[int, tuple[str, ...]]] = []
@@ -174,11 +175,13 @@ class FakeEngine:
             if instance_id in self.held and self.held[instance_id].status == "running":
                 self.exit(instance_id, 137)
 
-    def kill(self, instance_id: int) -> None:
+    def kill(self, instance_id: int) -> bool:
         with self._lock:
             self.calls.append(f"kill {instance_id}")
-            if self.is_running(instance_id):
+            is_running = self.is_running(instance_id)
+            if is_running:
                 self.exit(instance_id, 137)
+            return is_running
 
     def remove(self, contract_id: int, instance_id: int) -> None:
         self._check_up()
@@ -216,9 +219,13 @@ class FakeEngine:
             for place, gpu in enumerate(index for index in range(self.gpus) if index not in self.gone)
         ]
 
+    def hold(self, limits: Mapping[int, Limits]) -> None:
+        self.watched = dict(limits)
+        if self.hold_error is not None:
+            raise self.hold_error
+
     def watch(self, limits: Mapping[int, Limits]) -> list[Overrun]:
         self._check_up()
-        self.watched = dict(limits)
         if self.watch_error is not None:
             raise self.watch_error
         return self.overruns

@@ -51,8 +51,10 @@ class FileEngine(FakeEngine):
     def stop(self, instance_id: int, grace_s: int = 10) -> None:
         self._do(lambda: super(FileEngine, self).stop(instance_id, grace_s))
 
-    def kill(self, instance_id: int) -> None:
+    def kill(self, instance_id: int) -> bool:
+        is_running = self.is_running(instance_id)
         self._do(lambda: super(FileEngine, self).kill(instance_id))
+        return is_running
 
     def remove(self, contract_id: int, instance_id: int) -> None:
         self._do(lambda: super(FileEngine, self).remove(contract_id, instance_id))

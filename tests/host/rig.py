@@ -117,6 +117,8 @@ class Rig:
         """Second by second, as the watch sees it."""
         for _ in range(seconds):
             self.clock.now += 1
+            self.daemon.enforcement.end_overdue()
+            self.daemon.enforcement.hold_shares()
             self.daemon.watch.tick()
             self.drain()
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gpulease_host.api import ApiRefusedError
 from gpulease_host.asking import ASK_ANYWAY_S
+from gpulease_host.engine import EngineError, EngineUnavailableError
+from gpulease_host.journal import JournalError
 from tests.host.orders import order
 from tests.host.rig import Rig
 
@@ -67,3 +70,27 @@ def test_it_removes_nothing_whatever_it_is_sent(rig: Rig) -> None:
     assert "given up" in rig.command(order(generation=2, desired="absent"))["error"]
     rig.pass_time(30)
     assert 11 in rig.engine.held
+
+
+@pytest.mark.parametrize("error", [EngineUnavailableError("down"), None])
+def test_it_ends_what_runs_although_docker_is_not_believed(rig: Rig, error: EngineError | None) -> None:
+    rig.run_id = "run-2"
+    rig.engine.data_root.error = error
+    rig.engine.data_root.now = replace(rig.engine.data_root.now, mark=None, is_covered=True)
+    be_told(rig)
+    assert not rig.engine.is_running(11)
+
+
+def test_it_ends_what_runs_although_docker_is_down(rig: Rig) -> None:
+    rig.engine.is_down = True
+    be_told(rig)
+    assert not rig.engine.is_running(11)
+
+
+def test_a_full_disk_keeps_the_daemon_alive(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise JournalError("no space left")
+
+    monkeypatch.setattr(rig.daemon.asker, "retire", refuse)
+    be_told(rig)
+    assert "no space left" in rig.log.getvalue()

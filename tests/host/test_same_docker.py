@@ -10,8 +10,9 @@ import pytest
 
 from gpulease_host.decide import GONE
 from gpulease_host.engine import DockerSight, EngineError, EngineUnavailableError
+from gpulease_host.journal import JournalError
 from gpulease_host.records import KnownDocker
-from gpulease_host.same_docker import Apart, Same, compare
+from gpulease_host.same_docker import KEPT_S, Apart, Same, compare
 from tests.host.orders import GIB, NOW, order
 from tests.host.rig import Rig
 
@@ -129,7 +130,7 @@ def test_a_removal_waits_until_there_is_something_to_remove(rig: Rig, disks: Dis
     rig.boot()
     rig.give(order(generation=2, desired="absent"))
     rig.pass_time(60)
-    assert rig.engine.calls == []
+    assert set(rig.engine.calls) == {"kill 11"}, "as far as it runs without Docker's knowledge"
     assert rig.instance()["status"] == "stopping"
     disks.mount_and_restart_docker()
     rig.pass_time(60)
@@ -254,3 +255,66 @@ def test_what_is_known_of_docker_and_time_survives_a_compaction(rig: Rig, disks:
     assert (after.docker, after.time) == (before.docker, before.time)
     assert after.docker is not None
     assert after.docker == replace(after.docker, disk_bytes=100 * GIB)
+
+
+@pytest.mark.parametrize("error", [EngineUnavailableError("docker info hangs"), EngineError("internal server error")])
+def test_the_last_answer_holds_for_a_while_where_docker_does_not_say_it_again(
+    rig: Rig, disks: Disks, error: EngineError
+) -> None:
+    rig.engine.data_root.error = error
+    rig.pass_time(60)
+    rig.give(order(generation=2, desired="stopped"))
+    assert rig.instance()["status"] == "stopped"
+    rig.pass_time(int(KEPT_S))
+    with pytest.raises(EngineUnavailableError):
+        rig.daemon.world.containers()
+
+
+def test_all_who_wait_for_one_look_are_told_what_it_met(rig: Rig, disks: Disks) -> None:
+    rig.run_id, looks = "run-2", list[int]()
+
+    def see() -> DockerSight:
+        looks.append(1)
+        raise EngineUnavailableError("docker info hangs")
+
+    rig.engine.data_root.see = see  # type: ignore[method-assign]
+    for _ in range(5):
+        with pytest.raises(EngineUnavailableError, match="hangs"):
+            rig.daemon.docker.check()
+    assert len(looks) == 1
+
+
+def test_a_docker_whose_mark_cannot_be_written_is_not_said_to_be_accepted(rig: Rig, disks: Disks) -> None:
+    disks.reboot_without()
+    rig.pass_time(20)
+    rig.engine.data_root.mark_error = EngineError("no space left")
+    assert rig.daemon.intake.answer("accept-docker") == ("no", "no space left")
+    assert rig.daemon.docker.fault is not None
+
+
+def test_leftovers_that_docker_does_not_load_are_accepted_for_good(rig: Rig, disks: Disks) -> None:
+    disks.reboot_without()
+    rig.engine.data_root.now = replace(sight(is_covered=True), leftovers=("abc",))
+    rig.pass_time(20)
+    assert "accept-docker" in rig.instance()["reason"]
+    assert rig.daemon.intake.answer("accept-docker")[0] == "ok"
+    rig.pass_time(20)
+    rig.boot()
+    rig.pass_time(60)
+    assert rig.daemon.docker.fault is None
+    rig.engine.data_root.now = replace(rig.engine.data_root.now, leftovers=("abc", "def"))
+    rig.pass_time(60)
+    assert rig.daemon.docker.fault is not None
+
+
+def test_a_journal_that_cannot_be_written_keeps_nobody_from_seeing_containers(
+    rig: Rig, disks: Disks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.engine.data_root.now = sight("mark-of-another")
+
+    def refuse(_docker: KnownDocker) -> None:
+        raise JournalError("no space left")
+
+    monkeypatch.setattr(rig.daemon.ledger, "note_docker", refuse)
+    rig.pass_time(31)
+    assert len(rig.daemon.world.containers()) == 2

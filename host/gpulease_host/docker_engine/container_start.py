@@ -15,6 +15,7 @@ from gpulease_host.docker_engine.container_config import Surroundings, container
 from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
 from gpulease_host.docker_engine.ghosts import Ghosts
 from gpulease_host.docker_engine.gpu_nodes import DeviceNode, GpuNodes
+from gpulease_host.docker_engine.known_containers import KnownContainers
 from gpulease_host.docker_engine.machine import Machine
 from gpulease_host.docker_engine.networks import ContractNetworks, network_name
 from gpulease_host.docker_engine.oom_guard import OomGuard
@@ -54,6 +55,7 @@ class ContainerStart:
         ghosts: Ghosts,
         ways_in: WaysIn,
         gpu_nodes: GpuNodes,
+        known: KnownContainers,
         *,
         host_id: int,
         publish_address: str,
@@ -67,6 +69,7 @@ class ContainerStart:
         self._ghosts = ghosts
         self._ways_in = ways_in
         self._gpu_nodes = gpu_nodes
+        self._known = known
         self._host_id = host_id
         self._publish_address = publish_address
         self._threads = ThreadPoolExecutor(PARALLEL_NETWORKS, thread_name_prefix="network")
@@ -88,8 +91,9 @@ class ContainerStart:
         if not still_wanted():
             raise OvertakenError("It is no longer wanted running.")
         with self._ghosts.none_while_starting(container_id):
+            self._known.note(order.instance_id, container_id)
             self._start(order, container_id)
-        self._limit(order, container_id)
+            self._limit(order, container_id)
 
     def _existing(self, order: Order) -> str | None:
         found = self._api.inspect_container(container_name(order.instance_id))

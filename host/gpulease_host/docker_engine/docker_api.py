@@ -5,6 +5,7 @@ Refused calls carry Docker's own sentence: it is the true reason, and the host's
 
 from __future__ import annotations
 
+import json
 import struct
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,13 +55,15 @@ class DockerApi:
             finally:
                 new.close()
 
-    def info(self) -> Json:
+    def info(self, timeout_s: float = TIMEOUT_S) -> Json:
         with self._calling() as client:
-            return dict(client.info())
+            return dict(client._result(client._get(client._url("/info"), timeout=timeout_s), json=True))
 
-    def list_containers(self, label: str, *, all_states: bool = True) -> list[Json]:
+    def list_containers(self, label: str, *, all_states: bool = True, timeout_s: float = TIMEOUT_S) -> list[Json]:
+        wanted = {"all": int(all_states), "filters": json.dumps({"label": [label]})}
         with self._calling() as client:
-            return list(client.containers(all=all_states, filters={"label": label}))
+            answer = client._get(client._url("/containers/json"), params=wanted, timeout=timeout_s)
+            return list(client._result(answer, json=True))
 
     def inspect_container(self, name: str) -> Json | None:
         return self._or_none("inspect_container", name)

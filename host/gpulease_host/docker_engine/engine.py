@@ -7,31 +7,33 @@ that path asks Docker twice, and no program is run.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from gpulease_host import inventory, readiness
-from gpulease_host.docker_engine import container_calls, container_state, kernel_limits, oom_records
+from gpulease_host.docker_engine import container_calls, container_state, oom_records
 from gpulease_host.docker_engine.cgroups import Cgroups
 from gpulease_host.docker_engine.container_config import HOST_LABEL, INSTANCE_LABEL, container_name
 from gpulease_host.docker_engine.container_start import ContainerStart
 from gpulease_host.docker_engine.data_root import DockerDataRoot
-from gpulease_host.docker_engine.docker_api import DockerApi, Json, RefusedError
+from gpulease_host.docker_engine.docker_api import TIMEOUT_S, DockerApi, RefusedError
 from gpulease_host.docker_engine.event_stream import instance_changes
 from gpulease_host.docker_engine.firewall import Firewall
 from gpulease_host.docker_engine.ghosts import Ghosts
 from gpulease_host.docker_engine.gpu_nodes import GpuNodes
 from gpulease_host.docker_engine.image_memory import ImageMemory
 from gpulease_host.docker_engine.images import Images, ImageTerms
+from gpulease_host.docker_engine.known_containers import KnownContainers, kill_processes
 from gpulease_host.docker_engine.machine import Machine
 from gpulease_host.docker_engine.networks import ContractNetworks, network_name
 from gpulease_host.docker_engine.oom_guard import OomGuard
 from gpulease_host.docker_engine.oom_marks import OomMarks
 from gpulease_host.docker_engine.pacing import Paced
 from gpulease_host.docker_engine.ruleset_changes import RulesetChanges
+from gpulease_host.docker_engine.shares import Shares, do_all
 from gpulease_host.docker_engine.tenant_disks import TenantDisks
 from gpulease_host.docker_engine.tenants_group import TenantsGroup
 from gpulease_host.docker_engine.ways_in import WaysIn
@@ -55,6 +57,7 @@ PARENT_GROUP = "gpulease"
 REMOVAL_TIMEOUT_S = 60.0
 INVENTORY_AGE_S = 30.0
 FIREWALL_CHECK_S = 60.0
+WATCH_TIMEOUT_S = 10
 
 
 class DockerEngine:
@@ -78,6 +81,7 @@ class DockerEngine:
         image_terms: ImageTerms | None = None,
         image_reserve_bytes: int | None = None,
         images_path: Path | None = None,
+        known_path: Path | None = None,
         fitness: readiness.Readiness | None = None,
     ) -> None:
         self._host_id = host_id
@@ -97,7 +101,7 @@ class DockerEngine:
         terms = image_terms or ImageTerms()
         self._images = Images(self._api, self._image_memory, self._image_room_bytes, terms)
         self._networks = ContractNetworks(self._api, host_id, address_pool)
-        self._running: dict[int, Json] = {}
+        self._known = KnownContainers(known_path)
         self._ran: frozenset[str] = frozenset()
         self._oom_kills: dict[tuple[str, float], bool | None] = {}
         self._inventory: tuple[float, dict[str, Any]] | None = None
@@ -109,6 +113,9 @@ class DockerEngine:
 
     def containers(self) -> list[Container]:
         inspected = [self._api.inspect_container(listed["Id"]) for listed in self._list(all_states=True)]
+        self._known.note_seen(
+            {int(each["Config"]["Labels"][INSTANCE_LABEL]): str(each["Id"]) for each in inspected if each}
+        )
         self._end_ghosts(inspected)
         self._believe_ends(inspected)
         uuids = self._uuids_by_index
@@ -120,8 +127,7 @@ class DockerEngine:
             self._images.provide(order, secrets.login, watch)
 
     def start(self, order: Order, secrets: Secrets, still_wanted: StillWanted = lambda: True) -> None:
-        self._firewall.first_time()
-        self._tenants.ensure()
+        self._prepare_host()
         if self._gpus.simulated:
             self._machine.declare_simulated(gpu.uuid for gpu in order.gpus)
         by_request = not self._gpus.simulated or self._machine.hook_directory() is not None
@@ -130,7 +136,6 @@ class DockerEngine:
         except RefusedError:
             self._api.check_listening()  # of one that is going away it is no answer
             raise
-        self._known_running()  # so that it can be killed even if Docker is gone before the watch looks
 
     def why_not_startable(self, order: Order) -> str | None:
         return self._ways_in.why_not_startable(order)
@@ -154,10 +159,9 @@ class DockerEngine:
         with _absence_is_fine():
             self._api.stop_container(container_name(instance_id), grace_s)
 
-    def kill(self, instance_id: int) -> None:
-        listed = self._running.get(instance_id)
-        if listed is not None:
-            self._ghosts.kill(str(listed["Id"]))
+    def kill(self, instance_id: int) -> bool:
+        container_id = self._known.id_of(instance_id)
+        return container_id is not None and kill_processes(self._cgroups, self._parent_group, container_id)
 
     def remove(self, contract_id: int, instance_id: int) -> None:
         name = container_name(instance_id)
@@ -175,6 +179,7 @@ class DockerEngine:
         self._await_absence(name)
         self._networks.remove_if_unused(contract_id)
         self._ways_in.remove(instance_id)
+        self._known.forget(instance_id)
 
     def remove_networks(self) -> None:
         self._networks.remove_all()
@@ -188,26 +193,16 @@ class DockerEngine:
         }
         return [_held_by(check, holders.get(check.uuid)) for check in self._gpus.checks()]
 
-    def watch(self, limits: Mapping[int, Limits]) -> list[Overrun]:
-        """The marks go first and need no Docker: containers outlive it.
+    def hold(self, limits: Mapping[int, Limits]) -> None:
+        """What fails for one container, or for the firewall, is raised last: it fails again in a second."""
+        do_all(lambda: do_all(*self._shares.steps(limits)), self._firewall.in_time)
 
-        What fails for one container, or for the firewall, is raised last, and only when nothing is to be answered: it
-        fails again in a second.
-        """
-        running = {instance: listed for instance, listed in self._known_running().items() if instance in limits}
-        groups = {self._tenants.of_container(str(each["Id"])): limits[instance] for instance, each in running.items()}
-        self._guard.watch_only({group: share.memory_baseline_bytes for group, share in groups.items()})
-        self._tenants.ensure()
-        overruns: list[Overrun] = []
-        steps: list[Callable[[], object]] = [
-            *(partial(kernel_limits.apply, self._cgroups, group, share) for group, share in groups.items()),
-            lambda: overruns.extend(self._disks.overruns(running, limits)),
-            self._firewall.in_time,
-        ]
-        faults = _faults_of(steps)
-        if faults and not overruns:
-            raise faults[0]
-        return overruns
+    def watch(self, limits: Mapping[int, Limits]) -> list[Overrun]:
+        listed = {
+            int(found["Labels"][INSTANCE_LABEL]): found
+            for found in self._list(all_states=False, timeout_s=WATCH_TIMEOUT_S)
+        }
+        return self._disks.overruns({each: listed[each] for each in listed if each in limits}, limits)
 
     def run_command(self, instance_id: int, command: Sequence[str], timeout_s: int) -> dict[str, Any]:
         return container_calls.run_command(self._api, instance_id, command, timeout_s)
@@ -245,6 +240,10 @@ class DockerEngine:
         return OomGuard(self._cgroups, self._tenants.name, OomMarks(self._cgroups))
 
     @cached_property
+    def _shares(self) -> Shares:
+        return Shares(self._cgroups, self._tenants, self._guard, self._ghosts, self._known)
+
+    @cached_property
     def _ghosts(self) -> Ghosts:
         return Ghosts(self._cgroups, self._tenants)
 
@@ -260,12 +259,13 @@ class DockerEngine:
             self._ghosts,
             self._ways_in,
             GpuNodes(self._gpus.gpus()),
+            self._known,
             host_id=self._host_id,
             publish_address=self._publish_address,
         )
 
-    def _list(self, *, all_states: bool) -> list[dict[str, Any]]:
-        return self._api.list_containers(f"{HOST_LABEL}={self._host_id}", all_states=all_states)
+    def _list(self, *, all_states: bool, timeout_s: float = TIMEOUT_S) -> list[dict[str, Any]]:
+        return self._api.list_containers(f"{HOST_LABEL}={self._host_id}", all_states=all_states, timeout_s=timeout_s)
 
     def _believe_ends(self, inspected: Iterable[dict[str, Any] | None]) -> None:
         """What has ended by itself ended in a Docker that goes on: one that stops ends containers before it is gone."""
@@ -279,14 +279,12 @@ class DockerEngine:
             if found is not None and not found["State"]["Running"]:
                 self._ghosts.lay(found["Id"], partial(self._api.is_running, found["Id"]))
 
-    def _known_running(self) -> dict[int, Json]:
-        """While Docker is away, the containers last seen."""
+    def _prepare_host(self) -> None:
+        """What is wrong with the host as a whole is no fault of a contract: its start is tried again later."""
         try:
-            listed = self._list(all_states=False)
-        except EngineUnavailableError:
-            return self._running
-        self._running = {int(found["Labels"][INSTANCE_LABEL]): found for found in listed}
-        return self._running
+            do_all(self._firewall.first_time, lambda: self._tenants.ensure())
+        except EngineError as error:
+            raise EngineUnavailableError(str(error)) from error
 
     def _killed_since(self, container_id: str, started_at: float) -> bool | None:
         key = (container_id, started_at)
@@ -295,7 +293,7 @@ class DockerEngine:
         return self._oom_kills[key]
 
     def _read_inventory(self) -> dict[str, Any]:
-        disk_bytes = self._disks.for_tenants_bytes()
+        disk_bytes, _ = self._disks.for_tenants_bytes(), self._shares  # which need Docker once
         if self._host_id:
             self._image_memory.promise(self._host_id, disk_bytes)
         return inventory.describe(
@@ -315,17 +313,6 @@ class DockerEngine:
             if time.monotonic() > deadline:
                 raise EngineError(f"Docker has not removed {name} within {REMOVAL_TIMEOUT_S:.0f} s")
             time.sleep(0.05)
-
-
-def _faults_of(steps: Iterable[Callable[[], object]]) -> list[EngineError]:
-    """Each is done, whatever becomes of the others."""
-    faults: list[EngineError] = []
-    for step in steps:
-        try:
-            step()
-        except EngineError as error:
-            faults.append(error)
-    return faults
 
 
 @contextmanager

@@ -49,6 +49,9 @@ class Ghosts:
         """Held during a start: until Docker has answered, its container lives and does not run."""
         return self._starts[container_id]
 
+    def is_starting(self, container_id: str) -> bool:
+        return self._starts[container_id].locked()
+
     def lay(self, container_id: str, runs: Callable[[], bool]) -> None:
         """End what lives of a container that Docker has just said does not run. `runs` asks it again."""
         start = self._starts[container_id]

@@ -17,6 +17,8 @@ from gpulease_host.inventory import DockerFacts
 # A Docker Engine with a double of NVIDIA's hook says in this label where simulated GPUs are declared to it.
 SIMULATED_GPUS_LABEL = "gpulease.simulated-gpus"
 REFRESH_S = 60.0
+KEPT_S = 300.0
+TIMEOUT_S = 10
 
 
 class Machine:
@@ -24,7 +26,7 @@ class Machine:
         self._api = api
         self._now = now
         self._info: dict[str, Any] = {}
-        self._read_at = -REFRESH_S
+        self._read_at = self._look_at = float("-inf")
 
     @property
     def storage(self) -> Storage:
@@ -76,9 +78,15 @@ class Machine:
             raise EngineError(f"simulated GPUs could not be declared in {directory}: {error}") from error
 
     def _fresh_info(self) -> dict[str, Any]:
-        if self._now() - self._read_at >= REFRESH_S:
-            self._info = self._api.info()
-            self._read_at = self._now()
+        """What was read holds for a while longer where Docker does not say it again: much of the rest still works."""
+        if self._now() >= self._look_at:
+            try:
+                self._info = self._api.info(TIMEOUT_S)
+                self._read_at = self._now()
+            except EngineError:
+                if self._now() - self._read_at >= KEPT_S:
+                    raise
+            self._look_at = self._now() + REFRESH_S
         return self._info
 
 

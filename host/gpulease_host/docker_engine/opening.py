@@ -97,6 +97,7 @@ def _engine(settings: EngineSettings, host_id: int, gpus: GpuSource, ways_in: Wa
         image_terms=settings.image_terms,
         image_reserve_bytes=settings.image_reserve_bytes,
         images_path=settings.images_path,
+        known_path=settings.folder / "container-ids",
         fitness=_fitness(settings),
     )
 

@@ -19,7 +19,8 @@ from gpulease_host.engine import LimitsError
 PREFERENCE = 10
 # Groups of this service are not the rest of the host: Docker's own (on tenants' behalf), and other groups of tenants.
 OURS = "gpulease"
-SYSTEMCTL_TIMEOUT_S = 30
+SYSTEMCTL_TIMEOUT_S = 5
+"""Others wait behind it, and it is asked again in a second."""
 
 
 class TenantsGroup:
@@ -89,6 +90,11 @@ class TenantsGroup:
             return [f"CPUShares={weight}", f"MemoryLimit={self._memory_bytes}"]
         memory = [f"MemoryMax={self._memory_bytes}", f"MemoryLow={self._memory_bytes}"]
         return [f"CPUWeight={weight}", f"IOWeight={weight}", *memory, "TasksMax=infinity"]
+
+
+def possible_groups(parent: str, container_id: str) -> tuple[str, str]:
+    """Of a container below the tenants' group, while nobody says whether Docker leaves groups to systemd."""
+    return f"{parent}/{container_id}", f"{slice_name(parent)}/docker-{container_id}.scope"
 
 
 def slice_name(name: str) -> str:

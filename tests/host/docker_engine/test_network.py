@@ -69,7 +69,7 @@ def test_each_contract_has_a_bridge_the_rules_know_and_no_ipv6(bench: Bench) -> 
 def test_the_rules_stand_once_and_first_however_often_they_are_set(bench: Bench) -> None:
     bench.run("sleep", "60")
     for _ in range(2):
-        bench.engine.watch({})
+        bench.engine.hold({})
     for program in (f"ip{version}tables{variant_of_docker(run_and_read)}" for version in ("", "6")):
         rules = rules_of("filter", run_and_read, program)
         assert rules is not None

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gpulease_host.docker_engine import firewall, routes
-from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
+from gpulease_host.docker_engine.docker_api import TIMEOUT_S, DockerApi, RefusedError
 from gpulease_host.docker_engine.dockerd_settings import DockerdSettings, running_dockerds
 from gpulease_host.docker_engine.iptables import V4
 from gpulease_host.docker_engine.networks import (
@@ -151,7 +151,9 @@ class NetworkDocker(DockerApi):
     def default_mtu(self) -> int | None:
         return self.mtu
 
-    def list_containers(self, label: str, *, all_states: bool = True) -> list[dict[str, Any]]:
+    def list_containers(
+        self, label: str, *, all_states: bool = True, timeout_s: float = TIMEOUT_S
+    ) -> list[dict[str, Any]]:
         return []
 
     def create_network(self, body: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gpulease_host.docker_engine import DockerEngine, container_start, container_state, oom_records
-from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
+from gpulease_host.docker_engine.docker_api import TIMEOUT_S, DockerApi, RefusedError
 from gpulease_host.docker_engine.event_stream import instance_changes
 from gpulease_host.docker_engine.ways_in import WaysIn
 from gpulease_host.engine import EngineUnavailableError, Port, PortTakenError, Secrets
@@ -114,7 +114,9 @@ class RestartingDocker(DockerApi):
     def __init__(self) -> None:
         self._calls = 0
 
-    def list_containers(self, label: str, *, all_states: bool = True) -> list[dict[str, Any]]:
+    def list_containers(
+        self, label: str, *, all_states: bool = True, timeout_s: float = TIMEOUT_S
+    ) -> list[dict[str, Any]]:
         self._calls += 1
         if self._calls == 2:
             raise EngineUnavailableError("away")
@@ -139,7 +141,9 @@ class StoppingDocker(DockerApi):
     def __init__(self) -> None:
         self.runs, self.listens = True, True
 
-    def list_containers(self, label: str, *, all_states: bool = True) -> list[dict[str, Any]]:
+    def list_containers(
+        self, label: str, *, all_states: bool = True, timeout_s: float = TIMEOUT_S
+    ) -> list[dict[str, Any]]:
         return [{"Id": "abc"}]
 
     def inspect_container(self, name: str) -> dict[str, Any] | None:
@@ -147,7 +151,7 @@ class StoppingDocker(DockerApi):
         found["State"]["Running"] = self.runs
         return found
 
-    def info(self) -> dict[str, Any]:
+    def info(self, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
         return {"CgroupDriver": "cgroupfs"}
 
     def check_listening(self) -> None:

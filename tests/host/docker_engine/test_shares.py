@@ -66,7 +66,7 @@ def test_a_weight_changed_by_a_foreign_hand_is_put_right(bench: Bench) -> None:
     file = GROUP_ROOT / name / "cpu.weight" if v2 else GROUP_ROOT / "cpu" / name / "cpu.shares"
     before = file.read_text()
     file.write_text("512")
-    bench.engine.watch({order.instance_id: order.limits})
+    bench.engine.hold({order.instance_id: order.limits})
     assert file.read_text() == before
 
 
@@ -124,7 +124,7 @@ def test_one_that_fills_memory_at_once_dies_and_only_it_is_said_to_have_run_out(
 
 def test_marks_come_above_the_baseline_and_go_below_it(bench: Bench) -> None:
     order = _holder(bench, baseline_mib=50, script=f"{_hold(80)} & sleep 1000")
-    bench.engine.watch({order.instance_id: order.limits})
+    bench.engine.hold({order.instance_id: order.limits})
     wait_until(lambda: _marks(bench, order) == {"1000"}, 5)
     holder = max(bench.pids(order), key=_rss_mib)
     os.kill(holder, 9)
@@ -137,7 +137,7 @@ def test_file_cache_is_no_excess(bench: Bench) -> None:
     status, _ = bench.sh(order, "dd if=/dev/zero of=/file bs=1M count=40 && sync && cat /file > /dev/null")
     assert status == 0
     assert int(bench.read(order, "memory/memory.usage_in_bytes", "memory.current")) > 30 * MIB
-    bench.engine.watch({order.instance_id: order.limits})
+    bench.engine.hold({order.instance_id: order.limits})
     assert _marks(bench, order) == {"0"}
 
 
@@ -171,7 +171,7 @@ def _watch_until_killed(bench: Bench, innocent: Order, offender: Order) -> None:
     limits = {order.instance_id: order.limits for order in (innocent, offender)}
 
     def killed() -> bool:
-        bench.engine.watch(limits)
+        bench.engine.hold(limits)
         return bench.oom_kills(offender) > 0
 
     wait_until(killed, 15)

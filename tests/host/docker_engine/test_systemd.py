@@ -31,7 +31,7 @@ def test_shares_and_the_slice_are_what_they_were_after(bench: Bench, command: st
     assert (_share(bench, order), _slice(bench)) == (WEIGHTS, before)
     bench.run("sleep", "600", gpu=1)  # systemd writes the groups beside a new one again, too
     assert (_share(bench, order), _slice(bench)) == (WEIGHTS, before)
-    bench.engine.watch({order.instance_id: order.limits})
+    bench.engine.hold({order.instance_id: order.limits})
 
 
 def test_a_weight_is_systemds_own_so_that_it_comes_back_by_itself(bench: Bench) -> None:
@@ -47,7 +47,7 @@ def test_a_slice_that_is_set_by_another_hand_is_put_right_with_its_container_ali
     before = _slice(bench)
     _systemctl("set-property", "--runtime", bench.group, "CPUWeight=50", f"MemoryMax={64 * MIB}", "MemoryLow=0")
     assert _slice(bench) != before
-    bench.engine.watch({order.instance_id: order.limits})
+    bench.engine.hold({order.instance_id: order.limits})
     assert _slice(bench) == before
     _systemctl("daemon-reload")
     assert _slice(bench) == before
@@ -72,7 +72,7 @@ def test_shares_outlast_a_docker_that_is_stopped_and_started(private_docker: Pri
     processes, before = bench.pids(order), _slice(bench)
     private_docker.stop()
     _systemctl("daemon-reload")
-    bench.engine.watch({order.instance_id: order.limits})
+    bench.engine.hold({order.instance_id: order.limits})
     private_docker.start()
     assert (bench.pids(order), _share(bench, order), _slice(bench)) == (processes, WEIGHTS, before)
     bench.engine.stop(order.instance_id, grace_s=0)

@@ -93,7 +93,7 @@ def watched(bench: Bench) -> Iterator[None]:
 
     def watch() -> None:
         while not over.wait(WATCH_S):
-            bench.engine.watch({})
+            bench.engine.hold({})
 
     thread = threading.Thread(target=watch)
     thread.start()
