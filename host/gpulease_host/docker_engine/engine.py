@@ -48,6 +48,7 @@ from gpulease_host.engine import (
     Secrets,
     StillWanted,
 )
+from gpulease_host.threads import describe
 
 ADDRESS_POOL = "10.213.0.0/16"
 PUBLISH_ADDRESS = "0.0.0.0"
@@ -318,13 +319,15 @@ class DockerEngine:
 
 
 def _faults_of(steps: Iterable[Callable[[], object]]) -> list[EngineError]:
-    """Each is done, whatever becomes of the others."""
+    """Each is done, whatever becomes of the others. What nobody thought of is a fault of its step too."""
     faults: list[EngineError] = []
     for step in steps:
         try:
             step()
         except EngineError as error:
             faults.append(error)
+        except Exception as error:  # noqa: BLE001 - the last line: the ends of contracts hang on this thread
+            faults.append(EngineError(describe(error)))
     return faults
 
 

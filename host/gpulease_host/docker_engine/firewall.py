@@ -77,14 +77,23 @@ class Firewall:
         self._in_force: dict[str, tuple[str, list[Sequence[str]]]] = {}
 
     def ensure(self) -> None:
-        """Idempotent, and never a moment without the rules once they are there; one daemon at a time."""
-        with self._lock.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            resolvers = self._resolvers()
-            variant = variant_of_docker(self._run) or ""
-            for family in (V4, V6):
-                own = [address for address in resolvers if ipaddress.ip_address(address).version == family.version]
-                self._ensure(f"{family.program}{variant}", chains(family, own))
+        """Idempotent, and never a moment without the rules once they are there; one daemon at a time.
+
+        Raises FirewallError.
+        """
+        try:
+            with self._lock.open("w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                self._ensure_both()
+        except (OSError, ValueError) as error:
+            raise FirewallError(f"the network rules could not be set: {error}") from error
+
+    def _ensure_both(self) -> None:
+        resolvers = self._resolvers()
+        variant = variant_of_docker(self._run) or ""
+        for family in (V4, V6):
+            own = [address for address in resolvers if ipaddress.ip_address(address).version == family.version]
+            self._ensure(f"{family.program}{variant}", chains(family, own))
 
     def _ensure(self, program: str, wanted: str) -> None:
         """Rules that are as this left them are only read: a write would look like somebody's change."""

@@ -15,6 +15,8 @@ WAIT_S = "10"
 DOCKER_USER = "DOCKER-USER"
 NFT, LEGACY = "-nft", "-legacy"
 LEGACY_TABLES = "/proc/net/ip_tables_names"
+PROGRAM_TIMEOUT_S = 30.0
+"""Longer than they wait for each other (WAIT_S)."""
 
 # Runs a program with its standard input and answers its exit status and what it said.
 Run = Callable[[Sequence[str], str], tuple[int, str]]
@@ -33,12 +35,28 @@ V6 = Family("ip6tables", 6)
 
 
 def run_program(command: Sequence[str], text: str) -> tuple[int, str]:
-    """What it printed; what it complained of only where it failed, for iptables warns once both variants are used."""
+    """What it printed; what it complained of only where it failed, for iptables warns once both variants are used.
+
+    That it cannot be run, or does not end, is a status too: as a shell says it.
+    """
     environment = {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
     try:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, env=environment, check=False)
+        done = subprocess.run(
+            command,
+            input=text,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=environment,
+            timeout=PROGRAM_TIMEOUT_S,
+            check=False,
+        )
     except FileNotFoundError as error:
         return 127, str(error)
+    except OSError as error:
+        return 126, str(error)
+    except subprocess.TimeoutExpired:
+        return 124, f"{command[0]} has not ended within {PROGRAM_TIMEOUT_S:.0f} s"
     return done.returncode, done.stdout if done.returncode == 0 else done.stderr + done.stdout
 
 
