@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-from gpulease_host.docker_engine import engine, firewall, iptables, networks, routes
+from gpulease_host.docker_engine import engine, firewall, firewall_checks, iptables, networks, routes
 from gpulease_host.docker_engine.bridges import _rules_of
 from gpulease_host.docker_engine.docker_api import DockerApi
 from gpulease_host.docker_engine.machine import weighs_io
@@ -34,6 +35,19 @@ def test_a_program_that_cannot_be_run_or_does_not_end_has_a_status_too(
     status, said = iptables.run_program(["sleep", "30"], "")
     assert status == 124
     assert "sleep has not ended" in said
+
+
+@pytest.mark.parametrize("status", [4, 124])
+def test_docker_is_not_said_to_have_no_rules_where_nobody_could_read_them(status: int) -> None:
+    def busy(command: Sequence[str], text: str) -> tuple[int, str]:
+        return (status, "Another app is currently holding the xtables lock") if "-S" in command else (0, text)
+
+    def saves_nothing(command: Sequence[str], text: str) -> tuple[int, str]:
+        return (1, text) if "-save" in command[0] and "--version" not in command else (0, text)
+
+    for run in (busy, saves_nothing):
+        with pytest.raises(iptables.UnreadableError):
+            firewall_checks.why_docker_sets_no_rules(run, {})
 
 
 @pytest.mark.parametrize("printed", ["Warning: odd\n[]", "3", '["a"]', '[{"dev": "eth0"}]', '[{"dst": "10.0.0.0/99"}]'])

@@ -169,7 +169,7 @@ def test_without_the_rules_nothing_goes_on(tmp_path: Path) -> None:
     def refuse(command: Sequence[str], text: str) -> tuple[int, str]:
         return 1, f"no {command[0]} {len(text)}"
 
-    with pytest.raises(firewall.FirewallError, match="iptables-restore"):
+    with pytest.raises(firewall.FirewallError, match="iptables-save"):
         firewall.Firewall(refuse, lambda: [], tmp_path / "lock").ensure()
 
 
