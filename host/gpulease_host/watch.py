@@ -69,7 +69,7 @@ class Watch:
                 break  # the others would wait for it too, and the next end would be late
             except (EngineError, JournalError) as error:
                 faults.append(str(error))
-            except (OSError, ValueError, LookupError) as error:  # of the machine, and not foreseen: the other steps go on
+            except (OSError, ValueError, LookupError) as error:  # nobody foresaw it: the others go on
                 faults.append(describe(error))
         self._say_once(" ".join(faults))
 
