@@ -1,7 +1,7 @@
 """Whether this machine as a whole is fit to be rented, and how it says so: `modes` and `not_ready` of the inventory.
 
-A check is a function that answers a sentence that says what is wrong and what to do, or None; it may raise
-EngineError where it cannot tell now. To add one, give it to `Readiness` in `docker_engine/opening.py`.
+A check is a function that answers a sentence that says what is wrong and what to do, or None; where it cannot tell now,
+it raises. To add one, give it to `Readiness` in `docker_engine/opening.py`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gpulease_host.engine import EngineError
-
 Check = Callable[[], str | None]
 
 LOOK_S = 3600.0
 AGAIN_S = 60.0
 """While something is wrong, or a check could not tell."""
+NOT_LOOKED_AT = "The host is still finding out whether this machine is fit to be rented. Wait a minute."
 MAX_SENTENCE = 300
 MAX_NOT_READY = 8
 """As schemas/register.v1.json has them; what is longer is cut."""
@@ -28,7 +27,11 @@ def _start(work: Callable[[], None]) -> None:
 
 
 class Readiness:
-    """Keeps what the checks said. `mark` answers something else when what they look at may have changed."""
+    """Keeps what each check said. `mark` answers something else when what they look at may have changed.
+
+    Looks are made aside, because a check may take long. The first word waits for the first one, `first_wait_s` at
+    most; a machine that nobody has looked at is not ready.
+    """
 
     def __init__(
         self,
@@ -36,27 +39,28 @@ class Readiness:
         mark: Callable[[], object] = lambda: None,
         elapsed: Callable[[], float] = time.monotonic,
         start: Callable[[Callable[[], None]], None] = _start,
+        first_wait_s: float = 0.0,
     ) -> None:
         self._checks = checks
         self._mark = mark
         self._elapsed = elapsed
         self._start = start
+        self._first_wait_s = first_wait_s
         self._lock = threading.Lock()
-        self._found: tuple[str, ...] | None = None
+        self._said: list[str | None] = [None] * len(checks)
+        self._looked = threading.Event()
         self._marked: object = None
         self._look_at = float("-inf")
         self._working = False
 
     def not_ready(self) -> list[str]:
-        """What was wrong at the last look. The first is made at once, later ones aside: a check may take seconds.
-
-        Raises EngineError, at the first look only.
-        """
-        if self._found is None:
-            self._note(self._look(), self._mark())
-        elif self._begins():
-            self._start(self._look_again)
-        return list(self._found or ())
+        """What was wrong when it was last looked at."""
+        if self._checks and self._begins():
+            self._start(self._look)
+        wait_s, self._first_wait_s = self._first_wait_s, 0.0
+        if self._checks and not self._looked.wait(wait_s):
+            return [*filter(None, self._said), NOT_LOOKED_AT]
+        return [*filter(None, self._said)]
 
     def look_soon(self) -> None:
         """Something may have changed that `mark` does not tell of."""
@@ -65,29 +69,33 @@ class Readiness:
 
     def _begins(self) -> bool:
         with self._lock:
-            if self._working or (self._elapsed() < self._look_at and self._mark() == self._marked):
+            if self._working or (self._elapsed() < self._look_at and self._read_mark() == self._marked):
                 return False
             self._working = True
             return True
 
-    def _look_again(self) -> None:
-        marked = self._mark()
-        try:
-            found = self._look()
-        except EngineError:  # it stands as it was until somebody can tell
-            with self._lock:
-                self._working, self._look_at = False, self._elapsed() + AGAIN_S
-                self._marked = marked
-            return
-        self._note(found, marked)
-
-    def _look(self) -> tuple[str, ...]:
-        return tuple(said for check in self._checks if (said := check()) is not None)
-
-    def _note(self, found: tuple[str, ...], marked: object) -> None:
+    def _look(self) -> None:
+        marked = self._read_mark()
+        all_told = all([self._ask(number) for number in range(len(self._checks))])
+        is_fit = all_told and not any(self._said)
         with self._lock:
-            self._found, self._marked, self._working = found, marked, False
-            self._look_at = self._elapsed() + (AGAIN_S if found else LOOK_S)
+            self._marked, self._working = marked, False
+            self._look_at = self._elapsed() + (LOOK_S if is_fit else AGAIN_S)
+        self._looked.set()
+
+    def _ask(self, number: int) -> bool:
+        """Whether the check could tell. If not, what it said before stands: that alone makes no machine unfit."""
+        try:
+            self._said[number] = self._checks[number]()
+        except Exception:  # noqa: BLE001 - one check must neither end the daemon nor hide what others found
+            return False
+        return True
+
+    def _read_mark(self) -> object:
+        try:
+            return self._mark()
+        except OSError:
+            return self._marked
 
 
 def also_not_ready(inventory: Mapping[str, Any], faults: Sequence[str]) -> Mapping[str, Any]:

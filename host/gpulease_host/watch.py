@@ -15,6 +15,7 @@ from gpulease_host.journal import JournalError
 from gpulease_host.ledger import Ledger
 from gpulease_host.log import Log
 from gpulease_host.records import HOLDING
+from gpulease_host.threads import describe
 from gpulease_host.trusted_clock import TrustedClock
 from gpulease_host.world import World
 
@@ -68,6 +69,8 @@ class Watch:
                 break  # the others would wait for it too, and the next end would be late
             except (EngineError, JournalError) as error:
                 faults.append(str(error))
+            except (OSError, ValueError, LookupError) as error:  # nobody foresaw it: the others go on
+                faults.append(describe(error))
         else:
             self.world.docker_down.answered()
         if (was_down is None) != (self.world.docker_down.fault is None):

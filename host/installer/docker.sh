@@ -10,6 +10,7 @@ set_up_docker() {
         [ -S "$DOCKER_SOCKET" ] || install_packages docker.io
     fi
     command -v ip6tables-restore >/dev/null || install_packages iptables
+    command -v ip >/dev/null || install_packages iproute2
     wait_for docker_answers ||
         fail "Docker does not answer on $DOCKER_SOCKET. Start it (systemctl start docker), and run the same line again."
     check_docker

@@ -97,7 +97,7 @@ class FakeEngine:
         self.start_error: EngineError | None = None
         self.remove_error: EngineError | None = None
         self.pull_error: EngineError | None = None
-        self.watch_error: EngineError | None = None
+        self.watch_error: Exception | None = None
         self.hold_error: EngineError | None = None
         self.while_pulling: Callable[[PullWatch], object] = lambda _watch: None
         self.dirty: dict[int, str] = {}

@@ -1,14 +1,17 @@
-"""Checks of the whole machine: made before anything is said, then aside, and soon again while something is wrong."""
+"""Checks of the whole machine: made aside, waited for at first, and made soon again while something is wrong."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
 
 from gpulease_host.engine import EngineError
-from gpulease_host.readiness import AGAIN_S, LOOK_S, MAX_NOT_READY, MAX_SENTENCE, Readiness, say
+from gpulease_host.readiness import AGAIN_S, LOOK_S, MAX_NOT_READY, MAX_SENTENCE, NOT_LOOKED_AT, Readiness, say
+from tests.host.docker_engine.bench import wait_until
 
 TOO_OLD = "Docker 19.03 is too old: install Docker Engine 20.10 or newer."
 
@@ -19,13 +22,21 @@ class Machine:
 
     now: float = 0.0
     wrong: str | None = None
-    fault: EngineError | None = None
+    other: str | None = None
+    fault: Exception | None = None
     mark: int = 0
     looks: int = 0
     aside: list[Callable[[], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.readiness = Readiness([self.check, lambda: None], lambda: self.mark, lambda: self.now, self.aside.append)
+        self.readiness = Readiness(
+            [self.check, lambda: self.other], self.read_mark, lambda: self.now, self.aside.append
+        )
+
+    def read_mark(self) -> int:
+        if self.mark < 0:
+            raise OSError("no such file")
+        return self.mark
 
     def check(self) -> str | None:
         self.looks += 1
@@ -41,10 +52,23 @@ class Machine:
         return self.readiness.not_ready()
 
 
-def test_the_first_word_is_true() -> None:
-    machine = Machine(wrong=TOO_OLD)
-    assert machine.readiness.not_ready() == [TOO_OLD]
-    assert machine.looks == 1
+def test_the_first_word_waits_for_the_checks() -> None:
+    def slow() -> str:
+        time.sleep(0.1)
+        return TOO_OLD
+
+    assert Readiness([slow], first_wait_s=30).not_ready() == [TOO_OLD]
+
+
+def test_a_machine_that_nobody_has_looked_at_is_not_ready_and_hinders_no_start() -> None:
+    goes_on = threading.Event()
+    readiness = Readiness([lambda: TOO_OLD, lambda: str(goes_on.wait(30))], first_wait_s=0.1)
+    assert readiness.not_ready() == [TOO_OLD, NOT_LOOKED_AT], "what is known is said"
+    started = time.monotonic()
+    assert NOT_LOOKED_AT in readiness.not_ready()
+    assert time.monotonic() - started < 0.1, "it is waited for once"
+    goes_on.set()
+    wait_until(lambda: readiness.not_ready() == [TOO_OLD, "True"], 5)
 
 
 def test_a_machine_without_checks_is_ready() -> None:
@@ -98,12 +122,23 @@ def test_what_cannot_be_told_stands_as_it_was_and_is_asked_again() -> None:
     assert machine.say() == []
 
 
-def test_a_first_look_that_cannot_tell_is_an_error_and_made_again() -> None:
-    machine = Machine(fault=EngineError("Docker does not answer"))
-    with pytest.raises(EngineError):
-        machine.readiness.not_ready()
-    machine.fault = None
-    assert machine.readiness.not_ready() == []
+@pytest.mark.parametrize("fault", [EngineError("Docker does not answer"), OSError("gone"), KeyError("Id")])
+def test_a_check_that_cannot_tell_hides_nothing_and_is_no_reason(fault: Exception) -> None:
+    machine = Machine(fault=fault)
+    assert machine.say() == []
+    machine.other, machine.now = TOO_OLD, AGAIN_S
+    assert machine.say() == [TOO_OLD], "the others are asked, and all of them soon again"
+    machine.fault, machine.wrong, machine.now = None, "The firewall is gone.", 2 * AGAIN_S
+    assert machine.say() == ["The firewall is gone.", TOO_OLD]
+    machine.fault, machine.other, machine.now = fault, None, 3 * AGAIN_S
+    assert machine.say() == ["The firewall is gone."], "it stands as it was"
+
+
+def test_a_mark_that_cannot_be_read_is_none() -> None:
+    machine = Machine(wrong=TOO_OLD)
+    machine.say()
+    machine.mark = -1
+    assert machine.say() == [TOO_OLD]
 
 
 def test_what_is_said_fits_the_wire() -> None:

@@ -39,7 +39,7 @@ def _rules_of(name: str, saved: str) -> Iterator[tuple[str, list[str]]]:
     for line in saved.splitlines():
         if line.startswith("*"):
             table = line[1:]
-        words = shlex.split(line) if line.startswith("-A ") else []
+        words = shlex.split(line) if line.startswith("-A ") and name in line else []
         if name in words:
             yield table, words[1:]
 

@@ -1,12 +1,13 @@
 """What a Docker Engine was told when it was started and does not say: its resolvers, and to leave the firewall alone.
 
-Its API does not tell which process it is, so every dockerd in this network namespace is looked at; one in a container
-is in another.
+Its API does not tell which process it is, so every dockerd of root's in this network namespace is looked at. One in a
+container is in another, and whatever a tenant calls a process, in whatever bytes, is nothing to go by.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,8 +33,14 @@ def _command_lines(proc: Path) -> Iterator[list[str]]:
     ours = (proc / "self/ns/net").readlink()
     for process in proc.glob("[0-9]*"):
         with suppress(OSError):  # it has ended
-            if (process / "comm").read_text().strip() == "dockerd" and (process / "ns/net").readlink() == ours:
-                yield (process / "cmdline").read_text().split("\0")
+            if _is_roots_dockerd(process) and (process / "ns/net").readlink() == ours:
+                yield os.fsdecode((process / "cmdline").read_bytes()).split("\0")
+
+
+def _is_roots_dockerd(process: Path) -> bool:
+    """The kernel writes a name with a line break in it on one line, so no name makes up a line."""
+    lines = (process / "status").read_bytes().split(b"\n")
+    return b"Name:\tdockerd" in lines and any(line.split()[:2] == [b"Uid:", b"0"] for line in lines)
 
 
 def _settings(arguments: Sequence[str]) -> DockerdSettings:
@@ -41,7 +48,8 @@ def _settings(arguments: Sequence[str]) -> DockerdSettings:
     config = _config(Path(files[-1] if files else CONFIG_FILE))
     told = _values(arguments, "--iptables")
     sets_rules = told[-1] not in ("false", "0") if told else config.get("iptables") is not False
-    return DockerdSettings((*_values(arguments, "--dns"), *map(str, config.get("dns") or [])), sets_rules)
+    dns = config.get("dns")
+    return DockerdSettings((*_values(arguments, "--dns"), *map(str, dns if isinstance(dns, list) else [])), sets_rules)
 
 
 def _values(arguments: Sequence[str], option: str) -> list[str]:

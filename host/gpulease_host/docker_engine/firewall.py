@@ -20,6 +20,7 @@ from gpulease_host.docker_engine.iptables import (
     WAIT_S,
     Family,
     Run,
+    other_variant,
     rules_of,
     run_program,
     variant_of_docker,
@@ -31,6 +32,7 @@ TENANTS = "gl-+"
 INPUT_CHAIN = "GPULEASE-INPUT"
 FORWARD_CHAIN = "GPULEASE-FORWARD"
 HOOKS = {"INPUT": INPUT_CHAIN, DOCKER_USER: FORWARD_CHAIN, "FORWARD": FORWARD_CHAIN}
+BUILT_IN = frozenset({"INPUT", "FORWARD"})
 LOCK = Path("/run/gpulease-firewall.lock")
 
 CLOSED_V4 = (
@@ -77,41 +79,88 @@ class Firewall:
         self._in_force: dict[str, tuple[str, list[Sequence[str]]]] = {}
 
     def ensure(self) -> None:
-        """Idempotent, and never a moment without the rules once they are there; one daemon at a time."""
-        with self._lock.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            resolvers = self._resolvers()
-            variant = variant_of_docker(self._run) or ""
-            for family in (V4, V6):
-                own = [address for address in resolvers if ipaddress.ip_address(address).version == family.version]
-                self._ensure(f"{family.program}{variant}", chains(family, own))
+        """Idempotent, and never a moment without the rules once they are there; one daemon at a time.
 
-    def _ensure(self, program: str, wanted: str) -> None:
-        """Rules that are as this left them are only read: a write would look like somebody's change."""
+        Raises FirewallError.
+        """
+        try:
+            with self._lock.open("w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                self._ensure_both()
+        except (OSError, ValueError) as error:
+            raise FirewallError(f"the network rules could not be set: {error}") from error
+
+    def _ensure_both(self) -> None:
+        resolvers = self._resolvers()
+        variant = variant_of_docker(self._run)
+        wrote = False
+        for family in (V4, V6):
+            own = [address for address in resolvers if ipaddress.ip_address(address).version == family.version]
+            wrote |= self._ensure(f"{family.program}{variant or ''}", chains(family, own))
+        if wrote and variant is not None:
+            self._leave(other_variant(self._run, variant))
+
+    def _ensure(self, program: str, wanted: str) -> bool:
+        """Rules that are as this left them are only read: a write would look like somebody's change.
+
+        Whether the chains were written.
+        """
         rules = self._rules(program)
-        if self._in_force.get(program) != (wanted, _filling(rules)):
+        is_new = self._in_force.get(program) != (wanted, _filling(rules))
+        if is_new:
             self._check([f"{program}-restore", "--noflush", "--wait", WAIT_S], wanted)
             rules = self._rules(program)
+            if not all(_filling(rules)):
+                raise FirewallError(f"the network rules were set, and {program}-save does not show them")
             self._in_force[program] = (wanted, _filling(rules))
         for chain in HOOKS:
             if (chain != DOCKER_USER or chain in rules) and not is_first(chain, rules):
                 self._hook(program, chain)
+        return is_new
 
     def _hook(self, program: str, chain: str) -> None:
+        """Read back: one that cannot be seen is taken away again, for each check would add another."""
         self._check([program, "-w", WAIT_S, "-I", chain, "1", *jump(chain).split()], "")
-        rules = self._rules(program).get(chain, [])
-        positions = [position for position, rule in enumerate(rules, start=1) if rule == jump(chain)]
+        rules = self._rules(program)
+        positions = [position for position, rule in enumerate(rules.get(chain, []), start=1) if rule == jump(chain)]
         for position in reversed(positions[1:]):
             self._run([program, "-w", WAIT_S, "-D", chain, str(position)], "")
+        if not positions:
+            self._run([program, "-w", WAIT_S, "-D", chain, *jump(chain).split()], "")
+        if not is_first(chain, rules):
+            raise FirewallError(f"the network rules were set, and {program}-save does not show them first in {chain}")
+
+    def _leave(self, variant: str | None) -> None:
+        """What Docker used before: a drop there holds, too, and its exceptions are for resolvers of that time."""
+        for family in (V4, V6) if variant is not None else ():
+            program = f"{family.program}{variant}"
+            rules = rules_of("filter", self._run, program) or {}
+            if rules.keys() & {INPUT_CHAIN, FORWARD_CHAIN}:
+                remove_rules(self._run, program)
 
     def _rules(self, program: str) -> Rules:
-        """A table that nobody has used yet is not there."""
-        return rules_of("filter", self._run, program) or {}
+        """The table's own chains are always there; of a program that does not show them nothing is known."""
+        rules = rules_of("filter", self._run, program) or {}
+        if not rules.keys() >= BUILT_IN:
+            raise FirewallError(f"the network rules could not be read: {program}-save does not show them")
+        return rules
 
     def _check(self, command: Sequence[str], text: str) -> None:
         status, said = self._run(command, text)
         if status != 0:
             raise FirewallError(f"the network rules could not be set: {' '.join(command)}: {said.strip()}")
+
+
+def remove_rules(run: Run, program: str) -> None:
+    """Both chains, and every jump to them; what is not there is fine."""
+    command = [program, "-w", WAIT_S]
+    for hook, chain in HOOKS.items():
+        _, listed = run([*command, "-S", hook], "")
+        for jump_there in (line.split() for line in listed.splitlines() if line.endswith(f"-j {chain}")):
+            run([*command, "-D", *jump_there[1:]], "")
+    for chain in (INPUT_CHAIN, FORWARD_CHAIN):
+        run([*command, "-F", chain], "")
+        run([*command, "-X", chain], "")
 
 
 def jump(chain: str) -> str:

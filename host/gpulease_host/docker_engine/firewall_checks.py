@@ -13,12 +13,13 @@ from pathlib import Path
 
 from gpulease_host.docker_engine.docker_api import Json
 from gpulease_host.docker_engine.dockerd_settings import DockerdSettings, running_dockerds
-from gpulease_host.docker_engine.iptables import V4, V6, Run, rules_of, run_program, variant_of_docker
+from gpulease_host.docker_engine.iptables import V4, V6, Run, UnreadableError, rules_of, run_program, variant_of_docker
 from gpulease_host.docker_engine.networks import PREFIX, NetworkPoolError, lowest_free
 from gpulease_host.docker_engine.routes import DEVICES, MAIN_TABLES, RoutesError, networks_of, route_to, routes
 from gpulease_host.readiness import Check
 
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+LEADING_TO_DOCKER = (("nat", "PREROUTING"), ("filter", "FORWARD"))
 Dockerds = Callable[[], Iterable[DockerdSettings]]
 
 
@@ -115,11 +116,12 @@ def why_pool_is_routed_away(pool: ipaddress.IPv4Network, run: Run = run_program)
 
 
 def _leads_to_docker(run: Run) -> bool:
-    """Chains may be left and nothing lead to them."""
+    """Chains may be left and nothing lead to them. Raises UnreadableError."""
     variant = variant_of_docker(run)
     if variant is None:
         return False
     program = f"{V4.program}{variant}"
-    published = (rules_of("nat", run, program) or {}).get("PREROUTING", [])
-    forwarded = (rules_of("filter", run, program) or {}).get("FORWARD", [])
-    return all(any("-j DOCKER" in rule for rule in rules) for rules in (published, forwarded))
+    tables = [(rules_of(table, run, program) or {}).get(chain) for table, chain in LEADING_TO_DOCKER]
+    if None in tables:
+        raise UnreadableError(f"The network rules cannot be read: {program}-save does not show them.")
+    return all(any("-j DOCKER" in rule for rule in rules or []) for rules in tables)

@@ -11,13 +11,26 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gpulease_host.engine import EngineError
+
 WAIT_S = "10"
 DOCKER_USER = "DOCKER-USER"
 NFT, LEGACY = "-nft", "-legacy"
 LEGACY_TABLES = "/proc/net/ip_tables_names"
+PROGRAM_TIMEOUT_S = 30.0
+"""Longer than they wait for each other (WAIT_S)."""
+
+BUSY, TIMED_OUT = 4, 124
+"""Of iptables, when another one has been writing for WAIT_S; ours. Both say nothing of what there is."""
 
 # Runs a program with its standard input and answers its exit status and what it said.
 Run = Callable[[Sequence[str], str], tuple[int, str]]
+
+
+class UnreadableError(EngineError):
+    """Which rules there are is not known."""
+
+    code = "rules_unreadable"
 
 
 @dataclass(frozen=True)
@@ -33,12 +46,28 @@ V6 = Family("ip6tables", 6)
 
 
 def run_program(command: Sequence[str], text: str) -> tuple[int, str]:
-    """What it printed; what it complained of only where it failed, for iptables warns once both variants are used."""
+    """What it printed; what it complained of only where it failed, for iptables warns once both variants are used.
+
+    That it cannot be run, or does not end, is a status too: as a shell says it.
+    """
     environment = {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
     try:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, env=environment, check=False)
+        done = subprocess.run(
+            command,
+            input=text,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=environment,
+            timeout=PROGRAM_TIMEOUT_S,
+            check=False,
+        )
     except FileNotFoundError as error:
         return 127, str(error)
+    except OSError as error:
+        return 126, str(error)
+    except subprocess.TimeoutExpired:
+        return TIMED_OUT, f"{command[0]} has not ended within {PROGRAM_TIMEOUT_S:.0f} s"
     return done.returncode, done.stdout if done.returncode == 0 else done.stderr + done.stdout
 
 
@@ -52,13 +81,24 @@ def variants_in_use(run: Run) -> list[str]:
 
 
 def variant_of_docker(run: Run) -> str | None:
-    """None where no program sees any rule of Docker's."""
+    """None where no program sees any rule of Docker's. Raises UnreadableError."""
     sees = (variant for variant in variants_in_use(run) if _has_chain(run, f"{V4.program}{variant}", "DOCKER"))
     return next(sees, None)
 
 
+def other_variant(run: Run, variant: str) -> str | None:
+    """The one that `variant` is not; None where that may hold nothing, or is not known."""
+    status, version = run([f"{V4.program}{variant}", "--version"], "")
+    if status == 0 and "(legacy)" in version:
+        return NFT
+    return LEGACY if status == 0 and "(nf_tables)" in version and LEGACY in variants_in_use(run) else None
+
+
 def _has_chain(run: Run, program: str, chain: str) -> bool:
-    return run([program, "-w", WAIT_S, "-t", "nat", "-S", chain], "")[0] == 0
+    status, said = run([program, "-w", WAIT_S, "-t", "nat", "-S", chain], "")
+    if status in (BUSY, TIMED_OUT):
+        raise UnreadableError(f"The network rules cannot be read: {program}: {said.strip()}")
+    return status == 0
 
 
 def rules_of(table: str, run: Run, program: str) -> dict[str, list[str]] | None:

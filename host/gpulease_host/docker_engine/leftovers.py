@@ -15,9 +15,9 @@ from gpulease_host.docker_engine.cgroups import Cgroups
 from gpulease_host.docker_engine.container_config import HOST_LABEL
 from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
 from gpulease_host.docker_engine.engine import PARENT_GROUP, DockerEngine
-from gpulease_host.docker_engine.firewall import FORWARD_CHAIN, HOOKS, INPUT_CHAIN, LOCK
+from gpulease_host.docker_engine.firewall import LOCK, remove_rules
 from gpulease_host.docker_engine.image_memory import ImageMemory
-from gpulease_host.docker_engine.iptables import V4, V6, WAIT_S, Run, run_program, variants_in_use
+from gpulease_host.docker_engine.iptables import V4, V6, Run, run_program, variants_in_use
 from gpulease_host.docker_engine.networks import LOCK as NETWORKS_LOCK
 from gpulease_host.docker_engine.networks import PREFIX
 from gpulease_host.engine import Container
@@ -58,7 +58,7 @@ class DockerLeftovers:
         bridges = [name for _, name in socket.if_nameindex() if name.startswith(PREFIX)]
         if bridges or self._api.list_containers(HOST_LABEL) or has_daemon():
             return False
-        remove_rules(self._run)
+        remove_all_rules(self._run)
         _remove_group(PARENT_GROUP)
         for lock in (LOCK, NETWORKS_LOCK):
             lock.unlink(missing_ok=True)
@@ -75,19 +75,12 @@ def has_daemon(proc: Path = Path("/proc")) -> bool:
     return False
 
 
-def remove_rules(run: Run, lock: Path = LOCK) -> None:
-    """Both chains, and every jump to them, in both variants of iptables; what is not there is fine."""
+def remove_all_rules(run: Run, lock: Path = LOCK) -> None:
+    """In both variants of iptables."""
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         for program in (f"{family.program}{variant}" for family in (V4, V6) for variant in variants_in_use(run)):
-            command = [program, "-w", WAIT_S]
-            for hook, chain in HOOKS.items():
-                _, listed = run([*command, "-S", hook], "")
-                for jump in (line.split() for line in listed.splitlines() if line.endswith(f"-j {chain}")):
-                    run([*command, "-D", *jump[1:]], "")
-            for chain in (INPUT_CHAIN, FORWARD_CHAIN):
-                run([*command, "-F", chain], "")
-                run([*command, "-X", chain], "")
+            remove_rules(run, program)
 
 
 def _remove_group(name: str) -> None:

@@ -94,10 +94,14 @@ def weighs_io(path: Path, devices: Path = Path("/sys/dev/block"), groups: Path =
     """Whether block I/O to what is below `path` is weighed: by BFQ, or on cgroup v2 by its cost where that is enabled.
 
     A weight can be written without either, and has no effect. btrfs and others without a device of their own: no.
+    Of what goes away meanwhile: no.
     """
-    device = path.stat().st_dev
-    disks = _disks_of(devices / f"{os.major(device)}:{os.minor(device)}")
-    return all(_has_bfq(disk) or _is_costed(disk, groups / "io.cost.qos") for disk in disks)
+    try:
+        device = path.stat().st_dev
+        disks = _disks_of(devices / f"{os.major(device)}:{os.minor(device)}")
+        return all(_has_bfq(disk) or _is_costed(disk, groups / "io.cost.qos") for disk in disks)
+    except OSError:
+        return False
 
 
 def _disks_of(entry: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,10 +34,12 @@ def mount_of(path: Path, mountinfo: Path = MOUNTINFO) -> Mount | None:
 
 
 def _mounts(mountinfo: Path) -> Iterator[Mount]:
-    for line in mountinfo.read_text().splitlines():
-        fields = line.split()
-        yield Mount(Path(_plain(fields[4])), frozenset(_plain(fields[-1]).split(",")))
+    """In bytes: whoever plugs in a disk may name it as he likes, and Python knows more separators than the kernel."""
+    for line in mountinfo.read_bytes().split(b"\n"):
+        fields = line.split(b" ")
+        if len(fields) > 4:
+            yield Mount(Path(_plain(fields[4])), frozenset(_plain(fields[-1]).split(",")))
 
 
-def _plain(text: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
+def _plain(field: bytes) -> str:
+    return os.fsdecode(re.sub(rb"\\([0-3][0-7]{2})", lambda found: bytes([int(found[1], 8)]), field))

@@ -136,7 +136,11 @@ class ContractNetworks:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        with self._lock.open("w") as file:
+        try:
+            file = self._lock.open("w")
+        except OSError as error:
+            raise EngineError(f"No network can be made for a contract: {error}") from error
+        with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 

@@ -30,6 +30,8 @@ from gpulease_host.world import read_run_id
 DEFAULT_DOCKER_HOST = "unix:///var/run/docker.sock"
 MACHINE_ID = Path("/etc/machine-id")
 HOUR_S = 3600
+FIRST_LOOK_S, REGISTRATION_LOOK_S = 20.0, 60.0
+"""How long the first word on this machine waits for its checks. A daemon has ends to see to; a registration has not."""
 
 
 @dataclass(frozen=True)
@@ -98,13 +100,13 @@ def _engine(settings: EngineSettings, host_id: int, gpus: GpuSource, ways_in: Wa
         image_reserve_bytes=settings.image_reserve_bytes,
         images_path=settings.images_path,
         known_path=settings.folder / "container-ids",
-        fitness=_fitness(settings),
+        fitness=_fitness(settings, FIRST_LOOK_S if host_id else REGISTRATION_LOOK_S),
     )
 
 
-def _fitness(settings: EngineSettings) -> Readiness:
+def _fitness(settings: EngineSettings, first_wait_s: float) -> Readiness:
     """All checks of this machine. It is looked at anew when it, Docker or the firewall was started or changed."""
     info = Machine(DockerApi(settings.docker_host)).info
     socket_file, changes = Path(settings.docker_host.removeprefix("unix://")), RulesetChanges()
     checks = [*docker_checks(info), *firewall_checks(info, settings.address_pool)]
-    return Readiness(checks, lambda: (read_run_id(socket_file), changes.count()))
+    return Readiness(checks, lambda: (read_run_id(socket_file), changes.count()), first_wait_s=first_wait_s)

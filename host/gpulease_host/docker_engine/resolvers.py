@@ -17,7 +17,7 @@ def nameservers(
     """Docker copies the machine's unless it has its own, and asks loopback ones itself; others the container asks."""
     found = [address for dockerd in dockerds() for address in dockerd.dns]
     for file in files:
-        lines = file.read_text().splitlines() if file.is_file() else []
+        lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
         found += [line.split()[1] for line in lines if line.startswith("nameserver ") and len(line.split()) > 1]
     addresses = [_address(text) for text in found]
     return sorted({str(address) for address in addresses if address is not None and not address.is_loopback})

@@ -52,9 +52,12 @@ def networks_of(found: Iterable[Route]) -> list[ipaddress.IPv4Network]:
 
 
 def default_mtu(found: Iterable[Route], devices: Path = DEVICES) -> int | None:
-    """Of the way out of this machine, where it has one."""
+    """Of the way out of this machine, where it has one. Raises RoutesError."""
     names = {name for route in found if route.is_default and route.table == "main" for name in route.devices}
-    return min((int((devices / name / "mtu").read_text()) for name in names), default=None)
+    try:
+        return min((int((devices / name / "mtu").read_text()) for name in names), default=None)
+    except (OSError, ValueError) as error:
+        raise RoutesError(f"The way out of this machine cannot be looked at: {error}.") from error
 
 
 def _told(arguments: list[str], run: Run) -> list[Mapping[str, Any]]:
@@ -62,10 +65,21 @@ def _told(arguments: list[str], run: Run) -> list[Mapping[str, Any]]:
     if status != 0:
         remedy = " As root, run: apt-get install -y iproute2" if status == 127 else ""
         raise RoutesError(f"The routes of this machine could not be read: {said.strip()}.{remedy}")
-    return list(json.loads(said or "[]"))
+    try:
+        return list(json.loads(said or "[]"))
+    except (ValueError, TypeError) as error:
+        raise RoutesError(f"The routes of this machine cannot be read from what `ip` prints: {error}.") from error
 
 
 def _route(told: Mapping[str, Any]) -> Route:
+    """Raises RoutesError."""
+    try:
+        return _read(told)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise RoutesError(f"A route of this machine cannot be read from what `ip` prints: {error!r}.") from error
+
+
+def _read(told: Mapping[str, Any]) -> Route:
     """`ip` names no table for the main one, and one next hop in the route itself."""
     hops = [told, *told.get("nexthops", [])]
     destination = "0.0.0.0/0" if told["dst"] == "default" else told["dst"]

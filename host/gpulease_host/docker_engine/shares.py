@@ -15,6 +15,7 @@ from gpulease_host.docker_engine.known_containers import KnownContainers
 from gpulease_host.docker_engine.oom_guard import OomGuard
 from gpulease_host.docker_engine.tenants_group import TenantsGroup
 from gpulease_host.engine import EngineError, Limits
+from gpulease_host.threads import describe
 
 
 class Shares:
@@ -49,12 +50,17 @@ class Shares:
 
 
 def do_all(*steps: Callable[[], object]) -> None:
-    """Each is done, whatever becomes of the others; the first fault is raised in the end."""
+    """Each is done, whatever becomes of the others; the first fault is raised in the end.
+
+    What nobody thought of is a fault of its step too: the ends of contracts hang on these threads.
+    """
     faults: list[EngineError] = []
     for step in steps:
         try:
             step()
         except EngineError as error:
             faults.append(error)
+        except Exception as error:  # noqa: BLE001 - the last line
+            faults.append(EngineError(describe(error)))
     if faults:
         raise faults[0]

@@ -30,5 +30,5 @@ def folder_of(driver: str, data_root: Path, config: Path = CONFIG) -> Path:
 def _root_in(config: Path) -> Path:
     try:
         return Path(str(tomllib.loads(config.read_text()).get("root") or DEFAULT_ROOT))
-    except (OSError, tomllib.TOMLDecodeError):
+    except (OSError, ValueError):  # also of what is no text
         return DEFAULT_ROOT

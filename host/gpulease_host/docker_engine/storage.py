@@ -84,7 +84,7 @@ class Storage:
             btrfs.recount(self.data_root)
 
     def free_bytes(self) -> int:
-        """Where Docker and containerd write to two file systems: of the fuller one."""
+        """Where Docker and containerd write to two file systems: of the fuller one. Raises DiskError."""
         return min(_free_bytes(folder) for folder in (self.data_root, self.snapshots or self.data_root))
 
     def exact_used_bytes(self, container_id: str, *, guarded: bool = True) -> int | None:
@@ -215,7 +215,10 @@ def _wait_for_count(subvolume: Path) -> None:
 
 
 def _free_bytes(folder: Path) -> int:
-    status = os.statvfs(folder)
+    try:
+        status = os.statvfs(folder)
+    except OSError as error:
+        raise DiskError(f"How much is free for Docker cannot be told: {error}") from error
     return status.f_bavail * status.f_frsize
 
 

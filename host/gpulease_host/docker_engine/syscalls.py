@@ -28,6 +28,8 @@ WAITING = """
     io_cancel io_destroy io_getevents io_pgetevents io_pgetevents_time64 io_setup io_submit
 """.split()
 
+# `socketcall` hides the family of a socket from the filter, and is all that 32-bit C libraries know: without it, such a
+# program has no network.
 NETWORK = """
     accept accept4 bind connect getpeername getsockname getsockopt listen recv recvfrom recvmmsg recvmmsg_time64
     recvmsg send sendmmsg sendmsg sendto setsockopt shutdown socketcall socketpair

@@ -31,7 +31,7 @@ class Dockerd:
         for path in pid_files:
             try:
                 pid = int(path.read_text())
-                words = (proc / str(pid) / "cmdline").read_bytes().decode().split("\0")
+                words = os.fsdecode((proc / str(pid) / "cmdline").read_bytes()).split("\0")
             except (OSError, ValueError):
                 continue
             # Not the file that runs: an update may have replaced it, and the new one is what starts next.

@@ -17,7 +17,8 @@ import pytest
 
 from gpulease_host.docker_engine import firewall_checks, iptables, leftovers
 from gpulease_host.docker_engine.dockerd_settings import DockerdSettings
-from gpulease_host.docker_engine.firewall import HOOKS, Firewall, is_first, jump
+from gpulease_host.docker_engine.firewall import HOOKS, Firewall, FirewallError, chains, is_first, jump
+from gpulease_host.docker_engine.iptables import V4
 from gpulease_host.docker_engine.pacing import Paced
 from gpulease_host.docker_engine.ruleset_changes import RulesetChanges
 from gpulease_host.readiness import MAX_SENTENCE
@@ -147,6 +148,59 @@ def test_the_rules_stand_in_the_variant_of_iptables_that_docker_uses(
     assert firewall_checks.why_docker_sets_no_rules(here.run, {}) is None
 
 
+@pytest.mark.parametrize(("former", "now"), [("nft", "legacy"), ("legacy", "nft")])
+def test_when_docker_changes_the_variant_of_iptables_the_rules_move_with_it(
+    here: Namespace, firewall: Firewall, former: str, now: str
+) -> None:
+    here.do("-A INPUT -s 192.0.2.99 -j ACCEPT", program=f"iptables-{former}")
+    here.do(*DOCKERS, program=f"iptables-{former}")
+    firewall.ensure()
+    here.do(*DOCKERS, program=f"iptables-{now}")
+    here.do("-t nat -F", "-t nat -X", program=f"iptables-{former}")
+    firewall.ensure()
+    for program in (f"iptables-{now}", f"ip6tables-{now}"):
+        assert are_first(here, program)
+        assert "GPULEASE" not in here.run([f"{program.replace(now, former)}-save"], "")[1]
+    assert "192.0.2.99" in here.run([f"iptables-{former}-save"], "")[1], "what is not ours stays"
+    here.ran.clear()
+    firewall.ensure()
+    assert not here.writes()
+
+
+@pytest.mark.parametrize(
+    "answer", [(1, "busy"), (0, ""), (0, "# an unknown extension"), (0, "*filter\n:INPUT ACCEPT [0:0]")]
+)
+def test_rules_that_cannot_be_read_are_no_reason_to_write_more(
+    here: Namespace, tmp_path: Path, answer: tuple[int, str]
+) -> None:
+    is_readable = True
+
+    def run(command: Sequence[str], text: str) -> tuple[int, str]:
+        return here.run(command, text) if is_readable or "-save" not in command[0] else answer
+
+    firewall = Firewall(run, list, tmp_path / "lock")
+    firewall.ensure()
+    before = iptables.rules_of("filter", here.run, "iptables")
+    is_readable = False
+    for _ in range(3):
+        with pytest.raises(FirewallError, match="iptables-save"):
+            firewall.ensure()
+    assert iptables.rules_of("filter", here.run, "iptables") == before
+
+
+def test_a_jump_that_does_not_show_is_an_error_each_time_and_not_one_more(here: Namespace, tmp_path: Path) -> None:
+    def run(command: Sequence[str], text: str) -> tuple[int, str]:
+        status, said = here.run(command, text)
+        return status, "\n".join(line for line in said.splitlines() if not line.startswith("-A INPUT "))
+
+    firewall = Firewall(run, list, tmp_path / "lock")
+    for _ in range(3):
+        with pytest.raises(FirewallError, match="first in INPUT"):
+            firewall.ensure()
+    rules = iptables.rules_of("filter", here.run, "iptables") or {}
+    assert rules["INPUT"].count(jump("INPUT")) <= 1
+
+
 def test_with_the_last_host_the_rules_go_from_both_variants(
     here: Namespace, firewall: Firewall, tmp_path: Path
 ) -> None:
@@ -155,7 +209,9 @@ def test_with_the_last_host_the_rules_go_from_both_variants(
         here.do(*DOCKERS[:2], program=program)
         firewall.ensure()
         here.do(*(["-t nat -F", "-t nat -X"]), program=program)
-    leftovers.remove_rules(here.run, tmp_path / "lock")
+    status, said = here.run(["iptables-nft-restore", "--noflush"], chains(V4, []))
+    assert status == 0, said
+    leftovers.remove_all_rules(here.run, tmp_path / "lock")
     for program in ("iptables-nft", "iptables-legacy", "ip6tables-nft", "ip6tables-legacy"):
         assert "GPULEASE" not in here.run([f"{program}-save"], "")[1], program
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpulease_host.docker_engine.firewall import FORWARD_CHAIN, INPUT_CHAIN
-from gpulease_host.docker_engine.leftovers import has_daemon, remove_rules
+from gpulease_host.docker_engine.leftovers import has_daemon, remove_all_rules
 
 
 @dataclass
@@ -33,7 +33,7 @@ def test_every_jump_to_our_chains_goes_and_then_the_chains(tmp_path: Path) -> No
             "DOCKER-USER": f"-A DOCKER-USER -i gl-+ -j {FORWARD_CHAIN}\n" * 2 + "-A DOCKER-USER -j RETURN\n",
         }
     )
-    remove_rules(tables.run, tmp_path / "lock")
+    remove_all_rules(tables.run, tmp_path / "lock")
     assert [change for change in tables.changes if change.startswith("iptables ")] == [
         f"iptables -D INPUT -i gl-+ -j {INPUT_CHAIN}",
         *[f"iptables -D DOCKER-USER -i gl-+ -j {FORWARD_CHAIN}"] * 2,

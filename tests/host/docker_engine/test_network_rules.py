@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -110,12 +113,15 @@ def test_resolvers_on_loopback_are_dockers_own_affair(tmp_path: Path) -> None:
     assert nameservers([], lambda: [DockerdSettings(("10.0.0.3",), sets_rules=True)]) == ["10.0.0.3"]
 
 
-def fake_process(proc: Path, pid: str, comm: str, namespace: str, *arguments: str) -> None:
+def fake_process(proc: Path, pid: str, comm: str, namespace: str, *arguments: str, user: int = 0) -> None:
+    """`comm` as the kernel writes it; with surrogates for what is no UTF-8."""
     folder = proc / pid
     (folder / "ns").mkdir(parents=True)
     (folder / "ns/net").symlink_to(namespace)
-    (folder / "comm").write_text(f"{comm}\n")
-    (folder / "cmdline").write_text("\0".join([f"/usr/sbin/{comm}", *arguments, ""]))
+    (folder / "comm").write_bytes(os.fsencode(f"{comm}\n"))
+    users = "\t".join([str(user)] * 4)
+    (folder / "status").write_bytes(os.fsencode(f"Name:\t{comm}\nUmask:\t0022\nUid:\t{users}\n"))
+    (folder / "cmdline").write_bytes(os.fsencode("\0".join([f"/usr/sbin/{comm}", *arguments, ""])))
 
 
 def test_what_dockerd_was_told_is_read_of_those_in_this_network_alone(tmp_path: Path) -> None:
@@ -131,11 +137,39 @@ def test_what_dockerd_was_told_is_read_of_those_in_this_network_alone(tmp_path: 
     assert told == {(("10.0.0.4", "10.0.0.3"), False), (("10.0.0.5",), False), ((), True)}
 
 
+def test_no_name_that_a_tenant_gives_a_process_counts(tmp_path: Path) -> None:
+    told = ("--iptables=false", "--dns=10.0.0.1", f"--config-file={tmp_path}/none")
+    fake_process(tmp_path, "self", "python", "net:[1]")
+    fake_process(tmp_path, "11", "\udcff\udcfe", "net:[1]", *told)
+    fake_process(tmp_path, "12", "dockerd", "net:[2]", *told)
+    fake_process(tmp_path, "13", "dockerd", "net:[1]", *told, user=1000)
+    fake_process(tmp_path, "14", r"dockerd\nUid:\t0", "net:[1]", *told, user=1000)
+    (tmp_path / "15").mkdir()
+    assert running_dockerds(tmp_path) == []
+    assert nameservers([], lambda: running_dockerds(tmp_path)) == []
+    fake_process(tmp_path, "16", "dockerd", "net:[1]", *told, "\udcff")
+    assert [each.dns for each in running_dockerds(tmp_path)] == [("10.0.0.1",)]
+
+
+def test_a_real_process_of_any_name_ends_no_look() -> None:
+    """In the network of a container such as a tenant's, and called dockerd too."""
+    script = "import ctypes, sys; ctypes.CDLL(None).prctl(15, bytes.fromhex(sys.argv[1])); print(flush=True); input()"
+    found = running_dockerds()
+    for name in (b"\xff\xfe", b"dockerd"):
+        command = [*(["unshare", "--net"] if os.geteuid() == 0 else []), sys.executable, "-ESc", script, name.hex()]
+        told = ["--iptables=false", "--dns=10.255.255.1"]
+        with subprocess.Popen([*command, *told], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            assert running_dockerds() == found
+            process.kill()
+
+
 def test_without_the_rules_nothing_goes_on(tmp_path: Path) -> None:
     def refuse(command: Sequence[str], text: str) -> tuple[int, str]:
         return 1, f"no {command[0]} {len(text)}"
 
-    with pytest.raises(firewall.FirewallError, match="iptables-restore"):
+    with pytest.raises(firewall.FirewallError, match="iptables-save"):
         firewall.Firewall(refuse, lambda: [], tmp_path / "lock").ensure()
 
 

@@ -9,7 +9,7 @@ import pytest
 from gpulease_host.docker_engine import seccomp, syscalls
 from gpulease_host.engine import Order
 from local.images import BUSYBOX
-from tests.host.docker_engine.attacks import attacker_in, outcome
+from tests.host.docker_engine.attacks import DONE, attacker_in, outcome
 from tests.host.docker_engine.bench import Bench, name_of
 
 # Docker's own profile refuses these to who has no capability for them; the last ones only ours does.
@@ -58,6 +58,14 @@ def test_what_docker_refuses_is_refused_here_too(bench: Bench) -> None:
         bench.client.remove_container(name_of(order), force=True)
     for name, answer in docker.items():
         assert answer not in ("EPERM", "ENOSYS") or ours[name] in ("EPERM", "ENOSYS"), name
+
+
+@pytest.mark.docker
+def test_a_32_bit_program_has_a_network_and_no_call_of_its_own_to_what_is_refused(bench: Bench) -> None:
+    lines = attacker_in(bench, bench.run("sleep", "120")).says("calls-of-32-bits")
+    answers = {name: outcome(number) for name, number in (line.split() for line in lines)}
+    expected = {"ciphers": "EPERM", "vsock": "EPERM", "internet": DONE, "internet-by-socketcall": DONE}
+    assert answers in (expected, {}), "none where programs of 32 bits are not x86's"
 
 
 def _answers(bench: Bench, order: Order) -> dict[str, str]:

@@ -95,6 +95,21 @@ def test_the_upper_folder_of_an_overlay_is_in_its_mount(tmp_path: Path) -> None:
     assert mounts.mount_at(Path("/d/rootfs/y"), mountinfo) is None
 
 
+def test_mounts_of_any_name_are_no_hindrance(tmp_path: Path) -> None:
+    """Whoever plugs in a disk names it; not all of that is text, or one word to Python."""
+    mountinfo = tmp_path / "mountinfo"
+    mountinfo.write_bytes(
+        b"1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 8:2 / /media/\xff rw - vfat /dev/b rw\n"
+        b"3 1 8:3 / /media/a\xc2\xa0b\x0c\x1dc\\040\\134d rw - vfat /dev/c rw\n"
+        b"4 1 8:4 / /d rw - xfs /dev/d rw,prjquota\n"
+    )
+    mount = mounts.mount_of(Path("/d/e"), mountinfo)
+    assert mount is not None
+    assert "prjquota" in mount.options
+    for point in (Path(os.fsdecode(b"/media/\xff")), Path("/media/a\u00a0b\x0c\x1dc \\d")):
+        assert mounts.mount_at(point, mountinfo) is not None
+
+
 def test_files_that_docker_mounts_into_a_container_count_with_its_logs(tmp_path: Path) -> None:
     own = tmp_path / "containers" / "abc"
     own.mkdir(parents=True)

@@ -41,6 +41,7 @@ esac
 case "$*" in
 *docker.io) has dockerd ":"; touch "$FACTS/docker-runs" ;;
 *iptables) has ip6tables-restore ":" ;;
+*iproute2) has ip ":" ;;
 *python3.11-venv) has python3.11 "$(cat "$FACTS/python")" ;;
 *python3-venv) touch "$FACTS/has-venv" ;;
 *patchelf)

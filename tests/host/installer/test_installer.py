@@ -30,7 +30,7 @@ def test_a_fresh_machine_gets_all_that_a_host_needs(machine: PaperMachine) -> No
     assert done.status == 0, done.said
     installed = [call.rpartition(" install ")[2] for call in done.called(APT)]
     ways_in = "openssh-server openssh-client busybox-static patchelf"
-    assert installed == ["python3-venv", "docker.io", "iptables", ways_in]
+    assert installed == ["python3-venv", "docker.io", "iptables", "iproute2", ways_in]
     full = [call for call in done.called(APT) if "--no-install-recommends" not in call]
     assert full == [f"{APT} install docker.io"]
     assert done.calls.index("gpulease-host live-restore on") < done.calls.index("gpulease-host toolkit packages")
@@ -270,7 +270,7 @@ def test_below_a_prefix_nothing_else_is_touched(machine: PaperMachine, tmp_path:
     assert "python3-venv is missing. With --prefix nothing is installed" in done.said
     machine.fact("has-venv")
     machine.fact("docker-runs")
-    for program in ("dockerd", "ip6tables-restore"):
+    for program in ("dockerd", "ip6tables-restore", "ip"):
         machine.add_program(program, "")
     machine.add_program("agent", programs.AGENT)
     done = machine.run(*JOINING, "--prefix", prefix, "--agent-command", "agent")

@@ -66,7 +66,7 @@ def test_what_was_brought_is_noted_and_nothing_that_was_there(machine: PaperMach
     done = machine.run(*JOINING)
     assert done.status == 0, done.said
     noted = machine.read("var/lib/gpulease/packages").split()
-    assert noted[:3] == ["python3-venv", "docker.io", "iptables"]
+    assert noted[:4] == ["python3-venv", "docker.io", "iptables", "iproute2"]
     assert "libc6" not in noted
 
 

@@ -68,7 +68,7 @@ def test_an_agent_of_somebody_else_goes_on(host: PaperMachine) -> None:
 def test_packages_stay_and_are_named(host: PaperMachine) -> None:
     done = host.run("--uninstall")
     assert not done.called("apt-get")
-    assert "apt-get remove busybox-static docker.io iptables openssh-client" in done.said
+    assert "apt-get remove busybox-static docker.io iproute2 iptables openssh-client" in done.said
 
 
 def test_packages_go_on_the_owners_word(host: PaperMachine) -> None:

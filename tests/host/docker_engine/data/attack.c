@@ -162,6 +162,18 @@ static int calls(void) {
     return 0;
 }
 
+/* Of a 32-bit program: by the calls that Linux 4.3 brought, and by the one that its C library knows. */
+static int calls_of_32_bits(void) {
+#ifdef __x86_64__
+    static int32_t internet[] = {2, 1, 0};
+    errno = 0, tried("ciphers", call_32(359, 38, 5, 0));
+    errno = 0, tried("vsock", call_32(359, 40, 1, 0));
+    errno = 0, tried("internet", call_32(359, 2, 1, 0));
+    errno = 0, tried("internet-by-socketcall", call_32(102, 1, (int32_t)(intptr_t)internet, 0));
+#endif
+    return 0;
+}
+
 int main(int count, char **words) {
     if (access("/.dockerenv", F_OK)) return fprintf(stderr, "only in a container\n"), 9;
     const char *what = count > 1 ? words[1] : "";
@@ -174,6 +186,7 @@ int main(int count, char **words) {
     if (!strcmp(what, "fill") && count == 4) return fill(words[2], atol(words[3]));
     if (!strcmp(what, "refused-ioctls")) return refused_ioctls();
     if (!strcmp(what, "calls")) return calls();
+    if (!strcmp(what, "calls-of-32-bits")) return calls_of_32_bits();
     fprintf(stderr, "what?\n");
     return 9;
 }
