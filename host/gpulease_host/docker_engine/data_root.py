@@ -46,6 +46,16 @@ class DockerDataRoot:
         except OSError as error:
             raise EngineError(f"Docker's data root cannot be marked as this host's: {error}") from error
 
+    def unmark(self) -> None:
+        """When this host leaves; the folder goes with the last mark. Raises EngineError."""
+        path = self._path(self._api.info()["DockerRootDir"])
+        try:
+            path.unlink(missing_ok=True)
+            if path.parent.is_dir() and not any(path.parent.iterdir()):
+                path.parent.rmdir()
+        except OSError as error:
+            raise EngineError(f"This host's mark in Docker's data root cannot be removed: {error}") from error
+
     def _path(self, root: Any) -> Path:
         return Path(str(root)) / MARKS / str(self._host_id)
 
