@@ -18,6 +18,9 @@ ROOM_MIB=2048        # for the program, the packages and the toolkit
 UPDATE_ROOM_MIB=256
 POLL_S=3
 UNIT=/etc/systemd/system/gpulease-host.service
+POLICY=/usr/sbin/policy-rc.d # what it answers, packages of Debian and Ubuntu do
+POLICY_MARK='# Of the installer of GPULease, which removes it.'
+FIRST='' # what apt-get does before it lets dpkg install
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin
 LC_ALL=C # what programs say is read here
 export LC_ALL
@@ -28,9 +31,9 @@ main() {
     [ "$(id -u)" = 0 ] || fail "This needs root. Run the same line in a root shell, for example after: sudo -i"
     WORK=$(mktemp -d) || fail "There is no place for temporary files, as mktemp says above. Mend that," \
         "and run the same line again."
-    POLICY=''
-    trap 'rm -rf "$WORK" ${POLICY:+"$POLICY"}' EXIT
+    trap 'rm -rf "$WORK"; remove_policy' EXIT
     trap 'exit 1' HUP INT TERM
+    remove_policy # of a run that was cut off
     if [ -n "$UNINSTALL" ]; then uninstall; else install_host; fi
 }
 
@@ -214,13 +217,13 @@ check_gpus() {
 }
 
 install_program() {
-    CHANGED=''
     wanted=${PACKAGE#*-}
     wanted=${wanted%-py3-none-any.whl}
     if [ "$(installed_version)" = "$wanted" ]; then
         say "Program: $wanted is installed"
     else
         say "Program: installing $wanted"
+        want_restart
         download "$API_URL/v1/host/package" "$WORK/$PACKAGE"
         printf '%s  %s\n' "$PACKAGE_SHA256" "$WORK/$PACKAGE" | sha256sum --check --status ||
             fail "The package is not the one that this installer is for: the service was updated meanwhile, or it was" \
@@ -230,7 +233,6 @@ install_program() {
         "$VENV/bin/python" -m pip install -q --no-cache-dir --disable-pip-version-check --only-binary :all: \
             "$WORK/$PACKAGE" ||
             fail "pip could not install the host program, and says why above. Mend that, and run the same line again."
-        CHANGED=program
     fi
     put "$PROGRAM" 755 <<END
 #!/bin/sh
@@ -261,23 +263,28 @@ set_up_ways_in() { # the daemon builds of these packages what lets clients in, i
 }
 
 install_without_sshd() { # a machine that had none must not let anybody in on port 22 from now on
-    if [ ! -e /usr/sbin/policy-rc.d ]; then # what this answers, Debian's and Ubuntu's packages do
-        POLICY=/usr/sbin/policy-rc.d
-        put "$POLICY" 755 <<'END'
+    cat >"$WORK/policy" <<END
 #!/bin/sh
+$POLICY_MARK
 exit 101
 END
-    fi
+    chmod 755 "$WORK/policy"
+    # By apt-get itself once nobody else can install packages, whose services it would keep off too.
+    FIRST="[ -e $POLICY ] || cp -p $WORK/policy $POLICY"
     install_packages "$@"
+    FIRST=''
+    remove_policy
     if has_systemd; then # and not with the next boot either; Ubuntu starts it by its socket
         systemctl disable -q --now ssh.socket 2>/dev/null || true
         systemctl disable -q --now ssh.service ||
             fail "sshd is installed, and could not be turned off. Run systemctl disable --now ssh.service," \
                 "and the same line again."
     fi
-    if [ -n "$POLICY" ]; then rm "$POLICY"; fi
-    POLICY=''
     say "ssh and jupyter: this machine's own sshd is off"
+}
+
+remove_policy() {
+    if grep -qxF "$POLICY_MARK" "$POLICY" 2>/dev/null; then rm -f "$POLICY"; fi
 }
 
 set_up_agent() {
@@ -369,14 +376,17 @@ registered_host() {
 
 has_systemd() { [ -d /run/systemd/system ]; }
 
+# Noted before anything changes, and until the new daemon answers: another step may fail first.
+want_restart() { make_state_folder && : >"$STATE/restart-pending"; }
+
 make_state_folder() { mkdir -p "$STATE" && chmod 700 "$STATE"; }
 
 put() { # FILE MODE: standard input becomes the file, in one step, unless it is that already
     { mkdir -p "$(dirname "$1")" && cat >"$1.new" && chmod "$2" "$1.new"; } ||
         fail "$1 could not be written, as it says above. Mend that, and run the same line again."
     if [ ! -L "$1" ] && cmp -s "$1.new" "$1"; then rm "$1.new"; else
+        want_restart
         mv -f "$1.new" "$1"
-        CHANGED=$1
     fi
 }
 

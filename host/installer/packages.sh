@@ -13,7 +13,7 @@ install_packages() { # none where only --prefix may be touched
     # Nothing that is here may be removed for it, such as another Docker.
     lean=--no-install-recommends
     case " $* " in *" docker.io "*) lean='' ;; esac # which needs AppArmor's parser to start containers
-    noting_packages apt-get -q -y --no-remove ${lean:+"$lean"} install "$@" ||
+    noting_packages apt-get -q -y --no-remove ${lean:+"$lean"} ${FIRST:+-o "DPkg::Pre-Invoke::=$FIRST"} install "$@" ||
         fail "apt-get could not install $*, and says why above. Mend that, and run the same line again.$(on_hold)"
 }
 
@@ -22,13 +22,26 @@ on_hold() {
     if [ -n "$held" ]; then printf ' Packages are on hold here: %s' "$held"; fi
 }
 
-noting_packages() { # COMMAND ...: what it brings, --uninstall can remove
+noting_packages() { with_lock bring_and_note "$@"; } # COMMAND ...: what it brings, --uninstall can remove
+
+# Looked at anew for each try, for whoever had the lock has installed packages meanwhile, perhaps the same ones.
+bring_and_note() {
     installed_packages >"$WORK/before"
-    status=0
-    with_lock "$@" || status=$?
+    packages_named "$@" >"$WORK/named"
+    outcome=0
+    "$@" || outcome=$?
     make_state_folder
-    installed_packages | comm -13 "$WORK/before" - >>"$STATE/packages"
-    return "$status"
+    installed_packages | comm -13 "$WORK/before" - | comm -12 "$WORK/named" - >>"$STATE/packages"
+    return "$outcome"
+}
+
+packages_named() { # by a trial of apt-get, as new; dpkg brings no other than the agent
+    if [ "$1" != apt-get ]; then
+        echo amazon-ssm-agent
+        return
+    fi
+    shift
+    apt-get -s "$@" 2>/dev/null | sed -n 's/^Inst \([^ :]*\)\(:[^ ]*\)\{0,1\} (.*/\1/p' | sort -u
 }
 
 installed_packages() {
@@ -37,11 +50,12 @@ installed_packages() {
 }
 
 with_lock() { # COMMAND ...: apt-get or dpkg; again for as long as another program installs packages
+    # needrestart, which comes with Docker, would ask what to restart, or restart Docker itself.
+    export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 NEEDRESTART_MODE=l
     waited=0
     while :; do
         status=0
-        # needrestart, which comes with Docker, would ask what to restart, or restart Docker itself.
-        DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 NEEDRESTART_MODE=l "$@" 2>"$WORK/complaints" || status=$?
+        "$@" 2>"$WORK/complaints" || status=$?
         holder=$(grep -i -m 1 -E 'could not get lock|unable to (acquire|lock)|lock (is|was) locked by' \
             "$WORK/complaints") || holder=''
         if [ "$status" = 0 ] || [ -z "$holder" ] || [ "$waited" -ge "$LOCK_TIMEOUT_S" ]; then break; fi

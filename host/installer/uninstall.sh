@@ -14,7 +14,7 @@ uninstall() {
     leave_agent
     remove_packages
     # The state folder may be a disk of its own.
-    { rm -rf "$VENV" "$PROGRAM" && find "$STATE" -mindepth 1 -delete; } ||
+    { rm -rf --one-file-system "$VENV" "$PROGRAM" && find "$STATE" -mindepth 1 -xdev -delete; } ||
         fail "That could not be removed. Mend it, and run the same line again."
     rmdir "$STATE" 2>/dev/null || true
     say "Done: GPULease is gone from this machine."
@@ -36,7 +36,7 @@ empty_docker() { # containers, networks, firewall, control group, settings: the 
     if runs_by_systemd; then systemctl stop gpulease-host; fi
     "$PROGRAM" leave ${LOSE_DATA:+"$LOSE_DATA"} || {
         if runs_by_systemd; then systemctl start gpulease-host; fi
-        fail "Nothing was taken away; why stands above."
+        fail "This machine is a host still; why stands above. Mend that, and run the same line again."
     }
     if [ -z "$PREFIX" ]; then
         "$PROGRAM" live-restore off || fail "Docker's settings could not be put back; why stands above."
@@ -90,10 +90,12 @@ remove_packages() { # those that were not here before, if the owner says so and 
 why_packages_stay() {
     case " $ours" in
     *" docker.io "*)
-        if docker_answers && [ "$(ask_docker 'containers/json?all=1')" != '[]' ]; then
-            echo "Docker has containers of yours"
-            return
-        fi
+        has=$(ask_docker 'containers/json?all=1' 2>/dev/null) || has=''
+        case $has in
+        '[]') ;;
+        '') echo "Docker does not answer, and may have containers of yours" && return ;;
+        *) echo "Docker has containers of yours" && return ;;
+        esac
         ;;
     esac
     case " $ours" in

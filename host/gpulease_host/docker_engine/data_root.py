@@ -66,6 +66,16 @@ class DockerDataRoot:
         is_other = (bool(ours) and lying.isdisjoint(ours)) or engine_id not in (None, str(docker_id))
         return DockerSight(str(docker_id), str(root), mark, is_other or bool(leftovers), () if is_other else leftovers)
 
+    def unmark(self) -> None:
+        """When this host leaves; the folder goes with the last mark. Raises EngineError."""
+        path = self._path(self._api.info(TIMEOUT_S)["DockerRootDir"])
+        try:
+            path.unlink(missing_ok=True)
+            if path.parent.is_dir() and not any(path.parent.iterdir()):
+                path.parent.rmdir()
+        except OSError as error:
+            raise EngineError(f"This host's mark in Docker's data root cannot be removed: {error}") from error
+
     def _path(self, root: Any) -> Path:
         return Path(str(root)) / MARKS / str(self._host_id)
 

@@ -20,6 +20,7 @@ from gpulease_host.docker_engine.image_memory import ImageMemory
 from gpulease_host.docker_engine.iptables import V4, V6, Run, run_program, variants_in_use
 from gpulease_host.docker_engine.networks import LOCK as NETWORKS_LOCK
 from gpulease_host.docker_engine.networks import PREFIX
+from gpulease_host.docker_engine.tenants_group import SYSTEMCTL_TIMEOUT_S
 from gpulease_host.engine import Container
 
 
@@ -64,6 +65,9 @@ class DockerLeftovers:
             lock.unlink(missing_ok=True)
         return True
 
+    def remove_mark(self) -> None:
+        self._engine.data_root.unmark()
+
 
 def has_daemon(proc: Path = Path("/proc")) -> bool:
     """Whether any host's daemon runs on this machine: that of the one that leaves does not any more."""
@@ -84,10 +88,15 @@ def remove_all_rules(run: Run, lock: Path = LOCK) -> None:
 
 
 def _remove_group(name: str) -> None:
-    """Where systemd has it, with the limits that were set for as long as the machine is up."""
     if Path("/run/systemd/system").is_dir():
-        for command in (["stop", f"{name}.slice"], ["revert", f"{name}.slice"]):
-            subprocess.run(["systemctl", *command], capture_output=True, check=False)
+        forget_slice(f"{name}.slice")
     cgroups = Cgroups()
     for group in (f"{name}.slice", name):
         cgroups.remove(group)
+
+
+def forget_slice(name: str) -> None:
+    """Of systemd, with the limits that were set for as long as the machine is up. What it does not answer, stays."""
+    for command in (["stop", name], ["revert", name]):
+        with suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(["systemctl", *command], capture_output=True, timeout=SYSTEMCTL_TIMEOUT_S, check=False)

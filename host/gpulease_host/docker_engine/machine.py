@@ -27,10 +27,16 @@ class Machine:
         self._now = now
         self._info: dict[str, Any] = {}
         self._read_at = self._look_at = float("-inf")
+        self._storage: tuple[dict[str, Any], Storage] | None = None
 
     @property
     def storage(self) -> Storage:
-        return storage_of(self._fresh_info())
+        """Asked for every container each second, and read off the machine as seldom as what Docker says."""
+        info = self._fresh_info()
+        known = self._storage
+        if known is None or known[0] is not info:
+            known = self._storage = (info, storage_of(info))
+        return known[1]
 
     @property
     def takes_seccomp(self) -> bool:

@@ -123,6 +123,15 @@ class Storage:
         except OSError:
             return False
 
+    def holds(self, container_id: str) -> bool:
+        """Whether the driver limits this container: one made before xfs kept project quotas has no project, ever."""
+        if self.driver != "overlay2":
+            return self.enforced
+        try:
+            return self.enforced and projects.project_of(self._layer(container_id)) != 0
+        except OSError:
+            return False
+
     def volume_directory(self, name: str) -> Path:
         return self.data_root / "volumes" / name / "_data"
 
@@ -164,6 +173,8 @@ class Storage:
     def _limit_project(self, container_id: str, disk_bytes: int) -> None:
         layer = self._layer(container_id)
         project = projects.project_of(layer)
+        if not project:
+            return  # limits of project 0 are everybody's defaults; the container is watched
         try:
             projects.limit_files(layer, writable_bytes(disk_bytes) // FILE_BYTES)
         except OSError as error:

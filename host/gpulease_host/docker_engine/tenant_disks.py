@@ -62,7 +62,8 @@ class TenantDisks:
         storage, container_id = self._machine.storage, str(listed["Id"])
         if not self._machine.disk_enforced or SECCOMP_LABEL not in listed["Labels"]:
             return False
-        return not self._uncounted(listed) and storage.unlimited_bytes(container_id) < UNNOTICED_BYTES
+        is_limited = storage.holds(container_id) and not self._uncounted(listed)
+        return is_limited and storage.unlimited_bytes(container_id) < UNNOTICED_BYTES
 
     def _uncounted(self, listed: Json) -> list[str]:
         """Volumes that no limit of the container holds. None are ordered, so these are what the image declares."""

@@ -18,7 +18,7 @@ def run_live_restore(arguments: Sequence[str], settings: Settings) -> int:
     parser = argparse.ArgumentParser(prog="gpulease-host live-restore", description="A setting of Docker.")
     parser.add_argument("deed", choices=["on", "off"], help="off undoes what on has changed, and no more")
     api = DockerApi(f"unix://{settings.docker_socket}")
-    live_restore = LiveRestore(api.info, Dockerd.find, settings.folder)
+    live_restore = LiveRestore(api.info, lambda: Dockerd.find(settings.docker_socket), settings.folder)
     deed = parser.parse_args(arguments).deed
     print(f"gpulease: Docker: {live_restore.turn_on() if deed == 'on' else live_restore.turn_off()}")
     return 0

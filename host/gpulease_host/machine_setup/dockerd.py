@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,9 @@ PID_FILES = (Path("/run/docker.pid"), Path("/var/run/docker.pid"))
 DEFAULT_SETTINGS = Path("/etc/docker/daemon.json")
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 VALIDATE_TIMEOUT_S = 120
+PROGRAM = "dockerd"
+LISTENING = 0x10000
+"""Among the flags of a socket in the kernel's list."""
 
 
 @dataclass(frozen=True)
@@ -26,17 +30,25 @@ class Dockerd:
     program: str
 
     @classmethod
-    def find(cls, pid_files: Sequence[Path] = PID_FILES, proc: Path = Path("/proc")) -> Dockerd:
-        """Raises MachineSetupError."""
+    def find(cls, socket: Path, pid_files: Sequence[Path] = PID_FILES, proc: Path = Path("/proc")) -> Dockerd:
+        """The one that answers on this socket. A pid file may be old, and its number another program's by now.
+
+        Raises MachineSetupError.
+        """
         for path in pid_files:
             try:
-                pid = int(path.read_text())
-                words = os.fsdecode((proc / str(pid) / "cmdline").read_bytes()).split("\0")
+                process = proc / str(int(path.read_text()))
+                words = os.fsdecode((process / "cmdline").read_bytes()).split("\0")
+                if Path(words[0]).name != PROGRAM or not _listens(process, socket, proc):
+                    continue
             except (OSError, ValueError):
                 continue
             # Not the file that runs: an update may have replaced it, and the new one is what starts next.
-            return cls(pid, words[1:-1], shutil.which("dockerd", path=SEARCH_PATH) or words[0])
-        raise MachineSetupError("The Docker daemon that runs here was not found: it has no /run/docker.pid.")
+            return cls(int(process.name), words[1:-1], shutil.which(PROGRAM, path=SEARCH_PATH) or words[0])
+        raise MachineSetupError(
+            f"The Docker daemon behind {socket} was not found: {pid_files[0]} does not name it. Restart Docker, or "
+            "turn live-restore on yourself, and run the same line again."
+        )
 
     @property
     def settings_path(self) -> Path:
@@ -71,3 +83,17 @@ class Dockerd:
     def reload(self) -> None:
         """It reads its settings again. Raises OSError."""
         os.kill(self.pid, signal.SIGHUP)
+
+
+def _listens(process: Path, socket: Path, proc: Path) -> bool:
+    """Whether the process holds the socket, which systemd may have made for it."""
+    held = set()
+    for each in (process / "fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            held.add(str(each.readlink()))
+    for line in (proc / "net" / "unix").read_text().splitlines()[1:]:
+        _, _, _, flags, _, _, inode, *path = line.split(maxsplit=7)
+        is_it = path and Path(path[0]).resolve() == socket.resolve()
+        if is_it and int(flags, 16) & LISTENING and f"socket:[{inode}]" in held:
+            return True
+    return False

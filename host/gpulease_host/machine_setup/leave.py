@@ -35,6 +35,10 @@ class HostLeftovers(Protocol):
         """Firewall chains and control group, unless another host of this machine uses them."""
         ...
 
+    def remove_mark(self) -> None:
+        """Of this host in Docker's data, by which its daemon knows that Docker."""
+        ...
+
 
 @dataclass(frozen=True)
 class Leaving:
@@ -60,6 +64,7 @@ class Leaving:
             yield f"{len(containers)} containers of host {host_id} removed, and its networks"
             yield f"{leftovers.remove_images()} images removed that it had pulled"
             gone = leftovers.remove_shared()
+            leftovers.remove_mark()  # last: until then the daemon can go on, if something before this fails
             yield f"firewall chains and control group {'removed' if gone else 'stay: another host here uses them'}"
 
     def _instances(self, host_id: int, containers: list[Container]) -> dict[int, str]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from gpulease_host.docker_engine import leftovers
+from gpulease_host.docker_engine.data_root import MARKS, DockerDataRoot
+from gpulease_host.docker_engine.docker_api import DockerApi
 from gpulease_host.docker_engine.firewall import FORWARD_CHAIN, INPUT_CHAIN
-from gpulease_host.docker_engine.leftovers import has_daemon, remove_all_rules
+from gpulease_host.docker_engine.leftovers import forget_slice, has_daemon, remove_all_rules
 
 
 @dataclass
@@ -57,3 +61,35 @@ def test_another_daemon_on_the_machine_is_seen(tmp_path: Path, command: bytes, f
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "cmdline").write_bytes(command)
     assert has_daemon(tmp_path) is found
+
+
+@dataclass
+class FakeApi:
+    root: Path
+
+    def info(self, timeout_s: float | None = None) -> dict[str, str]:
+        return {"DockerRootDir": str(self.root)}
+
+
+def test_a_hosts_mark_goes_and_those_of_others_stay(tmp_path: Path) -> None:
+    ours, theirs = (DockerDataRoot(cast(DockerApi, FakeApi(tmp_path)), number) for number in (1, 2))
+    ours.mark("a")
+    theirs.mark("b")
+    ours.unmark()
+    assert [each.name for each in (tmp_path / MARKS).iterdir()] == ["2"]
+    ours.unmark()
+    theirs.unmark()
+    theirs.unmark()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("program", [None, "#!/bin/sh\nexec sleep 60\n"], ids=["missing", "silent"])
+def test_a_systemd_that_does_not_answer_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str | None
+) -> None:
+    if program:
+        (tmp_path / "systemctl").write_text(program)
+        (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path) + (":/usr/bin:/bin" if program else ""))
+    monkeypatch.setattr(leftovers, "SYSTEMCTL_TIMEOUT_S", 0.2)
+    forget_slice("gpulease.slice")

@@ -17,23 +17,47 @@ case $1 in
 http://docker/_ping) [ -e "$FACTS/docker-runs" ] ;;
 http://docker/info) cat "$FACTS/docker-info" ;;
 http://docker/version) cat "$FACTS/docker-version" ;;
-http://docker/containers/*) cat "$FACTS/docker-containers" ;;
+http://docker/containers/*) [ -e "$FACTS/docker-runs" ] && cat "$FACTS/docker-containers" ;;
 https://s3.*) echo deb >"$file" ;;
 *) exit 22 ;;
 esac
 """
 
 APT_GET = """
+asked=''
+for word in "$@"; do
+    case $word in
+    DPkg::Pre-Invoke::=*) first=${word#*=} ;;
+    -* | install | remove | update) ;;
+    *) asked="$asked $word" ;;
+    esac
+done
+case "$*" in
+"-s "*" install "*)
+    for package in $asked; do
+        if grep -qx "ii $package" "$FACTS/packages"; then
+            echo "Inst $package [1.0] (1.1 Debian:13/stable [amd64])"
+        else
+            echo "Inst $package (1.1 Debian:13/stable [amd64])"
+        fi
+    done
+    exit
+    ;;
+esac
 if [ -s "$FACTS/lock-holders" ]; then
+    if [ -e "$ROOT/usr/sbin/policy-rc.d" ]; then echo "policy-rc.d while another installs" >>"$CALLS"; fi
     head -n 1 "$FACTS/lock-holders" >&2
     sed -i 1d "$FACTS/lock-holders"
+    cat "$FACTS/others-install" >>"$FACTS/packages" 2>/dev/null
     exit 100
 fi
+sh -c "${first:-:}"
 case "$*" in
 *update) [ ! -e "$FACTS/broken-source" ] || exit 100 ;;
 *" install "*)
     echo "asks $DEBIAN_FRONTEND $NEEDRESTART_SUSPEND $NEEDRESTART_MODE" >>"$CALLS"
-    for package in "$@"; do case $package in -* | install) ;; *) echo "ii $package" >>"$FACTS/packages" ;; esac; done
+    for package in $asked; do echo "ii $package" >>"$FACTS/packages"; done
+    echo "ii by-others-meanwhile" >>"$FACTS/packages"
     ;;
 "-s remove "*) cat "$FACTS/would-go" ;;
 *" remove "*) : >"$FACTS/packages" ;;
@@ -61,6 +85,7 @@ if [ -s "$FACTS/dpkg-lock-holders" ]; then
     exit 2
 fi
 has amazon-ssm-agent "$(cat "$FACTS/agent")"
+echo "ii amazon-ssm-agent" >>"$FACTS/packages"
 """
 
 SYSTEMCTL = """

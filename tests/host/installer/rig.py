@@ -50,7 +50,7 @@ class PaperMachine:
         self.facts = folder / "facts"
         self._programs = folder / "bin"
         self._calls = folder / "calls"
-        for each in (self.root / "run/systemd/system", self.facts, self._programs):
+        for each in (self.root / "run/systemd/system", self.root / "usr/sbin", self.facts, self._programs):
             each.mkdir(parents=True)
         for tool in programs.REAL_TOOLS:
             (self._programs / tool).symlink_to(str(shutil.which(tool)))
@@ -71,6 +71,9 @@ class PaperMachine:
             self.fact(empty)
         self.tell_time()
         self.serve("abc")
+
+    def forget(self, name: str) -> None:
+        (self.facts / name).unlink()
 
     def fact(self, name: str, text: str = "") -> None:
         (self.facts / name).write_text(text)

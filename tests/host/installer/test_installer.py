@@ -70,9 +70,28 @@ def test_an_installation_that_fails_does_not_leave_the_machine_with_services_off
     assert not (machine.root / "usr/sbin/policy-rc.d").exists()
 
 
+def test_nobody_elses_services_are_kept_off_while_the_lock_is_theirs(machine: PaperMachine) -> None:
+    machine.fact("lock-holders", "E: Could not get lock /var/lib/dpkg/lock-frontend.\n" * 9)
+    done = machine.run(*JOINING)
+    assert done.status == 0, done.said
+    assert "policy-rc.d 101" in done.calls
+    assert "policy-rc.d while another installs" not in done.calls
+
+
+@pytest.mark.parametrize("options", [JOINING, ("--uninstall",)], ids=["joining", "leaving"])
+def test_a_policy_that_a_power_cut_left_here_goes_with_the_next_run(
+    machine: PaperMachine, options: tuple[str, ...]
+) -> None:
+    policy = machine.root / "usr/sbin/policy-rc.d"
+    machine.add_program("apt-get", f"{programs.APT_GET}\ncp {policy} $FACTS/kept 2>/dev/null || :")
+    machine.run(*JOINING)
+    policy.write_bytes((machine.facts / "kept").read_bytes())
+    machine.run(*options)
+    assert not policy.exists()
+
+
 def test_a_policy_of_the_owner_stays_as_it_is(machine: PaperMachine) -> None:
     policy = machine.root / "usr/sbin/policy-rc.d"
-    policy.parent.mkdir(parents=True)
     policy.write_text("#!/bin/sh\nexit 7\n")
     policy.chmod(0o755)
     done = machine.run(*JOINING)

@@ -70,6 +70,16 @@ def test_what_was_brought_is_noted_and_nothing_that_was_there(machine: PaperMach
     assert "libc6" not in noted
 
 
+def test_what_others_bring_while_we_wait_is_theirs(machine: PaperMachine) -> None:
+    machine.fact("lock-holders", APT_LOCK * 3)
+    machine.fact("others-install", "ii docker.io\nii theirs\n")
+    done = machine.run(*JOINING)
+    assert done.status == 0, done.said
+    noted = machine.read("var/lib/gpulease/packages").split()
+    assert not {"docker.io", "theirs", "by-others-meanwhile"} & set(noted)
+    assert {"iptables", "amazon-ssm-agent"} <= set(noted)
+
+
 @pytest.mark.parametrize(
     ("info", "version", "sentence"),
     [

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from infra.host_package import join_installer
 from tests.host.installer.rig import PaperMachine
 
 HERE = ("opt/gpulease", "usr/local/bin/gpulease-host", "var/lib/gpulease", "etc/systemd/system/gpulease-host.service")
@@ -34,7 +37,7 @@ def test_instances_here_stop_it_and_the_daemon_goes_on(host: PaperMachine) -> No
     host.fact("refuses-leave", "Contracts have instances here\n")
     done = host.run("--uninstall")
     assert done.status == 1
-    assert "Contracts have instances here\ngpulease: Nothing was taken away" in done.said
+    assert "Contracts have instances here\ngpulease: This machine is a host still" in done.said
     assert done.called("systemctl")[-1] == "systemctl start gpulease-host"
     assert all((host.root / path).exists() for path in HERE)
 
@@ -68,7 +71,7 @@ def test_an_agent_of_somebody_else_goes_on(host: PaperMachine) -> None:
 def test_packages_stay_and_are_named(host: PaperMachine) -> None:
     done = host.run("--uninstall")
     assert not done.called("apt-get")
-    assert "apt-get remove busybox-static docker.io iproute2 iptables openssh-client" in done.said
+    assert "apt-get remove amazon-ssm-agent busybox-static docker.io iproute2 iptables openssh-client" in done.said
 
 
 def test_packages_go_on_the_owners_word(host: PaperMachine) -> None:
@@ -92,6 +95,20 @@ def test_packages_that_are_in_use_stay(host: PaperMachine, fact: str, text: str,
     assert done.status == 0, done.said
     assert f"Left: packages that were installed for GPULease, because {reason}" in done.said
     assert not done.called("apt-get -q -y remove")
+
+
+def test_a_docker_that_does_not_answer_stays_with_what_it_may_have(host: PaperMachine) -> None:
+    host.forget("docker-runs")
+    done = host.run("--uninstall", "--with-packages")
+    assert done.status == 0, done.said
+    assert "because Docker does not answer, and may have containers of yours: " in done.said
+    assert not done.called("apt-get -q -y remove")
+
+
+def test_a_disk_below_the_state_folder_is_not_emptied() -> None:
+    text = join_installer()
+    assert 'find "$STATE" -mindepth 1 -xdev -delete' in text
+    assert not re.search(r"rm -rf (?!--one-file-system|\"\$WORK\")", text)
 
 
 @pytest.mark.parametrize("options", [("--lose-data",), ("--with-packages",), ("--uninstall", "--token", "77.secret")])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,17 +24,58 @@ def make_program(tmp_path: Path, body: str) -> str:
     return str(path)
 
 
-def test_it_is_found_by_its_pid_file_with_its_arguments(tmp_path: Path) -> None:
-    (tmp_path / "docker.pid").write_text("7\n")
-    (tmp_path / "7").mkdir()
-    (tmp_path / "7" / "cmdline").write_bytes(b"/usr/bin/dockerd\0-H\0fd://\0")
-    found = Dockerd.find([tmp_path / "none", tmp_path / "docker.pid"], tmp_path)
-    assert (found.pid, list(found.arguments)) == (7, ["-H", "fd://"])
+@pytest.fixture
+def listening(tmp_path: Path) -> Iterator[Path]:
+    """A socket that this process listens on, and a connection to it, which the kernel lists by the same path."""
+    path = tmp_path / "run" / "docker.sock"
+    path.parent.mkdir()
+    (tmp_path / "var").symlink_to(path.parent)
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
+        server.bind(str(path))
+        server.listen()
+        client.connect(str(path))
+        yield path
 
 
-def test_one_that_is_not_found_is_said(tmp_path: Path) -> None:
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    """As the kernel shows this very process, but that it is called dockerd."""
+    process = tmp_path / "proc" / str(os.getpid())
+    process.mkdir(parents=True)
+    (process / "cmdline").write_bytes(b"/usr/bin/dockerd\0-H\0fd://\0")
+    (process / "fd").symlink_to("/proc/self/fd")
+    (tmp_path / "proc" / "net").symlink_to("/proc/self/net")
+    (tmp_path / "docker.pid").write_text(f"{os.getpid()}\n")
+    return tmp_path / "proc"
+
+
+def test_it_is_found_by_its_pid_file_with_its_arguments(tmp_path: Path, listening: Path, proc: Path) -> None:
+    for path in (listening, tmp_path / "var" / "docker.sock"):
+        found = Dockerd.find(path, [tmp_path / "none", tmp_path / "docker.pid"], proc)
+        assert (found.pid, list(found.arguments)) == (os.getpid(), ["-H", "fd://"])
+
+
+def test_one_without_a_pid_file_is_said(tmp_path: Path, listening: Path, proc: Path) -> None:
     with pytest.raises(MachineSetupError, match="was not found"):
-        Dockerd.find([tmp_path / "docker.pid"], tmp_path)
+        Dockerd.find(listening, [tmp_path / "none"], proc)
+
+
+@pytest.mark.parametrize("words", [b"/usr/bin/python3\0dockerd\0", b"", b"/usr/bin/dockerd-rootless.sh\0"])
+def test_another_program_with_its_old_number_is_not_taken(
+    tmp_path: Path, listening: Path, proc: Path, words: bytes
+) -> None:
+    (proc / str(os.getpid()) / "cmdline").write_bytes(words)
+    with pytest.raises(MachineSetupError, match="was not found"):
+        Dockerd.find(listening, [tmp_path / "docker.pid"], proc)
+
+
+def test_another_docker_than_the_one_in_use_is_not_taken(tmp_path: Path, listening: Path, proc: Path) -> None:
+    with pytest.raises(MachineSetupError, match=f"behind {tmp_path}/other.sock was not found"):
+        Dockerd.find(tmp_path / "other.sock", [tmp_path / "docker.pid"], proc)
+    (proc / str(os.getpid()) / "fd").unlink()
+    (proc / str(os.getpid()) / "fd").mkdir()
+    with pytest.raises(MachineSetupError, match="was not found"):
+        Dockerd.find(listening, [tmp_path / "docker.pid"], proc)
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,9 @@ class FakeLeftovers:
         self.done.append("shared")
         return True
 
+    def remove_mark(self) -> None:
+        self.done.append("mark")
+
 
 @pytest.fixture
 def leftovers() -> FakeLeftovers:
@@ -72,7 +75,7 @@ def leave(settings: Settings, leftovers: FakeLeftovers) -> Leave:
 
 def test_a_host_without_instances_goes(leave: Leave, leftovers: FakeLeftovers) -> None:
     leave(False)
-    assert leftovers.done == ["networks", "images", "shared"]
+    assert leftovers.done == ["networks", "images", "shared", "mark"]
 
 
 def test_a_container_that_is_only_stopped_holds_data_and_is_named(leave: Leave, leftovers: FakeLeftovers) -> None:
@@ -94,7 +97,7 @@ def test_an_instance_without_a_container_counts_too(settings: Settings, leave: L
 def test_data_goes_when_it_may_be_lost(leave: Leave, leftovers: FakeLeftovers) -> None:
     leftovers.here.append(CONTAINER)
     leave(True)
-    assert leftovers.done == ["stop 6", "remove 5 6", "networks", "images", "shared"]
+    assert leftovers.done == ["stop 6", "remove 5 6", "networks", "images", "shared", "mark"]
 
 
 def test_nothing_goes_under_a_daemon_that_runs(settings: Settings, leave: Leave, leftovers: FakeLeftovers) -> None:

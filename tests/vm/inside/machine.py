@@ -6,7 +6,13 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import docker
+import docker.errors
+import requests
 
 from tests.host.orders import HOST_ID, order
 from tests.vm.inside.service import IMAGE, URL
@@ -36,14 +42,16 @@ COMMANDS = {
     "packages": "dpkg-query -W -f '${db:Status-Abbrev}${Package}\\n' | grep ^ii",
     "ipv4 rules": "iptables-save | grep '^[-:]' | sed 's/ \\[.*//' | sort",
     "ipv6 rules": "ip6tables-save | grep '^[-:]' | sed 's/ \\[.*//' | sort",
-    "settings of the kernel": "sysctl -a 2>/dev/null | grep -E '^(net.ipv[46].(conf|ip_forward)|vm.over|kernel.pid)'",
-    "containers": "docker ps -aq",
-    "networks": "docker network ls --format '{{.Name}}'",
-    "images": "docker images -q",
+    "settings of the kernel": "sysctl -a | grep -E '^(net.ipv[46].(conf|ip_forward)|vm.over|kernel.pid)'",
     "interfaces": "ls /sys/class/net",
     "control groups": "ls -d /sys/fs/cgroup/gpulease* 2>/dev/null || true",
     "in /run": "ls /run",
 }
+
+
+MISSING = 127
+PLAIN = {"LC_ALL": "C"}
+FIND = f"find {' '.join(FILES)} -xdev -printf '%p %y %m %U %G %s %l\\n'"
 
 
 def run(command: str, *, check: bool = True, **environment: str) -> str:
@@ -67,8 +75,11 @@ def prepare() -> None:
     write("/etc/systemd/system/amazon-ssm-agent.service", AGENT_UNIT)
     write(f"/etc/systemd/system/{UNIT}.service.d/trial.conf", DROP_IN)
     run("systemctl daemon-reload")
-    change = """--change 'CMD ["/busybox","sleep","100000"]'"""
-    run(f"tar -C /usr/bin -c busybox | docker import {change} - {IMAGE}")
+    archive = subprocess.run(["tar", "-C", "/usr/bin", "-c", "busybox"], capture_output=True, check=True).stdout
+    name, _, tag = IMAGE.partition(":")
+    change = 'CMD ["/busybox","sleep","100000"]'
+    with talking_to_docker() as client:
+        client.import_image_from_data(archive, repository=name, tag=tag, changes=[change])
     build_wheelhouse(WORK / "wheels")
 
 
@@ -99,8 +110,24 @@ def show(name: str, unit: str = UNIT) -> str:
     return run(f"systemctl show -p {name} --value {unit}")
 
 
-def state_of(container: str, what: str = "{{.State.Running}} {{.State.Pid}} {{.State.StartedAt}}") -> str:
-    return run(f"docker inspect -f '{what}' {container}", check=False)
+@contextmanager
+def talking_to_docker() -> Iterator[Any]:
+    """Without Docker's command, which Debian 13 has in a package of its own."""
+    client = docker.APIClient("unix:///var/run/docker.sock", version="auto")
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def state_of(container: str) -> str:
+    """Whether it runs, as which process, since when; or why nobody can say."""
+    try:
+        with talking_to_docker() as client:
+            state = client.inspect_container(container)["State"]
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        return str(error)
+    return f"{state['Running']} {state['Pid']} {state['StartedAt']}".lower()
 
 
 def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 300) -> None:
@@ -113,8 +140,24 @@ def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 300) -
 
 def snapshot() -> dict[str, set[str]]:
     """Of what an installation might leave: files, units, packages, rules, settings of the kernel, things of Docker."""
-    said = {name: set(run(command, check=False).splitlines()) for name, command in COMMANDS.items()}
-    paths = run(f"find {' '.join(FILES)} -xdev -printf '%p %y %m %U %G %s %l\\n' 2>/dev/null", check=False).splitlines()
-    told = {line for line in paths if not line.startswith(UNTOLD)}
+    said = {name: lines_of(command) for name, command in COMMANDS.items()}
+    told = {line for line in lines_of(FIND) if not line.startswith(UNTOLD)}
     # A folder's size is its history.
-    return said | {"files": {" ".join(line.split(" ")[:-2]) if " d " in line else line for line in told}}
+    files = {" ".join(line.split(" ")[:-2]) if " d " in line else line for line in told}
+    return said | things_of_docker() | {"files": files}
+
+
+def lines_of(command: str) -> set[str]:
+    """A command that is missing, also in the middle of a pipe, would have nothing to say before and after."""
+    done = subprocess.run(["sh", "-c", command], env=os.environ | PLAIN, capture_output=True, text=True, check=False)
+    assert done.returncode != MISSING and "not found" not in done.stderr, f"{command}: {done.stderr}"
+    return set(done.stdout.splitlines())
+
+
+def things_of_docker() -> dict[str, set[str]]:
+    with talking_to_docker() as client:
+        return {
+            "containers": {str(each["Id"]) for each in client.containers(all=True)},
+            "networks": {str(each["Name"]) for each in client.networks()},
+            "images": {str(each["Id"]) for each in client.images()},
+        }

@@ -144,7 +144,7 @@ def test_leaving_is_refused_while_somebodys_data_is_here(before: dict[str, set[s
     running = state_of(CONTAINER)
     said = paste("--uninstall", check=False)
     assert "instance 11 of contract 11: running" in said
-    assert "Nothing was taken away" in said
+    assert "is a host still" in said
     assert (state_of(CONTAINER), show("ActiveState")) == (running, "active")
 
 

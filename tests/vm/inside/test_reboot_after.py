@@ -42,4 +42,4 @@ def test_what_still_holds_lease_and_time_runs_again(service: Service) -> None:
 
 def test_the_machine_leaves(service: Service) -> None:
     assert "GPULease is gone" in paste("--uninstall --lose-data")
-    assert not run("docker ps -aq --filter label=gpulease.host", check=False)
+    assert not machine.things_of_docker()["containers"]
