@@ -262,31 +262,6 @@ set_up_ways_in() { # the daemon builds of these packages what lets clients in, i
     fi
 }
 
-install_without_sshd() { # a machine that had none must not let anybody in on port 22 from now on
-    cat >"$WORK/policy" <<END
-#!/bin/sh
-$POLICY_MARK
-exit 101
-END
-    chmod 755 "$WORK/policy"
-    # By apt-get itself once nobody else can install packages, whose services it would keep off too.
-    FIRST="[ -e $POLICY ] || cp -p $WORK/policy $POLICY"
-    install_packages "$@"
-    FIRST=''
-    remove_policy
-    if has_systemd; then # and not with the next boot either; Ubuntu starts it by its socket
-        systemctl disable -q --now ssh.socket 2>/dev/null || true
-        systemctl disable -q --now ssh.service ||
-            fail "sshd is installed, and could not be turned off. Run systemctl disable --now ssh.service," \
-                "and the same line again."
-    fi
-    say "ssh and jupyter: this machine's own sshd is off"
-}
-
-remove_policy() {
-    if grep -qxF "$POLICY_MARK" "$POLICY" 2>/dev/null; then rm -f "$POLICY"; fi
-}
-
 set_up_agent() {
     if [ -z "$AGENT" ]; then
         AGENT=amazon-ssm-agent
