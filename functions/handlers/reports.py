@@ -14,12 +14,12 @@ from rental.adapters.machine_tokens import verify_report
 from rental.adapters.records import from_record
 from rental.adapters.system import SystemClock
 from rental.api.readiness import read_readiness
-from rental.api.sentences import one_line
 from rental.domain.errors import InvalidRequestError, RentalError
 from rental.domain.ids import HostId, InstanceId
 from rental.domain.liveness import Sighting
 from rental.domain.observation import Report, ReportedGpu, ReportedInstance
 from rental.domain.refusal import Why
+from rental.domain.sentences import one_line
 from rental.service.observing import Observing
 
 MAX_REPORT_BYTES = 256 * 1024

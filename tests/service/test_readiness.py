@@ -98,6 +98,7 @@ def test_a_host_that_is_not_ready_leaves_the_market_until_a_report_says_it_is() 
         world.rent()
     view = world.hosts.show_host(HOST, owner)
     assert (view.not_ready, view.reason) == (UNFIT.not_ready, " ".join(UNFIT.not_ready))
+    assert [each.reason for each in world.hosts.list_hosts(owner, None, 10).items] == [view.reason]
     assert view.manifest is not None
     assert view.manifest.listing is not None, "the owner's wish stays as it was"
     world.report(said, readiness=ALL)

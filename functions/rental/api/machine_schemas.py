@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from rental.api.limits import CALL_ID, MAX_ID, MAX_REPLY, SEALED
 from rental.api.numbers import WHOLE
 from rental.api.readiness import MAX_NOT_READY, MAX_SENTENCE
-from rental.api.sentences import one_line
+from rental.domain.sentences import one_line
 
 TUNNEL_KEY = r"^ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-P][A-Za-z0-9+/]{42}$"
 Size = Annotated[int, Field(ge=0, lt=1 << 62), WHOLE]

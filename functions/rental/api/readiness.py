@@ -6,8 +6,8 @@ A program that is older says nothing of it.
 from collections.abc import Mapping
 from typing import Any
 
-from rental.api.sentences import one_line
 from rental.domain.readiness import MODES, UNKNOWN_MODE, Readiness
+from rental.domain.sentences import one_line
 
 MAX_SENTENCE = 300
 MAX_NOT_READY = 8

@@ -11,7 +11,6 @@ from rental.domain.publishing import has_free_ports
 from rental.domain.readiness import MODES
 from rental.domain.ways_in import JupyterVia, Proxy, ports_of_mode
 
-
 NO_TOOLKIT = "This host has no toolkit for ssh and jupyter at the moment."
 WHY_NOT = {"ssh": NO_TOOLKIT, "jupyter": NO_TOOLKIT}
 """What a client is told. The host's own words may name what is on the machine: they are for its owner."""
