@@ -129,7 +129,7 @@ def test_a_host_that_is_not_ready_cannot_be_listed_and_says_every_reason() -> No
     assert world.hosts.list_for_rent(HOST, owner, TERMS).listing is not None
 
 
-def test_a_contract_whose_mode_is_gone_for_now_is_started_and_waits_with_the_hosts_reason() -> None:
+def test_a_contract_whose_mode_is_gone_for_now_is_started_and_waits() -> None:
     world = World().add_host(direct=DIRECT)
     contract = rent_ssh(world)
     world.hear(contract.id, "running")

@@ -14,7 +14,7 @@ from tests.host.docker_engine.bench import wait_until
 from tests.host.toolkit.conftest import FakeBuilds
 
 
-def test_only_args_is_served_before_there_is_a_toolkit_and_a_registration_builds_none(tmp_path: Path) -> None:
+def test_only_args_is_served_without_a_toolkit_and_a_registration_builds_none(tmp_path: Path) -> None:
     builds = FakeBuilds()
     at_registration = WaysIn(tmp_path, builds.store(tmp_path / "toolkit"))
     assert at_registration.modes() == {"args": None, "ssh": BUILDING, "jupyter": BUILDING}
