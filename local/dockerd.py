@@ -25,6 +25,7 @@ from local.dockerd_answers import (
     START_TIMEOUT_S,
     SilentDockerError,
     answers,
+    check_rights,
     info,
     info_once_started,
     is_listening,
@@ -201,10 +202,10 @@ def _terminate(pid_file: Path, program: str) -> None:
 
 
 def _info_of_others(host: str) -> dict[str, Any] | None:
-    if host != f"unix://{DEFAULT_SOCKET}":
-        return info(host)
     try:
-        return info_once_started(DEFAULT_SOCKET)
+        if host.startswith("unix://"):
+            check_rights(Path(host.removeprefix("unix://")))
+        return info_once_started(DEFAULT_SOCKET) if host == f"unix://{DEFAULT_SOCKET}" else info(host)
     except SilentDockerError as error:
         raise DockerdError(str(error)) from error
 

@@ -19,7 +19,7 @@ CONNECT_TIMEOUT_S = 5
 
 
 class SilentDockerError(Exception):
-    """Somebody listens, and does not answer as a Docker does."""
+    """Somebody listens, and does not answer this user as a Docker does; the sentence says what to do."""
 
 
 def info(docker_host: str) -> dict[str, Any] | None:
@@ -28,6 +28,15 @@ def info(docker_host: str) -> dict[str, Any] | None:
         return dict(docker.APIClient(base_url=docker_host, timeout=ANSWER_TIMEOUT_S).info())
     except (docker.errors.DockerException, requests.RequestException):
         return None
+
+
+def check_rights(path: Path) -> None:
+    """Raises SilentDockerError for who may not use the socket: waiting would not help them."""
+    if isinstance(_refusal(path), PermissionError):
+        raise SilentDockerError(
+            f"You may not use the Docker on {path}. Run this as root, or join the group docker and log in again:\n"
+            "  usermod -aG docker <your name>"
+        )
 
 
 def info_once_started(path: Path, timeout_s: float = START_TIMEOUT_S) -> dict[str, Any] | None:
@@ -51,16 +60,19 @@ def answers(path: Path) -> bool:
 
 
 def is_listening(path: Path) -> bool:
-    """A file left by a killed dockerd has nobody who listens."""
+    """A file left by a killed dockerd has nobody who listens. Whoever is not for this user, or very busy, does."""
+    return not isinstance(_refusal(path), FileNotFoundError | ConnectionRefusedError)
+
+
+def _refusal(path: Path) -> OSError | None:
+    """What keeps us from connecting there."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(CONNECT_TIMEOUT_S)
         try:
             probe.connect(str(path))
-        except (FileNotFoundError, ConnectionRefusedError):
-            return False
-        except OSError:  # not for this user, or too many wait
-            return True
-    return True
+        except OSError as error:
+            return error
+    return None
 
 
 def waits_until(condition: Callable[[], bool], timeout_s: float) -> bool:

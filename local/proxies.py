@@ -37,6 +37,7 @@ ACCOUNT, DEMO_ACCOUNT = "daemon", "games"
 """`nobody` will not do: systemd tells sshd that it is locked. A proxy ends what another run of its account left at its
 address, so sites that run at the same time have one each."""
 MOST = 8
+END_TIMEOUT_S = 10
 START_TIMEOUT_S = 60
 """Only guards against waiting for ever: it takes a second."""
 
@@ -125,6 +126,7 @@ class LocalProxies:
         if running is not None and running.code == code:
             return
         self._stop(number)
+        self._wait_until_it_is_free(number)
         placed.fill(settings, secrets)
         command = [sys.executable, "-m", "proxy", "--config", str(placed.config)]
         environment = {"PATH": ROOT_PATH, "PYTHONPATH": str(placed.code)}
@@ -136,6 +138,15 @@ class LocalProxies:
         stopped = supervise.stop(name_of(number), state=self.state)
         shutil.rmtree(self._placed(number).path, ignore_errors=True)
         return stopped
+
+    def _wait_until_it_is_free(self, number: int) -> None:
+        """What listens there would be taken for the proxy. The sshd of one that was killed ends after it."""
+        deadline = time.monotonic() + END_TIMEOUT_S
+        while _listens(address(number), self.tunnel_port):
+            if time.monotonic() > deadline:
+                place = f"{address(number)}:{self.tunnel_port}"
+                raise ProxyError(f"Another program listens on {place}, where a proxy would. Look: ss -tlnp; end it.")
+            time.sleep(0.05)
 
     def _wait_until_it_listens(self, number: int) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S

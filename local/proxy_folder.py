@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import pwd
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,16 +53,19 @@ class ProxyFolder:
         copy_code(self.code)
         self.config.write_text(_text(settings))
         self.config.chmod(0o644)
+        folders = {(self.path / name).parent for name in secrets} - {self.path}
+        for folder in folders:
+            folder.mkdir(mode=0o700)
         for name, content in secrets.items():
             self._write_secret(self.path / name, content)
+        for folder in folders:  # last: whoever owns it may put a link where root would write
+            shutil.chown(folder, self.account)
 
     def _write_secret(self, path: Path, content: bytes) -> None:
-        if path.parent != self.path:
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-            shutil.chown(path.parent, self.account)
-        path.touch(mode=0o600)
-        path.write_bytes(content)
-        shutil.chown(path, self.account)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            os.fchown(descriptor, pwd.getpwnam(self.account).pw_uid, -1)
 
 
 def code_of(settings: Mapping[str, Any], secrets: Mapping[str, bytes]) -> str:

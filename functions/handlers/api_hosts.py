@@ -47,7 +47,9 @@ def add_host() -> Response[str]:
 @app.get("/v1/hosts")
 def list_hosts() -> Response[str]:
     page = hosts().list_hosts(caller(app, "host"), *paging(app))
-    return answer(HTTPStatus.OK, {"items": [present_host(each) for each in page.items], "next": page.next})
+    return answer(
+        HTTPStatus.OK, {"items": [present_host(each.host, each.reason) for each in page.items], "next": page.next}
+    )
 
 
 @app.get("/v1/hosts/<host_id>")

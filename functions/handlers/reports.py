@@ -19,6 +19,7 @@ from rental.domain.ids import HostId, InstanceId
 from rental.domain.liveness import Sighting
 from rental.domain.observation import Report, ReportedGpu, ReportedInstance
 from rental.domain.refusal import Why
+from rental.domain.sentences import one_line
 from rental.service.observing import Observing
 
 MAX_REPORT_BYTES = 256 * 1024
@@ -26,6 +27,9 @@ MAX_REASON_LENGTH = 500
 MAX_INTEGER = (1 << 53) - 1
 MAX_HOST_KEY_LENGTH = 1000
 HOST_KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}")
+BOOT_ID = re.compile(r"[!-~]{1,100}")
+UNREADABLE = (RentalError, KeyError, TypeError, ValueError, OverflowError, RecursionError)
+"""What reading raises for whatever a host may send, since each field is held to its type before it is used."""
 
 
 @cache
@@ -33,13 +37,23 @@ def observing() -> Observing:
     return Observing(wiring.ledger(), wiring.liveness(), wiring.tasks())
 
 
-def take_report(detail: Mapping[str, Any]) -> None:
+def take_body(body: str) -> None:
+    """Observe one report out of a queue, as `take_report` does."""
+    try:
+        detail = json.loads(body)["detail"]
+    except UNREADABLE as error:
+        log_refusal(error)
+        return
+    take_report(detail)
+
+
+def take_report(detail: Any) -> None:
     """Observe one report. What is refused is logged and counted, and changes nothing."""
     now = SystemClock().now()
     try:
         report, sighting = _read(detail, now)
-    except (RentalError, KeyError, TypeError, ValueError, OverflowError) as error:
-        log_refusal(error, host_id=str(detail.get("host_id"))[:20])
+    except UNREADABLE as error:
+        log_refusal(error, host_id=_claimed_host_id(detail))
         return
     if observing().observe(report, sighting):
         logger.info("report", extra={"host_id": report.host_id, "seq": sighting.seq})
@@ -56,20 +70,32 @@ def _read(detail: Mapping[str, Any], now: int) -> tuple[Report, Sighting]:
     claims = verify_report(jws, wiring.store().read_host(host_id), now)
     if claims["v"] != 1:
         raise ValueError("the report's version is not known")
-    state = claims["state"]
+    return _read_state(host_id, claims["state"]), _read_sighting(claims, now)
+
+
+def _read_state(host_id: HostId, state: Any) -> Report:
+    _check_kind(dict, state)
+    _check_kind(list, state["instances"], state["gpus"])
     instances = [_read_instance(each) for each in state["instances"]]
     gpus = tuple(from_record(ReportedGpu, each) for each in state["gpus"])
-    readiness = read_readiness(state.get("inventory") or {})
-    report = Report(host_id, {InstanceId(each.instance_id): each for each in instances}, gpus, readiness)
+    readiness = read_readiness(state.get("inventory", {}))
+    return Report(host_id, {InstanceId(each.instance_id): each for each in instances}, gpus, readiness)
+
+
+def _read_sighting(claims: Mapping[str, Any], now: int) -> Sighting:
     sighting = from_record(Sighting, {**claims, "seen_at": now})
     _check_bounds(sighting.seq, sighting.sent_at)
-    return report, sighting
+    if not BOOT_ID.fullmatch(sighting.boot_id):
+        raise ValueError("the boot_id is no name")
+    return sighting
 
 
 def _read_instance(record: Mapping[str, Any]) -> ReportedInstance:
     """Raises TypeError or ValueError. What a host says must not fill the table."""
     instance = from_record(ReportedInstance, record)
     _check_bounds(instance.generation, instance.token, instance.exit_code, instance.started_at)
+    if instance.started_at is not None and instance.started_at < 0:
+        raise ValueError("it started before there was time")
     if instance.progress is not None:
         _check_bounds(*astuple(instance.progress))
         if min(astuple(instance.progress)) < 0:
@@ -78,7 +104,18 @@ def _read_instance(record: Mapping[str, Any]) -> ReportedInstance:
         _check_host_key(instance.ssh_host_key)
     if instance.reason is None:
         return instance
-    return replace(instance, reason=instance.reason[:MAX_REASON_LENGTH].encode(errors="replace").decode())
+    return replace(instance, reason=one_line(instance.reason, MAX_REASON_LENGTH))
+
+
+def _claimed_host_id(detail: Any) -> str | None:
+    """For the log, before anything is known of it."""
+    host_id = detail.get("host_id") if isinstance(detail, dict) else None
+    return str(host_id)[:20] if isinstance(host_id, int | str) else None
+
+
+def _check_kind(kind: type, *values: object) -> None:
+    if not all(isinstance(each, kind) for each in values):
+        raise TypeError(f"a part of the report is no {kind.__name__}")
 
 
 def _check_bounds(*numbers: int | None) -> None:

@@ -42,7 +42,7 @@ def test_how_far_a_pull_is_shows_only_while_that_is_known() -> None:
 
 def test_a_host_is_shown_without_what_it_registered_with() -> None:
     host = Host(HOST, OWNER, "rack", HostStatus.ACTIVE, NOW, "f" * 64, NOW, "activation", inventory=make_inventory())
-    shown = json.dumps(present_host(host))
+    shown = json.dumps(present_host(host, host.why))
     assert "f" * 64 not in shown
     assert "activation" not in shown
 

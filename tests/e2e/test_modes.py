@@ -51,7 +51,7 @@ def test_a_host_without_a_toolkit_offers_args_only_and_the_others_once_it_has_on
     (offer,) = offers(running, host_id)
     assert offer["modes"] == {"args": []}
     wish = request_for(offer, args=None, mode="ssh", ssh_keys=[Visitor.new(tmp_path, 1).public])
-    with pytest.raises(ApiError, match=r"does not serve mode ssh now: .*Take mode args") as refused:
+    with pytest.raises(ApiError, match=r"no toolkit for ssh and jupyter .*Take mode args") as refused:
         running.client.post("/v1/contracts", wish)
     assert refused.value.code == "mode_not_served"
     shown = running.owner.get(f"/v1/hosts/{host_id}")

@@ -15,7 +15,7 @@ from rental.api.readiness import MAX_NOT_READY, MAX_SENTENCE
 from rental.domain.readiness import MODES, Readiness
 from tests.fakes.http import Answer, call
 from tests.fakes.ssh import make_line
-from tests.handlers.conftest import Site
+from tests.handlers.conftest import Site, reported
 from tests.handlers.test_machine_api import INVENTORY, admit, register, register_body, validate
 from tests.handlers.test_market_api import listing, my_offers
 from tests.handlers.test_ways_in import DIRECT, on_direct
@@ -40,12 +40,14 @@ def rent_ssh(site: Site) -> Answer:
     return site.rent(body=site.wish(args=None, mode="ssh", ssh_keys=[make_line(1)]))
 
 
-def test_a_mode_that_is_not_served_is_409_with_the_reason_until_a_report_brings_it(site: Site) -> None:
+def test_a_mode_that_is_not_served_is_409_until_a_report_brings_it(site: Site) -> None:
     on_direct(site, "PUT", DIRECT)
     tell(site, modes=ARGS_ONLY)
     refused = rent_ssh(site)
     assert (refused.status, refused.code) == (409, "mode_not_served")
-    assert refused.body["error"]["message"].startswith(f"The host does not serve mode ssh now: {REASON} Take mode args")
+    assert refused.body["error"]["message"] == (
+        "This host has no toolkit for ssh and jupyter at the moment. Take mode args, or choose another offer."
+    )
     assert {tuple(each["modes"]) for each in my_offers(site)} == {("args",)}
     assert show(site)["modes"] == ARGS_ONLY
     tell(site, modes=ALL)
@@ -125,3 +127,23 @@ def test_what_is_no_word_of_a_host_changes_nothing(site: Site, told: dict[str, A
     assert show(site)["modes"] == ARGS_ONLY
     _, token = admit(site.owner)
     assert register(register_body(site.machine, token, inventory=INVENTORY | told)).code == "invalid_request"
+
+
+def test_what_a_host_writes_moves_no_cursor_and_starts_no_line(site: Site) -> None:
+    contract_id = site.rented()
+    odd, shown_as = "a\x1b[2J\nb\t\u202ec\u2028d\x00e\x7f\ud800é", "a?[2J b ?c d?e??é"
+    told = {"modes": {"args": None, "ssh": odd, "jupyter": odd}, "not_ready": [odd]}
+    on_instance_changed(site.event([reported(contract_id, "loading", reason=odd)], inventory=told), None)
+    view = show(site)
+    assert (view["modes"]["ssh"], view["not_ready"], view["reason"]) == (shown_as, [shown_as], shown_as)
+    assert site.on_contract("GET", contract_id).body["instances"][0]["reason"] == shown_as
+
+
+def test_what_a_machine_calls_itself_moves_no_cursor_either(site: Site) -> None:
+    host_id, token = admit(site.owner)
+    odd, shown_as = "a\x1b[2J\nb\u202ec", "a?[2J b?c"
+    gpu = {"index": 0, "uuid": "GPU-0000", "name": odd, "memory_bytes": 1}
+    told = INVENTORY | {"hostname": odd, "driver_version": odd, "gpus": [gpu]}
+    assert register(register_body(site.machine, token, inventory=told)).status == 200
+    shown = call(api_hosts.handler, "GET", f"/v1/hosts/{host_id}", caller=site.owner).body["inventory"]
+    assert {shown["hostname"], shown["driver_version"], shown["gpus"][0]["name"]} == {shown_as}

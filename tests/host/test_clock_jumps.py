@@ -54,7 +54,7 @@ def test_a_daemon_restarted_under_a_wrong_clock_goes_by_the_right_one(rig: Rig) 
     assert rig.engine.calls == ["start 11 g1"]
 
 
-def test_after_a_reboot_with_a_clock_in_the_future_nothing_is_told_as_over_before_the_service_was_asked(
+def test_after_a_reboot_into_the_future_nothing_is_over_until_the_service_was_asked(
     rig: Rig,
 ) -> None:
     rig.give(order(end_at=END))

@@ -232,7 +232,7 @@ def test_a_data_root_that_cannot_be_marked_is_worked_on_all_the_same(rig: Rig, d
 
 
 @pytest.mark.parametrize("is_there", [True, False])
-def test_a_host_of_an_older_program_is_taken_as_it_is_only_if_its_containers_are_there(
+def test_a_host_of_an_older_program_is_taken_only_if_its_containers_are_there(
     rig: Rig, disks: Disks, is_there: bool
 ) -> None:
     journal = rig.folder / "journal"

@@ -103,7 +103,7 @@ def test_a_restarted_daemon_goes_on_from_what_was_kept_whatever_the_clock_shows(
     assert machine.clock.is_confirmed
 
 
-def test_after_a_reboot_with_a_clock_in_the_past_no_time_before_the_kept_one_is_believed() -> None:
+def test_after_a_reboot_into_the_past_no_time_before_the_kept_one_is_believed() -> None:
     machine = Machine()
     machine.ask()
     machine.ahead_s = -10 * 365 * DAY_S
@@ -115,7 +115,7 @@ def test_after_a_reboot_with_a_clock_in_the_past_no_time_before_the_kept_one_is_
     assert machine.is_right()
 
 
-def test_after_a_reboot_with_a_clock_in_the_future_the_service_sets_it_and_nothing_wrong_was_kept() -> None:
+def test_after_a_reboot_into_the_future_the_service_sets_it_and_nothing_wrong_stays() -> None:
     machine = Machine()
     machine.ask()
     machine.ahead_s = 3 * DAY_S

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from local import dockerd
+from local.dockerd import DockerdError
 from local.dockerd_answers import SilentDockerError, info_once_started, is_listening
 from local.dockerd_group import ENGINE_GROUP, enter_engine_group
+
+NOBODY = 65_534
 
 
 @pytest.fixture
@@ -35,6 +40,20 @@ def test_a_socket_that_is_listened_on_is_not_free_though_nothing_answers(silent:
     assert is_listening(silent)
     with pytest.raises(SilentDockerError, match="systemctl status docker"):
         info_once_started(silent, 0)
+
+
+def test_who_may_not_use_a_docker_is_told_at_once(silent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    silent.chmod(0)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{silent}")
+    ours = os.geteuid()
+    if ours == 0:
+        os.seteuid(NOBODY)
+    try:
+        assert is_listening(silent)
+        with pytest.raises(DockerdError, match="as root, or join the group docker"):
+            dockerd.find(silent.parent / "none")
+    finally:
+        os.seteuid(ours)
 
 
 def test_on_v1_the_engine_enters_a_group_that_weighs_as_all_tenants(tmp_path: Path) -> None:

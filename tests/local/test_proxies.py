@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import shutil
 import signal
+import socket
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from infra.config import choose_stage
 from local import supervise
 from local.ports import free_port
 from local.proxies import DEMO_ACCOUNT, LocalProxies, ProxyError
+from local.proxy_folder import ProxyFolder
 from tests.proxy.rig import accepts, wait_for
 
 
@@ -109,6 +113,34 @@ def test_two_sites_share_nothing(proxies: LocalProxies) -> None:
 def test_one_that_cannot_start_says_why(proxies: LocalProxies) -> None:
     with pytest.raises(ProxyError, match="A proxy did not start: api_key_file holds no API key"):
         proxies.start("http://127.0.0.1:1", "not a key")
+
+
+def test_another_program_at_its_port_is_not_taken_for_the_proxy(
+    proxies: LocalProxies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("local.proxies.END_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", proxies.tunnel_port)), pytest.raises(ProxyError, match="Another program"):
+        proxies.start("http://127.0.0.1:1", "gl_proxy_key")
+    assert supervise.running("proxy-1", state=proxies.state) is None
+
+
+def test_nothing_is_written_where_their_account_may_put_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = {"state/host_key": b"key", "state/host_key.pub": b"public", "api_key": b"api"}
+    other, chown = tmp_path / "other", shutil.chown
+
+    def put_links(path: Path, user: str) -> None:
+        """As fast as a process of the account could be."""
+        for name in secrets:
+            with suppress(FileExistsError, FileNotFoundError):
+                (path.parent / name).symlink_to(other)
+        chown(path, user)
+
+    monkeypatch.setattr(shutil, "chown", put_links)
+    folder = ProxyFolder(tmp_path / "run" / "proxy-1", LocalProxies(tmp_path).account)
+    for _ in range(2):
+        folder.fill({}, secrets)
+        assert {name: (folder.path / name).read_bytes() for name in secrets} == secrets
+        assert not other.exists()
 
 
 def test_without_proxies_nothing_is_told(tmp_path: Path) -> None:

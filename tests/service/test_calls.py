@@ -1,6 +1,7 @@
 """A client waits for a host: rung at once, answered once, and told when nobody answers."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -82,6 +83,16 @@ def test_what_the_host_could_not_do_is_told() -> None:
     world, contract_id = running()
     world.clock.while_sleeping = host_answers(world, {"error": "no such program"})
     with pytest.raises(CallFailedError, match="no such program"):
+        world.calls.run_command(contract_id, client, None, EXEC)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [("no\x1b[2J such\nprogram", "no?[2J such program"), ("", "cannot be read"), ([], "cannot be")]
+)
+def test_what_the_host_writes_moves_no_cursor(error: Any, told: str) -> None:
+    world, contract_id = running()
+    world.clock.while_sleeping = host_answers(world, {"error": error})
+    with pytest.raises(CallFailedError, match=re.escape(told)):
         world.calls.run_command(contract_id, client, None, EXEC)
 
 

@@ -131,4 +131,4 @@ def test_an_owner_sees_who_holds_its_gpus_and_when_the_host_was_heard() -> None:
     assert view.last_seen_at == NOW
     assert view.manifest is not None
     assert set(view.manifest.leases) == {0}
-    assert [each.id for each in world.hosts.list_hosts(owner, None, 10).items] == [HOST]
+    assert [each.host.id for each in world.hosts.list_hosts(owner, None, 10).items] == [HOST]

@@ -54,7 +54,7 @@ def test_a_host_that_loses_a_mode_between_offer_and_contract_makes_none() -> Non
     assert modes_offered(world)[0] == {"args", "ssh", "jupyter"}
     world.report([], readiness=ARGS_ONLY)
     before = world.table.items()
-    with pytest.raises(ModeNotServedError, match=NO_TOOLKIT):
+    with pytest.raises(ModeNotServedError, match="no toolkit for ssh and jupyter"):
         rent_ssh(world)
     assert world.table.items() == before
     assert not world.workflows.started
@@ -98,6 +98,7 @@ def test_a_host_that_is_not_ready_leaves_the_market_until_a_report_says_it_is() 
         world.rent()
     view = world.hosts.show_host(HOST, owner)
     assert (view.not_ready, view.reason) == (UNFIT.not_ready, " ".join(UNFIT.not_ready))
+    assert [each.reason for each in world.hosts.list_hosts(owner, None, 10).items] == [view.reason]
     assert view.manifest is not None
     assert view.manifest.listing is not None, "the owner's wish stays as it was"
     world.report(said, readiness=ALL)
@@ -128,7 +129,7 @@ def test_a_host_that_is_not_ready_cannot_be_listed_and_says_every_reason() -> No
     assert world.hosts.list_for_rent(HOST, owner, TERMS).listing is not None
 
 
-def test_a_contract_whose_mode_is_gone_for_now_is_started_and_waits_with_the_hosts_reason() -> None:
+def test_a_contract_whose_mode_is_gone_for_now_is_started_and_waits() -> None:
     world = World().add_host(direct=DIRECT)
     contract = rent_ssh(world)
     world.hear(contract.id, "running")

@@ -100,7 +100,7 @@ def test_a_repeated_request_for_a_host_adds_no_second_one_and_names_the_first() 
         world.hosts.add_host(owner, "rack", ONCE)
     with pytest.raises(IdempotencyMismatchError):
         world.hosts.add_host(owner, "another rack", OTHER)
-    assert [each.id for each in world.hosts.list_hosts(owner, None, 10).items] == [admission.host.id]
+    assert [each.host.id for each in world.hosts.list_hosts(owner, None, 10).items] == [admission.host.id]
     assert admission.registration_token not in str(world.table.items())
 
 

@@ -112,6 +112,9 @@ class ItemStore:
     def read_manifest(self, host_id: HostId) -> Manifest | None:
         return loaded(load_manifest, self.table.get(manifest_key(host_id)))
 
+    def read_manifests(self, host_ids: Iterable[HostId]) -> Sequence[Manifest]:
+        return [load_manifest(item) for item in self.table.get_many([manifest_key(each) for each in host_ids])]
+
     def read_host(self, host_id: HostId) -> Host | None:
         return loaded(load_host, self.table.get(host_key(host_id)))
 

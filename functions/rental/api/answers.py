@@ -74,7 +74,8 @@ class Offer(BaseModel):
     end_at: EpochSeconds = Field(description="When the host's listing ends.")
     disk_free_gib: int
     modes: dict[Mode, list[Via]] = Field(
-        description="The modes that can be had now, each with the ways in; `args` has none of its own."
+        description="The modes that can be had now, each with the ways in; `args` has none of its own. Empty while "
+        "there is a `reason`. Whether the proxy has a number left shows when it is rented: `no_ports_free`."
     )
     share: Share
 
@@ -239,7 +240,10 @@ class Host(BaseModel):
     id: Id
     label: str
     status: HostStatus
-    reason: str | None = Field(description="Why it cannot be rented, where that is not the owner's wish.")
+    reason: str | None = Field(
+        description="Why nothing of it can be rented, where that is not the owner's wish: it is not `active`, it is "
+        "silent, or it finds itself unfit."
+    )
     created_at: EpochSeconds
     inventory: Inventory | None = Field(description="null until the machine has registered.")
 

@@ -3,16 +3,18 @@ newer host may talk to an older service."""
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from rental.api.limits import CALL_ID, MAX_ID, MAX_REPLY, SEALED
 from rental.api.numbers import WHOLE
 from rental.api.readiness import MAX_NOT_READY, MAX_SENTENCE
+from rental.domain.sentences import one_line
 
 TUNNEL_KEY = r"^ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-P][A-Za-z0-9+/]{42}$"
 Size = Annotated[int, Field(ge=0, lt=1 << 62), WHOLE]
 Identifier = Annotated[int, Field(ge=1, le=MAX_ID), WHOLE]
-Name = Annotated[str, Field(max_length=256)]
+MAX_NAME = 256
+Name = Annotated[str, Field(max_length=MAX_NAME), AfterValidator(lambda text: one_line(text, MAX_NAME))]
 Sentence = Annotated[str, Field(max_length=MAX_SENTENCE)]
 CallId = Annotated[str, Field(pattern=CALL_ID)]
 Key = Annotated[str, Field(min_length=43, max_length=43, pattern=r"^[A-Za-z0-9_-]+$")]

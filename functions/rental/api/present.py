@@ -100,12 +100,12 @@ def present_offer(offer: Offer) -> dict[str, Any]:
     }
 
 
-def present_host(host: Host) -> dict[str, Any]:
+def present_host(host: Host, reason: str | None) -> dict[str, Any]:
     return {
         "id": host.id,
         "label": host.label,
         "status": host.status,
-        "reason": host.why,
+        "reason": reason,
         "created_at": host.created_at,
         "inventory": present_inventory(host.inventory) if host.inventory is not None else None,
     }
@@ -115,8 +115,7 @@ def present_host_view(view: HostView) -> dict[str, Any]:
     manifest = view.manifest
     listing = manifest.listing if manifest is not None else None
     held = {str(index): lease.contract_id for index, lease in manifest.leases.items()} if manifest is not None else {}
-    return present_host(view.host) | {
-        "reason": view.reason,
+    return present_host(view.host, view.reason) | {
         "modes": dict(view.modes),
         "not_ready": list(view.not_ready),
         "last_seen_at": view.last_seen_at,
@@ -131,7 +130,7 @@ def present_host_view(view: HostView) -> dict[str, Any]:
 
 
 def present_admission(admission: Admission, api_url: str, region: str) -> dict[str, Any]:
-    return present_host(admission.host) | {
+    return present_host(admission.host, admission.host.why) | {
         "registration_token": admission.registration_token,
         "registration_expires_at": admission.host.registration_expires_at,
         "activation_id": admission.activation.activation_id,

@@ -1,20 +1,23 @@
 """A host's word on itself, out of the inventory that registrations and reports carry: schemas/register.v1.json.
 
-A program that is older says nothing of it. What it says must not fill the table, so it is cut short.
+A program that is older says nothing of it.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from rental.domain.readiness import MODES, UNKNOWN_MODE, Readiness
+from rental.domain.sentences import one_line
 
 MAX_SENTENCE = 300
 MAX_NOT_READY = 8
 
 
-def read_readiness(inventory: Mapping[str, Any]) -> Readiness:
+def read_readiness(inventory: Any) -> Readiness:
     """Modes that this version does not know are left out. Raises ValueError."""
-    modes, not_ready = inventory.get("modes"), inventory.get("not_ready") or []
+    if not isinstance(inventory, Mapping):
+        raise ValueError("the inventory is no object")
+    modes, not_ready = inventory.get("modes"), inventory.get("not_ready", [])
     if not isinstance(modes, Mapping | None) or not isinstance(not_ready, list):
         raise ValueError("modes is no object, or not_ready no list")
     sentences = tuple(_sentence(each) for each in not_ready[:MAX_NOT_READY])
@@ -29,4 +32,4 @@ def _known(modes: Mapping[str, Any]) -> dict[str, str | None]:
 def _sentence(text: Any) -> str:
     if not isinstance(text, str):
         raise ValueError("a sentence is no text")
-    return text[:MAX_SENTENCE].encode(errors="replace").decode()
+    return one_line(text, MAX_SENTENCE)

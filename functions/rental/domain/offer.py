@@ -16,7 +16,8 @@ from rental.domain.ways_in import JupyterVia, Proxy
 class Offer:
     """A size on a host. `gpu_indexes` is what would be taken now, empty when nothing of this size is free.
 
-    `modes` are those that can be had now, each with the ways in.
+    `modes` are those that can be had now, each with the ways in: none while there is a `reason`. Whether the proxy has
+    a number left is in no manifest: that shows when it is rented.
     """
 
     id: OfferId
@@ -43,14 +44,20 @@ def offers_of(manifest: Manifest, now: int, proxy: Proxy | None = None) -> tuple
     if listing is None or listing.end_at <= now:
         return ()
     sizes = slice_sizes(manifest.capacity.gpus, listing.min_gpus)
-    found = (offer_of(manifest, size, now, proxy) for size in sizes if size in listing.offers)
+    modes = offered_modes(manifest, proxy)
+    found = (_offer(manifest, size, now, modes) for size in sizes if size in listing.offers)
     return tuple(offer for offer in found if offer.gpu_indexes and offer.disk_free_gib > 0)
 
 
 def offer_of(manifest: Manifest, size: int, now: int, proxy: Proxy | None = None) -> Offer:
     """The offer of this size, also when it is taken; raises ConflictError when the host is not listed."""
+    return _offer(manifest, size, now, offered_modes(manifest, proxy))
+
+
+def _offer(manifest: Manifest, size: int, now: int, modes: Mapping[str, tuple[JupyterVia, ...]]) -> Offer:
     listing = listing_of(manifest)
     indexes = lowest_free_slice(manifest, size) or ()
+    reason = _why_not(manifest, indexes, now)
     return Offer(
         id=listing.offers[size],
         host_id=manifest.host_id,
@@ -66,8 +73,8 @@ def offer_of(manifest: Manifest, size: int, now: int, proxy: Proxy | None = None
         simulated=manifest.inventory.simulated,
         unenforced=manifest.inventory.unenforced,
         share=share_of(manifest.capacity, indexes or range(size), 0),
-        reason=_why_not(manifest, indexes, now),
-        modes=offered_modes(manifest, proxy),
+        reason=reason,
+        modes=modes if reason is None else {},
     )
 
 

@@ -11,6 +11,10 @@ from rental.domain.publishing import has_free_ports
 from rental.domain.readiness import MODES
 from rental.domain.ways_in import JupyterVia, Proxy, ports_of_mode
 
+NO_TOOLKIT = "This host has no toolkit for ssh and jupyter at the moment."
+WHY_NOT = {"ssh": NO_TOOLKIT, "jupyter": NO_TOOLKIT}
+"""What a client is told. The host's own words may name what is on the machine: they are for its owner."""
+
 
 def offered_modes(manifest: Manifest, proxy: Proxy | None) -> Mapping[str, tuple[JupyterVia, ...]]:
     """The modes with the ways into each; `args` needs none, since its image looks after that itself."""
@@ -20,13 +24,13 @@ def offered_modes(manifest: Manifest, proxy: Proxy | None) -> Mapping[str, tuple
 
 
 def check_served(manifest: Manifest, mode: str, proxy: Proxy | None) -> None:
-    """Raises ModeNotServedError with the host's reason."""
-    reason = manifest.readiness.why_not_served(mode)
-    if reason is None:
+    """Raises ModeNotServedError with the modes that can be had."""
+    if manifest.readiness.why_not_served(mode) is None:
         return
+    reason = WHY_NOT.get(mode, f"This host does not serve mode {mode} at the moment.")
     others = " or ".join(offered_modes(manifest, proxy))
     advice = f"Take mode {others}, or choose another offer." if others else "Choose another offer."
-    raise ModeNotServedError(f"The host does not serve mode {mode} now: {reason} {advice}")
+    raise ModeNotServedError(f"{reason} {advice}")
 
 
 def _ways_into(mode: str, manifest: Manifest, proxy: Proxy | None) -> Iterator[JupyterVia]:

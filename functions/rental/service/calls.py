@@ -21,6 +21,7 @@ from rental.domain.errors import (
     NotFoundError,
 )
 from rental.domain.ids import ContractId, HostId, InstanceId
+from rental.domain.sentences import one_line
 from rental.ports import (
     Bells,
     CallStore,
@@ -160,8 +161,9 @@ def _read(reply: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise CallFailedError("The host's reply cannot be read.") from error
     if not isinstance(said, dict) or "error" in said:
-        reason = str(said["error"])[:MAX_REASON_LENGTH] if isinstance(said, dict) else "The reply cannot be read."
-        raise CallFailedError(reason)
+        reason = said["error"] if isinstance(said, dict) else None
+        text = one_line(reason, MAX_REASON_LENGTH) if isinstance(reason, str) else ""
+        raise CallFailedError(text or "The host's reply cannot be read.")
     return said
 
 

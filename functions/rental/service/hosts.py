@@ -56,10 +56,11 @@ class Admission:
 
 
 @dataclass(frozen=True)
-class HostView:
+class ListedHost:
+    """A host as the list of an owner's hosts has it, with what is on it."""
+
     host: Host
     manifest: Manifest | None
-    last_seen_at: int | None
 
     @property
     def reason(self) -> str | None:
@@ -74,6 +75,11 @@ class HostView:
     def not_ready(self) -> tuple[str, ...]:
         """What its machine finds wrong with itself, each in a sentence."""
         return self.manifest.readiness.not_ready if self.manifest is not None else ()
+
+
+@dataclass(frozen=True)
+class HostView(ListedHost):
+    last_seen_at: int | None
 
     @property
     def modes(self) -> Mapping[str, str | None]:
@@ -125,8 +131,11 @@ class Hosts:
             return Admission(host, f"{host_id}.{secret}", activation)
         raise BusyError("No free id was found. Send the same request again.")
 
-    def list_hosts(self, caller: Principal, cursor: str | None, limit: int) -> Page[Host]:
-        return self.ledger.store.list_hosts(caller.account, cursor, limit)
+    def list_hosts(self, caller: Principal, cursor: str | None, limit: int) -> Page[ListedHost]:
+        store = self.ledger.store
+        page = store.list_hosts(caller.account, cursor, limit)
+        manifests = {each.host_id: each for each in store.read_manifests([host.id for host in page.items])}
+        return Page([ListedHost(host, manifests.get(host.id)) for host in page.items], page.next)
 
     def show_host(self, host_id: HostId, caller: Principal) -> HostView:
         """Raises NotFoundError when it is not the caller's."""

@@ -55,12 +55,12 @@ class WaysIn:
         return {"args": None, **dict.fromkeys(sorted(WAYS_IN), self.keeper.why_not_served())}
 
     def why_not_startable(self, order: Order) -> str | None:
-        return self.keeper.why_not_ready() if order.mode in WAYS_IN else None
+        return self.keeper.why_one_waits() if order.mode in WAYS_IN else None
 
     def prepare(self, order: Order, secrets: Secrets, workdir: str | None) -> Launch:
         """Before each start. `workdir` is the image's; None for a container that was made with it before."""
         if self.keeper.ready() is None:
-            raise WayInError(self.keeper.why_not_ready() or "The toolkit is gone.")
+            raise WayInError(self.keeper.why_one_waits() or "The toolkit is gone.")
         files = self.files(order.instance_id)
         if order.mode == "jupyter" and files.certificate is None:
             raise WayInError("JupyterLab has no certificate.")

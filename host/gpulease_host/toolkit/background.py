@@ -14,6 +14,8 @@ from gpulease_host.toolkit.errors import ToolkitError
 from gpulease_host.toolkit.store import ToolkitStore
 
 BUILDING = "The host builds its toolkit for ssh and jupyter; that takes a minute."
+TRYING = "The host tries its toolkit for ssh and jupyter, as after each start of its program; that takes a moment."
+NO_TOOLKIT = "The host has no toolkit for ssh and jupyter at the moment."
 AGAIN_S = 60.0
 """Between looks after a failure. It is built again when that may help: after a change, or ever more seldom."""
 LOOK_S = 3600.0
@@ -63,6 +65,12 @@ class ToolkitKeeper:
         with self._lock:
             return self._why_not()
 
+    def why_one_waits(self) -> str | None:
+        """As `why_not_ready`, for a tenant: what is wrong on the machine is its owner's business."""
+        reason = self.why_not_ready()
+        with self._lock:
+            return reason if reason is None or self._fault is None else NO_TOOLKIT
+
     def why_not_served(self) -> str | None:
         """Why nothing new should count on it. Starts no work.
 
@@ -86,7 +94,9 @@ class ToolkitKeeper:
             self._note(str(error), AGAIN_S)
 
     def _why_not(self) -> str:
-        return BUILDING if self._fault is None else f"The host has no toolkit for ssh and jupyter: {self._fault}"
+        if self._fault is not None:
+            return f"The host has no toolkit for ssh and jupyter: {self._fault}"
+        return TRYING if not self._is_tried and self._store.current() is not None else BUILDING
 
     def _work(self) -> None:
         try:
@@ -135,5 +145,6 @@ class ToolkitKeeper:
     def _note(self, fault: str | None, again_s: float) -> None:
         with self._lock:
             self._fault = fault
-            self._look_at = self._elapsed() + again_s
+            is_removed = fault is None and self._proven is None  # by somebody, since it was seen to be there
+            self._look_at = float("-inf") if is_removed else self._elapsed() + again_s
             self._working = False

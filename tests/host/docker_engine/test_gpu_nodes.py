@@ -82,7 +82,7 @@ class GpusWithNodes(SimulatedGpus):
 
 
 @pytest.mark.docker
-def test_the_node_of_an_ordered_gpu_can_be_opened_also_after_a_reload_and_no_other_can(
+def test_the_node_of_an_ordered_gpu_opens_after_a_reload_too_and_no_other_does(
     docker_host: str, tmp_path: Path
 ) -> None:
     with _made_nodes(), bench_on(docker_host, tmp_path, gpus=GpusWithNodes(4, "seed")) as bench:

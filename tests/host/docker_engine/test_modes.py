@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gpulease_host.docker_engine import open_engine
-from gpulease_host.docker_engine.ways_in import WaysIn
-from gpulease_host.toolkit.background import BUILDING
+from gpulease_host.docker_engine.ways_in import WayInError, WaysIn
+from gpulease_host.engine import Secrets
+from gpulease_host.toolkit.background import BUILDING, NO_TOOLKIT
+from gpulease_host.toolkit.errors import ToolkitError
 from tests.host.docker_engine.bench import wait_until
+from tests.host.orders import order
 from tests.host.toolkit.conftest import FakeBuilds
 
 
-def test_only_args_is_served_before_there_is_a_toolkit_and_a_registration_builds_none(tmp_path: Path) -> None:
+def test_only_args_is_served_without_a_toolkit_and_a_registration_builds_none(tmp_path: Path) -> None:
     builds = FakeBuilds()
     at_registration = WaysIn(tmp_path, builds.store(tmp_path / "toolkit"))
     assert at_registration.modes() == {"args": None, "ssh": BUILDING, "jupyter": BUILDING}
@@ -27,6 +31,20 @@ def test_a_daemon_builds_the_toolkit_without_a_rental_and_then_serves_every_mode
     wait_until(lambda: set(ways_in.modes().values()) == {None}, 20)
     assert set(ways_in.modes()) == {"args", "ssh", "jupyter"}
     assert builds.built == 1
+
+
+def test_what_is_wrong_with_the_toolkit_is_told_to_the_owner_alone(tmp_path: Path) -> None:
+    def refuse(_root: Path) -> None:
+        raise ToolkitError("/root/secret: the index does not answer")
+
+    builds = FakeBuilds()
+    builds.before = refuse
+    ways_in = WaysIn(tmp_path, builds.store(tmp_path / "toolkit"), attends=True)
+    wait_until(lambda: "the index does not answer" in (ways_in.modes()["ssh"] or ""), 20)
+    ssh = replace(order(), mode="ssh")
+    assert ways_in.why_not_startable(ssh) == NO_TOOLKIT
+    with pytest.raises(WayInError, match=NO_TOOLKIT):
+        ways_in.prepare(ssh, Secrets(), None)
 
 
 @pytest.mark.docker

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gpulease_host.toolkit import manifest
-from gpulease_host.toolkit.background import AGAIN_S, BUILDING, LOOK_S, ToolkitKeeper
+from gpulease_host.toolkit.background import AGAIN_S, BUILDING, LOOK_S, TRYING, ToolkitKeeper
 from gpulease_host.toolkit.errors import ToolkitError
 from gpulease_host.toolkit.store import ToolkitStore
 from tests.host.docker_engine.bench import wait_until
@@ -217,3 +217,39 @@ def test_a_toolkit_that_somebody_removes_is_missed_and_built_again(builds: FakeB
     shutil.rmtree(tmp_path / NEW)
     assert minutes.keeper.ready() == tmp_path / NEW
     assert builds.built == 2
+
+
+def test_a_toolkit_that_is_removed_while_it_is_looked_at_is_built_again(
+    builds: FakeBuilds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minutes = Minutes(builds.store(tmp_path))
+    minutes.pass_by(1)
+
+    def remove_and_attend(*_: object) -> None:
+        """Between the look at the packages and its end."""
+        shutil.rmtree(tmp_path / NEW)
+        minutes.keeper.attend()
+
+    minutes.now += LOOK_S
+    with monkeypatch.context() as patched:
+        patched.setattr(ToolkitStore, "remove_unused", remove_and_attend)
+        minutes.keeper.attend()
+    assert minutes.keeper.ready() == tmp_path / NEW
+    assert builds.built == 2
+
+
+def test_who_starts_while_the_toolkit_is_tried_is_told_so(builds: FakeBuilds, tmp_path: Path) -> None:
+    """An older one is tried first, and while a new one is built behind it starts go on."""
+    builds.store(tmp_path).ensure()
+    go_on = threading.Event()
+
+    def prove(root: Path) -> int:
+        go_on.wait(20)
+        return manifest.verify(root)
+
+    keeper = ToolkitKeeper(replace(builds.store(tmp_path), prove=prove), lambda: 0.0, lambda: 0.0)
+    assert keeper.why_not_ready() == TRYING
+    assert keeper.why_not_served() is None
+    go_on.set()
+    wait_until(lambda: keeper.why_not_ready() is None, 20)
+    assert builds.built == 1

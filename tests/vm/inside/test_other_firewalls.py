@@ -166,7 +166,7 @@ def test_firewalld_started_after_docker_is_said_until_docker_restarts(
     wait_until(lambda: reaches_the_internet(public_bench, tenant), 20)
 
 
-def test_ufw_with_everything_denied_reloads_without_opening_anything_and_ports_stay_published(
+def test_ufw_that_denies_everything_reloads_and_opens_nothing_but_published_ports(
     public_bench: Bench, tenant: Order, outside: Outside
 ) -> None:
     needs("ufw")
