@@ -23,11 +23,9 @@ WRONG: dict[str, Any] = {
     "null": None,
     "a list": [1],
     "a number": 7,
-    "a broken number": 0.5,
     "less than nothing": -1,
     "a huge number": 10**40,
     "no number": float("nan"),
-    "endless": float("inf"),
     "a text": "x",
     "half a surrogate": "\ud800",
     "a long text": "x" * 100_000,
@@ -59,6 +57,11 @@ def paths_in(value: Any, here: Place = ()) -> Iterator[Place]:
         yield from paths_in(each, (*here, name))
 
 
+def is_read(path: Place) -> bool:
+    """The rest of an inventory counts at registration only."""
+    return path[:2] != ("state", "inventory") or path[2:3] in ((), ("modes",), ("not_ready",))
+
+
 def changed(claims: dict[str, Any], path: Place, value: Any) -> dict[str, Any]:
     made = copy.deepcopy(claims)
     place: Any = made
@@ -71,7 +74,7 @@ def changed(claims: dict[str, Any], path: Place, value: Any) -> dict[str, Any]:
 def odd_details(site: Site, contract_id: int, value: Any) -> Iterator[dict[str, Any]]:
     """The report with one field after the other replaced, and so with its envelope."""
     claims = claims_of(site, contract_id)
-    for seq, path in enumerate(paths_in(claims), 2):
+    for seq, path in enumerate(filter(is_read, paths_in(claims)), 2):
         odd = changed(claims | {"seq": seq}, path, value)
         yield {"v": 1, "host_id": site.host_id, "jws": site.machine.sign(odd)}
     whole = {"v": 1, "host_id": site.host_id, "jws": site.machine.sign(claims)}
