@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from local.images import BUSYBOX
-from tests.vm.guest import Login
+from tests.vm.guest import GuestError, Login, wait_until
 from tests.vm.outside.conftest import GPUS, PYTHON, Service, list_host, paste, prepare_stand_in
 
 OBEDIENT = ["sh", "-c", "trap exit TERM; sleep 3600 & wait"]
@@ -36,6 +36,14 @@ def over_ssh(guest: Login, contract: dict[str, Any], command: str) -> str:
     guest.write("/root/known_hosts", f"[{way['address']}]:{way['port']} {access['host_key']}\n")
     options = f"-F /dev/null -i {KEY} -o UserKnownHostsFile=/root/known_hosts -o BatchMode=yes -o ConnectTimeout=60"
     return guest.output(f"ssh {options} -p {way['port']} {way['user']}@{way['address']} {command!r}")
+
+
+def over_ssh_once_up(service: Service, command: str) -> str:
+    """What it said, or nothing while the instance is still on its way up."""
+    try:
+        return over_ssh(service.guest, service.await_instance("ssh", "running"), command)
+    except GuestError:
+        return ""
 
 
 def containers(guest: Login, *, all_states: bool) -> list[str]:
@@ -110,7 +118,7 @@ def test_a_reboot_brings_back_what_holds_lease_and_time(service: Service) -> Non
     service.await_report(since + 30)
     after = service.await_instance("ssh", "running")
     assert after["instances"][0]["access"]["ssh"] == before["instances"][0]["access"]["ssh"]
-    assert over_ssh(service.guest, after, "cat /root/file") == "kept"
+    wait_until(lambda: over_ssh_once_up(service, "cat /root/file") == "kept", "Nobody gets in any more.")
     check_limits(service.guest, service.await_instance("plain", "running"))
     ended = service.await_instance("short", "stopped")  # within the grace, which outlasts the test
     assert ended["status"] == "expired"
@@ -118,8 +126,9 @@ def test_a_reboot_brings_back_what_holds_lease_and_time(service: Service) -> Non
 
 
 def test_an_early_end_leaves_nothing_of_the_contract(service: Service) -> None:
-    for name in ("plain", "ssh"):
-        contract = service.show(name)
+    ended = [service.show(name) for name in ("plain", "ssh")]
+    for name, contract in zip(("plain", "ssh"), ended, strict=True):
         service.client.delete(f"/v1/contracts/{contract['id']}")
         service.await_instance(name, "removed")
-    assert not [name for name in containers(service.guest, all_states=True) if name.startswith("/gpulease-")]
+    there = containers(service.guest, all_states=True)
+    assert not [each for each in ended if f"/gpulease-{each['id']}" in there]
