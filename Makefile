@@ -36,7 +36,7 @@ test: setup          ## The tests (under 15 minutes)
 test-full: setup          ## All tests, the long ones too
 	@$(RUN) -m pytest
 
-test-vm: $(INSTALLED)          ## Hosts in guests with systemd: Debian 12, 13 and the next (under 60 minutes)
+test-vm: $(INSTALLED)          ## Hosts in guests with systemd: Debian 12, 13 and the next (about an hour)
 	@$(RUN) -m tests.vm
 
 check: lint test          ## The whole gate: format, lint, types, import contracts, tests
