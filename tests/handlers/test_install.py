@@ -66,6 +66,7 @@ def test_the_script_names_this_service_and_the_hash_of_the_package_that_is_serve
     script = get("/v1/host/install.sh", host="evil.example.com")
     assert script["headers"]["Content-Type"] == "text/x-shellscript; charset=utf-8"
     known = dict(re.findall(r"^([A-Z_0-9]+)='([^']*)'$", script["body"], flags=re.MULTILINE))
+    del known["POLICY_MARK"]  # the script's own
     taken = get("/v1/host/package")
     body = base64.b64decode(taken["body"])
     assert taken["isBase64Encoded"] is True

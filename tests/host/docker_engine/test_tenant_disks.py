@@ -31,7 +31,7 @@ class FakeApi:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def info(self) -> dict[str, Any]:
+    def info(self, timeout_s: float | None = None) -> dict[str, Any]:
         return {
             "Driver": "overlay2",
             "DockerRootDir": str(self.root),
