@@ -1,7 +1,7 @@
 """Synthesizes the project's own CDK application for the local stage, once per content.
 
 Synthesis takes seconds and its result depends only on the files below and the context, so it is kept by
-their hash. `python -m local.synth --stage S --out DIR` leaves a copy for other tools.
+their hash.
 """
 
 from __future__ import annotations

@@ -50,6 +50,7 @@ class Machine:
     suite: str
     steps: tuple[Step, ...]
     with_browser: bool = False
+    memory_mib: int = 3072
 
 
 ENGINE, LAUNCH, INSIDE_TESTS = "tests/host/docker_engine", "tests/host/launch", "tests/vm/inside"
@@ -115,6 +116,7 @@ PLAN: Mapping[str, Machine] = {
         "trixie",
         (Step("make demo, from root's home", command=DEMO, docker={}, minutes=30),),
         with_browser=True,
+        memory_mib=6144,  # synthesis alone takes two
     ),
     "trixie-installer": Machine(
         "trixie",

@@ -52,7 +52,7 @@ def run_machine(name: str, image: images.Image) -> list[Result]:
     """Its guest, from the first step to the last; one that fails leaves the others to be tried."""
     results: list[Result] = []
     try:
-        with booted(image) as guest:
+        with booted(image, memory_mib=PLAN[name].memory_mib) as guest:
             guest.login.copy_checkout()
             (LOGS / f"{name}-versions.log").write_text(guest.login.output(VERSIONS) + "\n")
             for number, step in enumerate(PLAN[name].steps):
