@@ -32,8 +32,10 @@ DAEMON_JSON = Path("/etc/docker/daemon.json")
 STAYS = {
     "running": {"amazon-ssm-agent.service"},
     "units": {"amazon-ssm-agent.service"},
+    "ipv6 rules": {":INPUT ACCEPT", ":FORWARD ACCEPT", ":OUTPUT ACCEPT"},
 }
-"""By which words a difference is known that may stay: the agent that was here before is off."""
+"""By which words a difference is known that may stay: the agent that was here before is off, and the kernel has the
+chains, empty and open, of a table that nobody had looked into before."""
 
 
 @pytest.fixture(scope="module")
