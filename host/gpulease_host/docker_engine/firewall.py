@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import ipaddress
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -34,6 +35,8 @@ FORWARD_CHAIN = "GPULEASE-FORWARD"
 HOOKS = {"INPUT": INPUT_CHAIN, DOCKER_USER: FORWARD_CHAIN, "FORWARD": FORWARD_CHAIN}
 BUILT_IN = frozenset({"INPUT", "FORWARD"})
 LOCK = Path("/run/gpulease-firewall.lock")
+HOOK_TRIES = 10
+HOOK_PAUSE_S = 0.1
 
 CLOSED_V4 = (
     "0.0.0.0/8",
@@ -115,10 +118,18 @@ class Firewall:
             self._in_force[program] = (wanted, _filling(rules))
         for chain in HOOKS:
             if (chain != DOCKER_USER or chain in rules) and not is_first(chain, rules):
-                self._hook(program, chain)
+                self._put_first(program, chain)
         return is_new
 
-    def _hook(self, program: str, chain: str) -> None:
+    def _put_first(self, program: str, chain: str) -> None:
+        """Docker puts rules of its own first while it makes a network, so one look back proves nothing."""
+        for _ in range(HOOK_TRIES):
+            if self._hook(program, chain):
+                return
+            time.sleep(HOOK_PAUSE_S)
+        raise FirewallError(f"the network rules were set, and {program}-save does not show them first in {chain}")
+
+    def _hook(self, program: str, chain: str) -> bool:
         """Read back: one that cannot be seen is taken away again, for each check would add another."""
         self._check([program, "-w", WAIT_S, "-I", chain, "1", *jump(chain).split()], "")
         rules = self._rules(program)
@@ -127,8 +138,7 @@ class Firewall:
             self._run([program, "-w", WAIT_S, "-D", chain, str(position)], "")
         if not positions:
             self._run([program, "-w", WAIT_S, "-D", chain, *jump(chain).split()], "")
-        if not is_first(chain, rules):
-            raise FirewallError(f"the network rules were set, and {program}-save does not show them first in {chain}")
+        return is_first(chain, rules)
 
     def _leave(self, variant: str | None) -> None:
         """What Docker used before: a drop there holds, too, and its exceptions are for resolvers of that time."""
