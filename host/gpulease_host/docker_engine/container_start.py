@@ -172,18 +172,12 @@ class ContainerStart:
         group = self._tenants.of_container(container_id)
         self._guard.also_watch(group, order.limits.memory_baseline_bytes)
         try:
-            self._apply_limits(group, container_id, order)
+            kernel_limits.apply_to_started(
+                self._cgroups, group, order.limits, lambda: self._api.is_running(container_id)
+            )
         except LimitsError:
             self._api.stop_container(container_id, grace_s=0)
             raise
-
-    def _apply_limits(self, group: str, container_id: str, order: Order) -> None:
-        """One that has ended has no group any more, which Docker may learn a moment later. Raises LimitsError."""
-        for _ in range(APPEARANCE_TRIES):
-            if kernel_limits.apply(self._cgroups, group, order.limits) or not self._api.is_running(container_id):
-                return
-            time.sleep(APPEARANCE_PAUSE_S)
-        raise LimitsError("the container's control group is not where Docker was told to make it")
 
     def _clear(self, order: Order, network: Future[None]) -> None:
         """Without a container, no network and no key stays behind."""

@@ -6,11 +6,16 @@ ones, so the weight is always written here.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gpulease_host.docker_engine.cgroups import Cgroups
 from gpulease_host.docker_engine.tenants_group import same_pages
 from gpulease_host.engine import Limits, LimitsError
+
+TRIES = 50
+PAUSE_S = 0.1
 
 
 def apply(cgroups: Cgroups, group: str, limits: Limits) -> bool:
@@ -26,6 +31,15 @@ def apply(cgroups: Cgroups, group: str, limits: Limits) -> bool:
     if not _same(read, wanted):
         raise LimitsError(f"the kernel has other limits for {group}: {read}, not {wanted}")
     return True
+
+
+def apply_to_started(cgroups: Cgroups, group: str, limits: Limits, is_running: Callable[[], bool]) -> None:
+    """One that has ended has no group any more, which Docker may learn a moment later. Raises LimitsError."""
+    for _ in range(TRIES):
+        if apply(cgroups, group, limits) or not is_running():
+            return
+        time.sleep(PAUSE_S)
+    raise LimitsError("the container's control group is not where Docker was told to make it")
 
 
 @dataclass(frozen=True)

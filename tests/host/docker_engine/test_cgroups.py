@@ -99,6 +99,24 @@ def test_limits_of_a_group_that_is_gone_are_no_error(tmp_path: Path, layout: str
 
 
 @pytest.mark.parametrize("layout", TREES)
+def test_a_container_that_ended_at_once_needs_no_limits_also_where_docker_learns_it_late(
+    tmp_path: Path, layout: str
+) -> None:
+    answers = iter([True, True, False])
+    kernel_limits.apply_to_started(TREES[layout](tmp_path), "gpulease/gone", LIMITS, lambda: next(answers))
+    assert next(answers, None) is None
+
+
+@pytest.mark.parametrize("layout", TREES)
+def test_a_container_that_runs_outside_its_group_is_an_error(
+    tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel_limits, "PAUSE_S", 0)
+    with pytest.raises(LimitsError, match="not where Docker was told"):
+        kernel_limits.apply_to_started(TREES[layout](tmp_path), "gpulease/elsewhere", LIMITS, lambda: True)
+
+
+@pytest.mark.parametrize("layout", TREES)
 def test_limits_of_processes_that_differ_are_an_error(tmp_path: Path, layout: str) -> None:
     groups = TREES[layout](tmp_path)
     groups.set_memory_limit(GROUP, 8192_000)

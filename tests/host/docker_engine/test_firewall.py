@@ -188,6 +188,21 @@ def test_rules_that_cannot_be_read_are_no_reason_to_write_more(
     assert iptables.rules_of("filter", here.run, "iptables") == before
 
 
+def test_rules_that_docker_pushes_back_at_once_are_put_first_again(here: Namespace, tmp_path: Path) -> None:
+    pushes = iter(range(3))
+
+    def run(command: Sequence[str], text: str) -> tuple[int, str]:
+        answer = here.run(command, text)
+        if "-I" in command and "FORWARD" in command and next(pushes, None) is not None:
+            here.do("-I FORWARD -o br-of-docker -j DOCKER")
+        return answer
+
+    here.do("-N DOCKER")
+    Firewall(run, list, tmp_path / "lock").ensure()
+    assert are_first(here)
+    assert next(pushes, None) is None, "nothing was pushed back"
+
+
 def test_a_jump_that_does_not_show_is_an_error_each_time_and_not_one_more(here: Namespace, tmp_path: Path) -> None:
     def run(command: Sequence[str], text: str) -> tuple[int, str]:
         status, said = here.run(command, text)
