@@ -9,7 +9,7 @@ from gpulease_host.docker_engine.container_config import HOST_LABEL, INSTANCE_LA
 from gpulease_host.docker_engine.disk_meter import UNCOUNTABLE_BYTES, DiskMeter
 from gpulease_host.docker_engine.docker_api import DockerApi, Json
 from gpulease_host.docker_engine.machine import Machine
-from gpulease_host.engine import Limits, Overrun
+from gpulease_host.engine import Limits, Overrun, StuckError
 
 UNNOTICED_BYTES = 1 << 20
 """Of what is not limited; the files that Docker writes for each container are some kilobytes."""
@@ -84,5 +84,8 @@ class TenantDisks:
         )
 
     def _docker_size_bytes(self, container_id: str) -> int | None:
-        found = self._api.container_with_size(container_id)
+        try:
+            found = self._api.container_with_size(container_id)
+        except StuckError:
+            return None
         return None if found is None else int(found.get("SizeRw", 0))

@@ -144,7 +144,7 @@ class StoppingDocker(DockerApi):
     def list_containers(
         self, label: str, *, all_states: bool = True, timeout_s: float = TIMEOUT_S
     ) -> list[dict[str, Any]]:
-        return [{"Id": "abc"}]
+        return [{"Id": "abc", "Labels": inspected("running", 0, flagged=False)["Config"]["Labels"]}]
 
     def inspect_container(self, name: str) -> dict[str, Any] | None:
         found = inspected("running" if self.runs else "exited", 0, flagged=False)
