@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gpulease_host.api import ApiRefusedError, ApiUnreachableError
@@ -75,12 +77,67 @@ def test_a_removal_that_breaks_off_once_its_container_is_gone_is_done_again_and_
     rig.engine.remove_error = EngineUnavailableError("Docker was killed while it removed the network.")
     rig.give(order(generation=2, desired="absent"))
     assert rig.engine.held == {}
-    assert (rig.instance()["status"], rig.instance()["generation"]) == ("stopping", 1)
+    assert rig.instance()["status"] == "stopped"
     rig.engine.remove_error = None
     rig.boot()
     rig.drain()
     assert (rig.instance()["status"], rig.instance()["generation"]) == ("absent", 2)
     assert rig.engine.calls.count("remove 11") > 1
+
+
+def test_gpus_return_once_it_has_stopped_although_its_removal_fails(rig: Rig) -> None:
+    rig.give(order())
+    rig.engine.remove_error = EngineError("Docker cannot delete its subvolume.")
+    rig.give(order(generation=2, desired="absent"))
+    instance = rig.instance()
+    assert (instance["status"], instance["generation"]) == ("stopped", 2)
+    assert "cannot delete its subvolume" in instance["reason"]
+    assert rig.gpu(0)["status"] == "free"
+    rig.give(order(instance_id=12, token=2))
+    assert rig.engine.is_running(12)
+    rig.boot()
+    rig.pass_time(30)
+    assert rig.engine.calls.count("remove 11") > 2, "it is tried again"
+    rig.engine.remove_error = None
+    rig.pass_time(20)
+    assert rig.instance()["status"] == "absent"
+
+
+def test_gpus_stay_while_nobody_can_end_it(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.give(order())
+
+    def refuse(_instance_id: int, _grace_s: int = 10) -> None:
+        raise EngineError("the processes of instance 11 cannot be ended")
+
+    monkeypatch.setattr(rig.engine, "stop", refuse)
+    rig.give(order(generation=2, desired="absent"))
+    assert rig.instance()["status"] == "stopping"
+    assert rig.gpu(0)["status"] == "held"
+
+
+def test_one_on_which_docker_hangs_runs_on_and_is_ended_by_the_kernels_word(rig: Rig) -> None:
+    rig.give(order())
+    hang = "Docker hangs on container gpulease-11, and answers for others."
+    rig.engine.held[11] = replace(rig.engine.held[11], hangs=hang, run=None, started_at=None)
+    rig.pass_time(15)
+    assert (rig.instance()["status"], rig.instance()["reason"]) == ("running", hang)
+    assert rig.instance()["started_at"] is not None
+    rig.give(order(generation=2, desired="stopped"))
+    assert rig.instance()["status"] == "stopped"
+    rig.give(order(generation=3, token=2))
+    assert (rig.instance()["status"], rig.instance()["reason"]) == ("loading", hang)
+    rig.engine.held[11] = replace(rig.engine.held[11], hangs=None)
+    rig.pass_time(15)
+    assert (rig.instance()["status"], rig.instance()["reason"]) == ("running", None)
+
+
+def test_one_that_ended_while_docker_hung_on_it_says_so(rig: Rig) -> None:
+    rig.give(order())
+    rig.engine.held[11] = replace(rig.engine.held[11], hangs="Docker hangs.", status="exited", run=None)
+    rig.pass_time(15)
+    assert rig.instance()["status"] == "exited"
+    assert "Docker hangs." in rig.instance()["reason"]
+    assert rig.gpu(0)["status"] == "free"
 
 
 def test_absent_of_an_unknown_instance_is_a_tombstone_at_once(rig: Rig) -> None:

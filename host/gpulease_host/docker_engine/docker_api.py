@@ -26,6 +26,7 @@ LOOK_TIMEOUT_S = 5
 """Docker has this in its memory."""
 STOP_TIMEOUT_S = 10
 """Beyond the grace."""
+START_TIMEOUT_S = 120
 REMOVE_TIMEOUT_S = 60
 SIZE_TIMEOUT_S = 30
 PROBE_TIMEOUT_S = 600
@@ -100,7 +101,8 @@ class DockerApi:
 
     def start_container(self, name: str) -> None:
         with self._calling_one(name) as client:
-            client.start(name)
+            url = client._url("/containers/{0}/start", name)
+            client._raise_for_status(client._post(url, timeout=START_TIMEOUT_S))
 
     def stop_container(self, name: str, grace_s: int) -> None:
         with self._calling_one(name) as client:
