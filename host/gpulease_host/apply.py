@@ -161,7 +161,8 @@ class Applier:
         order = record.order
         self._say(record, "removing", "The control plane says that its contract is gone.")
         self.engine.stop(order.instance_id, REMOVE_GRACE_S)
-        self.ledger.note_ended(order.instance_id)
+        with suppress(JournalError):  # a full disk, of which this removal may free some
+            self.ledger.note_ended(order.instance_id)
         self.withdraw(order.instance_id)
         try:
             self.engine.remove(order.contract_id, order.instance_id)

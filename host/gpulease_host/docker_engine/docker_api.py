@@ -167,7 +167,8 @@ class DockerApi:
 
     def inspect_exec(self, exec_id: str) -> Json:
         with self._calling() as client:
-            return dict(client.exec_inspect(exec_id))
+            answer = client._get(client._url("/exec/{0}/json", exec_id), timeout=LOOK_TIMEOUT_S)
+            return dict(client._result(answer, json=True))
 
     def logs(self, container: str, tail: int | None, since: int | str | None) -> list[tuple[int, bytes]]:
         """Pieces of its log with their stream, each line with its time in front."""

@@ -11,7 +11,7 @@ import pytest
 
 from gpulease_host.docker_engine import docker_api
 from gpulease_host.engine import Order
-from tests.host.docker_engine.bench import Bench
+from tests.host.docker_engine.bench import Bench, wait_until
 from tests.host.docker_engine.conftest import bench_on
 from tests.host.docker_engine.faulty_docker import Fault, FaultyDocker, before
 from tests.host.docker_engine.private_docker import PrivateDocker
@@ -69,6 +69,7 @@ def host(private_docker: PrivateDocker, tmp_path: Path, monkeypatch: pytest.Monk
         yield Host(docker, bench, rig)
         docker.faults = {}
         docker.released.set()
+        wait_until(lambda: docker.container not in bench.engine._api.stuck, 20)
 
 
 def break_for(host: Host, order: Order, faults: dict[str, Fault]) -> None:
@@ -81,6 +82,7 @@ def test_what_is_wanted_stopped_stops_and_its_gpu_returns(host: Host, faults: di
     break_for(host, order, faults)
     host.want(order, generation=2, desired="stopped", token=None)
     assert host.bench.pids(order) == []
+    host.rig.look()
     assert (host.told(order)["status"], host.gpu_status()) == ("stopped", "free")
     other = host.run(token=2)
     assert host.gpu_status() == "held"
