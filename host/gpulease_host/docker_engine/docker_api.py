@@ -208,7 +208,7 @@ class DockerApi:
     def _calling_one(self, name: str) -> Iterator[Any]:
         """For a call that names one container: what Docker does not answer it while it goes on, is stuck."""
         if name in self.stuck:
-            raise StuckError(f"Docker hangs on container {name}, and answers for others.")
+            raise _stuck(name)
         try:
             with self._calling() as client:
                 yield client
@@ -217,7 +217,7 @@ class DockerApi:
                 raise
             self.check_listening()
             self.stuck.add(name)
-            raise StuckError(f"Docker hangs on container {name}, and answers for others.") from error
+            raise _stuck(name) from error
 
     @contextmanager
     def _calling(self) -> Iterator[Any]:
@@ -233,6 +233,13 @@ class DockerApi:
             if self._client is None:
                 self._client = docker.APIClient(base_url=self.docker_host, version="auto", timeout=TIMEOUT_S)
             return self._client
+
+
+def _stuck(name: str) -> StuckError:
+    return StuckError(
+        f"Docker hangs on container {name}, and answers for others: its /etc/passwd or /etc/group may be no file. "
+        "If nothing else helps, the host's owner can restart Docker."
+    )
 
 
 def _frames(content: bytes) -> Iterator[tuple[int, bytes]]:

@@ -9,10 +9,13 @@ import ctypes
 import os
 import stat
 import struct
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 READ_BY_DOCKER = ("etc/passwd", "etc/group")
+EVERY_S = 3.0
 _OPENAT2 = 437
 _RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 0x02, 0x10
 _HOW = struct.Struct("@QQQ")
@@ -24,6 +27,24 @@ def open_once(root: Path) -> None:
     for name in READ_BY_DOCKER:
         with suppress(OSError):
             _open_within(root, name)
+
+
+@contextmanager
+def opened_meanwhile(root: Callable[[], Path | None]) -> Iterator[None]:
+    """Again and again, for a call that takes longer than it should: more than one program reads them."""
+    done = threading.Event()
+
+    def open_them() -> None:
+        while not done.wait(EVERY_S):
+            found = root()
+            if found is not None:
+                open_once(found)
+
+    threading.Thread(target=open_them, name="fifos", daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
 
 
 def _open_within(root: Path, name: str) -> None:

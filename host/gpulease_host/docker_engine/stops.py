@@ -67,10 +67,14 @@ class Stops:
 
     def _try_to_free(self, instance_id: int, name: str) -> None:
         """What Docker hangs in is done before its GPU goes to another: a start that is still under way, too."""
-        if name in self._api.stuck:
-            for container_id in self._ids(instance_id):
+        ids = self._ids(instance_id) if name in self._api.stuck else set()
+
+        def is_free() -> bool:
+            for container_id in ids:
                 self._free(container_id)
-            self._within(FREE_TIMEOUT_S, lambda: name not in self._api.stuck)
+            return name not in self._api.stuck
+
+        self._within(FREE_TIMEOUT_S, is_free)
 
     def _end(self, instance_id: int, grace_s: int) -> None:
         ids = self._ids(instance_id)

@@ -38,6 +38,14 @@ def test_who_waits_in_a_fifo_is_let_go(root: Path) -> None:
     wait_for(reads(root / "etc" / "group"), root)
 
 
+def test_what_takes_long_is_let_go_again_and_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fifos, "EVERY_S", 0.01)
+    os.mkfifo(root / "etc" / "passwd")
+    with fifos.opened_meanwhile(lambda: root):
+        for _ in range(2):
+            (root / "etc" / "passwd").read_bytes()
+
+
 def test_links_are_followed_as_the_container_sees_them(root: Path) -> None:
     (root / "f").mkdir()
     os.mkfifo(root / "f" / "fifo")

@@ -25,8 +25,14 @@ WAIT = "trap 'echo ended > /told; exit' TERM; touch /ready; while true; do sleep
 @pytest.fixture
 def bench(private_docker: PrivateDocker, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(docker_api, "LOOK_TIMEOUT_S", 2)
-    monkeypatch.setattr(docker_api, "START_TIMEOUT_S", 3)
     return private_docker.bench
+
+
+@pytest.fixture
+def unaided(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start hangs for as long as Docker is waited for."""
+    monkeypatch.setattr(docker_api, "START_TIMEOUT_S", 3)
+    monkeypatch.setattr(fifos, "EVERY_S", 600)
 
 
 def run_blocked(bench: Bench, block: str = BLOCK) -> Order:
@@ -69,8 +75,12 @@ def _let_go(bench: Bench, order: Order) -> None:
     assert container_id is not None
     root = bench.engine._machine.storage.root_directory(container_id)
     assert root is not None
-    fifos.open_once(root)
-    wait_until(lambda: name_of(order) not in bench.engine._api.stuck, 20)
+
+    def is_free() -> bool:
+        fifos.open_once(root)
+        return name_of(order) not in bench.engine._api.stuck
+
+    wait_until(is_free, 20)
 
 
 def test_one_in_which_an_exec_hangs_is_seen_beside_the_others_and_ended_with_its_grace(bench: Bench) -> None:
@@ -90,6 +100,14 @@ def test_one_in_which_an_exec_hangs_is_seen_beside_the_others_and_ended_with_its
     assert bench.leftovers(order) == []
 
 
+def test_one_that_docker_would_hang_in_starts_all_the_same(bench: Bench) -> None:
+    order = run_blocked(bench)
+    bench.engine.stop(order.instance_id, 0)
+    bench.start(order)
+    assert (bench.seen(order).status, bench.seen(order).hangs) == ("running", None)
+
+
+@pytest.mark.usefixtures("unaided")
 def test_one_that_docker_cannot_be_made_to_let_go_of_counts_as_ended_on_the_kernels_word(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +124,7 @@ def test_one_that_docker_cannot_be_made_to_let_go_of_counts_as_ended_on_the_kern
     bench.engine.stop(order.instance_id, 0)
 
 
+@pytest.mark.usefixtures("unaided")
 @pytest.mark.parametrize("block", [BLOCK, BLOCK_BY_LINK])
 def test_a_start_in_which_docker_hangs_is_not_left_under_way(bench: Bench, block: str) -> None:
     order = start_and_hang(bench, block)
