@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import pytest
 
 from gpulease_host.api import ApiRefusedError, ApiUnreachableError
-from gpulease_host.engine import EngineError, EngineUnavailableError, ImageMissingError, LimitsError, PortTakenError
+from gpulease_host.engine import (
+    Container,
+    EngineError,
+    EngineUnavailableError,
+    ImageMissingError,
+    LimitsError,
+    PortTakenError,
+)
+from gpulease_host.journal import JournalError
 from tests.host.orders import NOW, order
 from tests.host.rig import Rig
 
@@ -129,6 +138,44 @@ def test_one_on_which_docker_hangs_runs_on_and_is_ended_by_the_kernels_word(rig:
     rig.engine.held[11] = replace(rig.engine.held[11], hangs=None)
     rig.pass_time(15)
     assert (rig.instance()["status"], rig.instance()["reason"]) == ("running", None)
+
+
+def test_one_that_is_looked_at_for_long_delays_no_other(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.give(order())
+    look, entered, released = rig.engine.containers, threading.Event(), threading.Event()
+
+    def look_long(of: int | None = None) -> list[Container]:
+        if of == 11:
+            entered.set()
+            assert released.wait(60)
+        return look(of)
+
+    monkeypatch.setattr(rig.engine, "containers", look_long)
+    thread = threading.Thread(target=rig.daemon.applier.settle, args=(11,))
+    thread.start()
+    assert entered.wait(60)
+    rig.give(order(instance_id=12, gpus=(1,), token=2))
+    assert rig.engine.is_running(12)
+    rig.give(order(instance_id=12, gpus=(1,), generation=2, desired="absent"))
+    assert 12 not in rig.engine.held
+    released.set()
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def test_a_removal_goes_on_although_the_journal_cannot_be_written(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.give(order())
+    rig.command(order(generation=2, desired="absent"))
+
+    def refuse(*_: object) -> None:
+        raise JournalError("no space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(rig.daemon.ledger._journal, "append", refuse)
+        rig.drain()
+        assert rig.engine.held == {}, "which may free some"
+    rig.pass_time(20)
+    assert rig.instance()["status"] == "absent"
 
 
 def test_one_that_ended_while_docker_hung_on_it_says_so(rig: Rig) -> None:

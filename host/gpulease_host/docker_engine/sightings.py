@@ -12,11 +12,11 @@ from functools import partial
 from gpulease_host.docker_engine import container_state, oom_records
 from gpulease_host.docker_engine.cgroups import Cgroups
 from gpulease_host.docker_engine.container_config import INSTANCE_LABEL, container_name
-from gpulease_host.docker_engine.docker_api import DockerApi, Json, RefusedError
+from gpulease_host.docker_engine.docker_api import DockerApi, Json
 from gpulease_host.docker_engine.ghosts import Ghosts
 from gpulease_host.docker_engine.known_containers import KnownContainers
 from gpulease_host.docker_engine.tenants_group import TenantsGroup
-from gpulease_host.engine import Container, StuckError
+from gpulease_host.engine import Container, EngineError, EngineUnavailableError
 
 
 class Sightings:
@@ -61,7 +61,9 @@ class Sightings:
             found = self._api.inspect_container(name)
             if found is not None and not found["State"]["Running"]:
                 self._ghosts.lay(container_id, partial(self._api.is_running, name))
-        except (RefusedError, StuckError) as error:
+        except EngineUnavailableError:
+            raise
+        except EngineError as error:  # Docker refuses, or hangs on it, or it lives without Docker and cannot be ended
             runs = self._has_processes(listed)
             return container_state.listed_container(listed, self._uuids_by_index, runs=runs, hangs=str(error))
         return None if found is None else container_state.container_of(found, self._killed_since, self._uuids_by_index)
