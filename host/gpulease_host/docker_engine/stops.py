@@ -50,11 +50,11 @@ class Stops:
     def stop(self, instance_id: int, grace_s: int) -> None:
         """Raises EngineError where neither Docker nor the kernel ends it; what is absent has stopped."""
         name = container_name(instance_id)
-        if not self._is_stopped_by_docker(name, grace_s):
-            self._try_to_free(instance_id, name)
-            if name in self._api.stuck or not self._is_stopped_by_docker(name, grace_s):
-                self._end(instance_id, grace_s)
-                self._let_docker_notice(name)
+        if self._is_stopped_by_docker(name, grace_s):
+            return
+        if not (self._is_freed(instance_id, name) and self._is_stopped_by_docker(name, grace_s)):
+            self._end(instance_id, grace_s)
+            self._let_docker_notice(name)
 
     def _is_stopped_by_docker(self, name: str, grace_s: int) -> bool:
         try:
@@ -65,16 +65,18 @@ class Stops:
             return False
         return True
 
-    def _try_to_free(self, instance_id: int, name: str) -> None:
+    def _is_freed(self, instance_id: int, name: str) -> bool:
         """What Docker hangs in is done before its GPU goes to another: a start that is still under way, too."""
-        ids = self._ids(instance_id) if name in self._api.stuck else set()
+        if name not in self._api.stuck:
+            return False
+        ids = self._ids(instance_id)
 
         def is_free() -> bool:
             for container_id in ids:
                 self._free(container_id)
             return name not in self._api.stuck
 
-        self._within(FREE_TIMEOUT_S, is_free)
+        return self._within(FREE_TIMEOUT_S, is_free)
 
     def _end(self, instance_id: int, grace_s: int) -> None:
         ids = self._ids(instance_id)

@@ -23,6 +23,7 @@ REFUSED: dict[str, Fault] = {"stop": "refuse", "kill": "refuse", "remove": "refu
 HANGS: dict[str, Fault] = {"stop": "hang", "kill": "hang", "remove": "hang", "json": "hang"}
 HALF_HANGS: dict[str, Fault] = {"stop": "hang", "kill": "hang", "remove": "hang"}
 UNSEEN: dict[str, Fault] = {"stop": "refuse", "kill": "refuse", "remove": "refuse", "json": "refuse"}
+RARE = [pytest.param(HALF_HANGS, marks=pytest.mark.slow), pytest.param(UNSEEN, marks=pytest.mark.slow)]
 WAIT = b'{"env": {}, "args": ["sh", "-c", "trap \'echo ended > /told; exit\' TERM; while true; do sleep 0.1; done"]}'
 
 
@@ -76,7 +77,7 @@ def break_for(host: Host, order: Order, faults: dict[str, Fault]) -> None:
     host.docker.container, host.docker.faults = f"gpulease-{order.instance_id}", faults
 
 
-@pytest.mark.parametrize("faults", [REFUSED, HANGS, HALF_HANGS, UNSEEN])
+@pytest.mark.parametrize("faults", [REFUSED, HANGS, *RARE])
 def test_what_is_wanted_stopped_stops_and_its_gpu_returns(host: Host, faults: dict[str, Fault]) -> None:
     order = host.run()
     break_for(host, order, faults)
@@ -89,7 +90,7 @@ def test_what_is_wanted_stopped_stops_and_its_gpu_returns(host: Host, faults: di
     assert host.told(other)["status"] == "running"
 
 
-@pytest.mark.parametrize("faults", [REFUSED, HANGS, HALF_HANGS])
+@pytest.mark.parametrize("faults", [REFUSED, HANGS, *RARE])
 def test_what_is_deleted_gives_its_gpu_back_and_is_removed_once_docker_lets_it(
     host: Host, faults: dict[str, Fault]
 ) -> None:

@@ -24,9 +24,11 @@ class RefusingDocker(DockerApi):
     def __init__(self, refusal: EngineError) -> None:
         super().__init__("unix:///none")
         self.refusal = refusal
+        self.asked = 0
         self.lists: list[str] = []
 
     def stop_container(self, name: str, grace_s: int) -> None:
+        self.asked += 1
         raise self.refusal
 
     def list_containers(self, label: str, *, all_states: bool = True, timeout_s: float = 1) -> list[dict[str, str]]:
@@ -63,8 +65,9 @@ def stops_on(kernel: Kernel, docker: DockerApi, *, known: str | None = "abc") ->
 @pytest.mark.parametrize("refusal", [RefusedError(500, "permission denied"), StuckError("Docker hangs.")])
 def test_what_docker_does_not_stop_is_killed_and_that_is_enough(tmp_path: Path, refusal: EngineError) -> None:
     kernel = Kernel(tmp_path)
-    stops_on(kernel, RefusingDocker(refusal)).stop(11, 1)
-    assert kernel.signals == [signal.SIGKILL]
+    docker = RefusingDocker(refusal)
+    stops_on(kernel, docker).stop(11, 1)
+    assert (docker.asked, kernel.signals) == (1, [signal.SIGKILL])
     stops_on(kernel, RefusingDocker(refusal)).stop(11, 1)
     assert kernel.signals == [signal.SIGKILL], "nothing is left"
 
@@ -89,6 +92,21 @@ def test_what_is_absent_has_stopped_and_a_docker_that_is_away_proves_nothing(tmp
     with pytest.raises(EngineUnavailableError):
         stops_on(kernel, RefusingDocker(EngineUnavailableError("refused"))).stop(11, 0)
     assert kernel.signals == []
+
+
+def test_one_that_is_let_go_is_stopped_by_docker_after_all(tmp_path: Path) -> None:
+    kernel, docker = Kernel(tmp_path), RefusingDocker(StuckError("Docker hangs."))
+    docker.stuck._names.add("gpulease-11")
+
+    def let_go(container_id: str) -> None:
+        assert container_id == "abc"
+        docker.stuck._names.clear()
+        docker.refusal = RefusedError(404, "it is gone meanwhile")
+
+    stops = stops_on(kernel, docker)
+    stops._free = let_go
+    stops.stop(11, 10)
+    assert (docker.asked, kernel.signals) == (2, [])
 
 
 @pytest.fixture

@@ -125,7 +125,7 @@ def test_one_that_docker_cannot_be_made_to_let_go_of_counts_as_ended_on_the_kern
 
 
 @pytest.mark.usefixtures("unaided")
-@pytest.mark.parametrize("block", [BLOCK, BLOCK_BY_LINK])
+@pytest.mark.parametrize("block", [BLOCK, pytest.param(BLOCK_BY_LINK, marks=pytest.mark.slow)])
 def test_a_start_in_which_docker_hangs_is_not_left_under_way(bench: Bench, block: str) -> None:
     order = start_and_hang(bench, block)
     bench.engine.stop(order.instance_id, 1)
