@@ -177,7 +177,7 @@ class Applier:
     def _give_back(self, order: Order, reason: str) -> None:
         """Its GPUs, whatever remains of its files. It stays wanted absent, so its removal is tried again."""
         now = self.ledger.record(order.instance_id)
-        if now is not None and now.order == order:
+        if now is not None and now.order == order and now.status != "absent":
             after = replace(now.ended(), status="stopped", applied=order.generation, reason=reason)
             self._record(now, Settle(after, reason))
 

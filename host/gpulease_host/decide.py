@@ -184,7 +184,8 @@ def _keep_running(record: Record, facts: Facts) -> Action:
     if record.order.mode in WAYS_IN and record.keys_revision != record.order.keys_revision:
         return SetKeys("Its ssh keys were changed.")
     if facts.container.hangs is not None:
-        return _settle(record, record, facts.container.hangs, reason=facts.container.hangs, applied=record.applied)
+        applied = record.order.generation if record.status == "running" else record.applied
+        return _settle(record, record, facts.container.hangs, reason=facts.container.hangs, applied=applied)
     if facts.not_reached is not None and record.status != "running":
         began = {"begun": True, "run_id": facts.run_id, "started_at": facts.container.started_at}
         waits = {"status": "loading", "reason": facts.not_reached, "applied": record.applied}

@@ -151,6 +151,13 @@ def test_only_absent_confirms_a_removal_and_gpus_return_as_soon_as_it_has_stoppe
     assert hear(stopped, A, "absent").contract(A).status is ContractStatus.DELETED
 
 
+def test_what_is_removed_stays_so_whatever_its_host_says_then() -> None:
+    ending = end_early(active(Book(make_manifest()), num_gpus=2, instances=2), A, NOW, CAUSE)
+    first, _ = reported(ending.contract(A), "absent")
+    half = observe(ending, make_report([first]), NOW)
+    assert observe(half, make_report([replace(first, status="stopped", reason="It is here again.")]), NOW) == half
+
+
 def test_a_contract_of_two_is_deleted_only_when_both_are_gone() -> None:
     ending = end_early(active(Book(make_manifest()), num_gpus=2, instances=2), A, NOW, CAUSE)
     first, second = reported(ending.contract(A), "absent")

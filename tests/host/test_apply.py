@@ -112,6 +112,16 @@ def test_gpus_return_once_it_has_stopped_although_its_removal_fails(rig: Rig) ->
     assert rig.instance()["status"] == "absent"
 
 
+def test_what_was_told_as_gone_stays_so_although_it_shows_up_again(rig: Rig) -> None:
+    rig.give(order())
+    again = rig.engine.held[11]
+    rig.give(order(generation=2, desired="absent"))
+    rig.engine.held[11], rig.engine.remove_error = again, EngineError("Docker cannot delete its subvolume.")
+    rig.pass_time(15)
+    assert not rig.engine.is_running(11)
+    assert rig.instance()["status"] == "absent"
+
+
 def test_gpus_stay_while_nobody_can_end_it(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     rig.give(order())
 
@@ -130,10 +140,12 @@ def test_one_on_which_docker_hangs_runs_on_and_is_ended_by_the_kernels_word(rig:
     rig.engine.held[11] = replace(rig.engine.held[11], hangs=hang, run=None, started_at=None)
     rig.pass_time(15)
     assert (rig.instance()["status"], rig.instance()["reason"]) == ("running", hang)
+    rig.give(order(generation=2, end_at=NOW + 7200))
+    assert rig.instance()["generation"] == 2
     assert rig.instance()["started_at"] is not None
-    rig.give(order(generation=2, desired="stopped"))
+    rig.give(order(generation=3, desired="stopped"))
     assert rig.instance()["status"] == "stopped"
-    rig.give(order(generation=3, token=2))
+    rig.give(order(generation=4, token=2))
     assert (rig.instance()["status"], rig.instance()["reason"]) == ("loading", hang)
     rig.engine.held[11] = replace(rig.engine.held[11], hangs=None)
     rig.pass_time(15)

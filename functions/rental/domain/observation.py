@@ -206,7 +206,7 @@ def _learn_gone(
     now: int,
 ) -> Book:
     """Its GPUs return once it has stopped, also where the host still has files of it to remove."""
-    if reported.status not in GONE or report.holds_gpu(instance.id):
+    if reported.status not in GONE or report.holds_gpu(instance.id) or instance.is_removed:
         return book
     reason = instance.reason
     if instance.desired is Desired.ABSENT:

@@ -97,6 +97,7 @@ def test_what_is_deleted_gives_its_gpu_back_and_is_removed_once_docker_lets_it(
     order = host.run()
     break_for(host, order, faults)
     host.want(order, generation=2, desired="absent", token=None)
+    host.rig.look()
     assert (host.told(order)["status"], host.gpu_status()) == ("stopped", "free")
     assert "not removed yet" in host.told(order)["reason"]
     host.docker.faults = {}
