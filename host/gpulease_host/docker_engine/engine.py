@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gpulease_host import inventory, readiness
-from gpulease_host.docker_engine import container_calls, container_state, fifos
+from gpulease_host.docker_engine import container_calls, container_state, fifos, oom_records
 from gpulease_host.docker_engine.cgroups import Cgroups
 from gpulease_host.docker_engine.container_config import HOST_LABEL, INSTANCE_LABEL, container_name
 from gpulease_host.docker_engine.container_start import ContainerStart
@@ -104,6 +104,7 @@ class DockerEngine:
         self._networks = ContractNetworks(self._api, host_id, address_pool)
         self._known = KnownContainers(known_path)
         self._stops = Stops(self._api, self._known, self._cgroups, parent_group, self._free)
+        self._oom_kills: dict[tuple[str, float], bool | None] = {}
         self._inventory: tuple[float, dict[str, Any]] | None = None
 
     def inventory(self) -> dict[str, Any]:
@@ -242,7 +243,8 @@ class DockerEngine:
 
     @cached_property
     def _sightings(self) -> Sightings:
-        return Sightings(self._api, self._known, self._ghosts, self._cgroups, self._tenants, self._uuids_by_index)
+        parts = (self._api, self._known, self._ghosts, self._cgroups, self._tenants, self._uuids_by_index)
+        return Sightings(*parts, self._describe)
 
     @cached_property
     def _starts(self) -> ContainerStart:
@@ -275,6 +277,15 @@ class DockerEngine:
             do_all(self._firewall.first_time, lambda: self._tenants.ensure())
         except EngineError as error:
             raise EngineUnavailableError(str(error)) from error
+
+    def _describe(self, inspected: dict[str, Any]) -> Container:
+        return container_state.container_of(inspected, self._killed_since, self._uuids_by_index)
+
+    def _killed_since(self, container_id: str, started_at: float) -> bool | None:
+        key = (container_id, started_at)
+        if key not in self._oom_kills:
+            self._oom_kills[key] = oom_records.was_killed(self._tenants.of_container(container_id), started_at)
+        return self._oom_kills[key]
 
     def _read_inventory(self) -> dict[str, Any]:
         disk_bytes, _ = self._disks.for_tenants_bytes(), self._shares  # which need Docker once

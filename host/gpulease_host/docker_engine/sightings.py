@@ -6,10 +6,10 @@ the kernel have to do: a container without a process does not run, whoever says 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
-from gpulease_host.docker_engine import container_state, oom_records
+from gpulease_host.docker_engine import container_state
 from gpulease_host.docker_engine.cgroups import Cgroups
 from gpulease_host.docker_engine.container_config import INSTANCE_LABEL, container_name
 from gpulease_host.docker_engine.docker_api import DockerApi, Json
@@ -20,6 +20,8 @@ from gpulease_host.engine import Container, EngineError, EngineUnavailableError
 
 
 class Sightings:
+    """`describe` turns what a close look found into our words."""
+
     def __init__(
         self,
         api: DockerApi,
@@ -28,6 +30,7 @@ class Sightings:
         cgroups: Cgroups,
         tenants: TenantsGroup,
         uuids_by_index: Mapping[int, str],
+        describe: Callable[[Json], Container],
     ) -> None:
         self._api = api
         self._known = known
@@ -35,8 +38,8 @@ class Sightings:
         self._cgroups = cgroups
         self._tenants = tenants
         self._uuids_by_index = uuids_by_index
+        self._describe = describe
         self._ran: frozenset[int] = frozenset()
-        self._oom_kills: dict[tuple[str, float], bool | None] = {}
 
     def containers(self, listed: Iterable[Json], of: int | None) -> list[Container]:
         by_instance = [(int(each["Labels"][INSTANCE_LABEL]), each) for each in listed]
@@ -66,7 +69,7 @@ class Sightings:
         except EngineError as error:  # Docker refuses, or hangs on it, or it lives without Docker and cannot be ended
             runs = self._has_processes(listed)
             return container_state.listed_container(listed, self._uuids_by_index, runs=runs, hangs=str(error))
-        return None if found is None else container_state.container_of(found, self._killed_since, self._uuids_by_index)
+        return None if found is None else self._describe(found)
 
     def _glance(self, listed: Json) -> Container:
         runs = listed["State"] in container_state.RUNNING and self.holds_gpus(listed)
@@ -81,9 +84,3 @@ class Sightings:
         if self._ran - running:
             self._api.check_listening()
         self._ran = running
-
-    def _killed_since(self, container_id: str, started_at: float) -> bool | None:
-        key = (container_id, started_at)
-        if key not in self._oom_kills:
-            self._oom_kills[key] = oom_records.was_killed(self._tenants.of_container(container_id), started_at)
-        return self._oom_kills[key]

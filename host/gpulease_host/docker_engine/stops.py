@@ -54,7 +54,7 @@ class Stops:
             return
         if not (self._is_freed(instance_id, name) and self._is_stopped_by_docker(name, grace_s)):
             self._end(instance_id, grace_s)
-            self._let_docker_notice(name)
+            self._let_docker_notice(instance_id)
 
     def _is_stopped_by_docker(self, name: str, grace_s: int) -> bool:
         try:
@@ -101,10 +101,14 @@ class Stops:
         """Whether there was anything left to kill."""
         return any([kill_processes(self._cgroups, self._parent_group, each, self._kill) for each in ids])
 
-    def _let_docker_notice(self, name: str) -> None:
+    def _let_docker_notice(self, instance_id: int) -> None:
         """Its shim tells it. Where Docker hangs on it, that waits."""
-        with suppress(EngineError):
-            self._within(NOTICE_TIMEOUT_S, lambda: not self._api.is_running(name))
+        label, name = f"{INSTANCE_LABEL}={instance_id}", container_name(instance_id)
+
+        def is_noticed() -> bool:
+            return name in self._api.stuck or not self._api.list_containers(label, all_states=False)
+
+        self._within(NOTICE_TIMEOUT_S, is_noticed)
 
     def _within(self, seconds: float, holds: Callable[[], bool]) -> bool:
         for _ in range(max(1, round(seconds / LOOK_EVERY_S))):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gpulease_host.docker_engine.container_state import container_of
 from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
 from gpulease_host.docker_engine.ghosts import Ghosts
 from gpulease_host.docker_engine.known_containers import KnownContainers
@@ -45,7 +46,15 @@ class Machine:
         self.groups, self.known = folder / "memory" / "gpulease", KnownContainers(None)
         tenants = TenantsGroup(cgroups, "gpulease", 0, systemd=False)
         self.ghosts = Ghosts(cgroups, tenants)
-        self.sightings = Sightings(docker, self.known, self.ghosts, cgroups, tenants, {})
+        self.sightings = Sightings(
+            docker,
+            self.known,
+            self.ghosts,
+            cgroups,
+            tenants,
+            {},
+            lambda found: container_of(found, lambda *_: None, {}),
+        )
 
     def has_processes(self, container_id: str) -> None:
         (self.groups / container_id).mkdir(parents=True)

@@ -34,9 +34,6 @@ class RefusingDocker(DockerApi):
     def list_containers(self, label: str, *, all_states: bool = True, timeout_s: float = 1) -> list[dict[str, str]]:
         return [{"Id": each} for each in self.lists]
 
-    def is_running(self, name: str) -> bool:
-        raise self.refusal
-
 
 class Kernel:
     """One process in the container's group, which ends with SIGKILL unless it `is_dead_to_signals`."""
