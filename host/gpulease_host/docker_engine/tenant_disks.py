@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gpulease_host import inventory
-from gpulease_host.docker_engine.container_config import HOST_LABEL, INSTANCE_LABEL, SECCOMP_LABEL
+from gpulease_host.docker_engine.container_config import HOST_LABEL, INSTANCE_LABEL, has_profile
 from gpulease_host.docker_engine.disk_meter import UNCOUNTABLE_BYTES, DiskMeter
 from gpulease_host.docker_engine.docker_api import DockerApi, Json
 from gpulease_host.docker_engine.machine import Machine
@@ -60,7 +60,7 @@ class TenantDisks:
     def _is_held(self, listed: Json) -> bool:
         """Whether the driver's limit is all there is to it."""
         storage, container_id = self._machine.storage, str(listed["Id"])
-        if not self._machine.disk_enforced or SECCOMP_LABEL not in listed["Labels"]:
+        if not self._machine.disk_enforced or not has_profile(listed["Labels"]):
             return False
         is_limited = storage.holds(container_id) and not self._uncounted(listed)
         return is_limited and storage.unlimited_bytes(container_id) < UNNOTICED_BYTES
@@ -70,7 +70,7 @@ class TenantDisks:
         storage = self._machine.storage
         names = [str(mount["Name"]) for mount in listed.get("Mounts") or [] if mount["Type"] == "volume"]
         volumes = [storage.volume_directory(name) for name in names]
-        guarded = SECCOMP_LABEL in listed["Labels"]
+        guarded = has_profile(listed["Labels"])
         return [str(each) for each in volumes if not (guarded and storage.is_counted(str(listed["Id"]), each))]
 
     def _used_bytes(self, listed: Json) -> int | None:
@@ -80,7 +80,7 @@ class TenantDisks:
             container_id,
             self._uncounted(listed),
             lambda: self._docker_size_bytes(container_id),
-            guarded=SECCOMP_LABEL in listed["Labels"],
+            guarded=has_profile(listed["Labels"]),
         )
 
     def _docker_size_bytes(self, container_id: str) -> int | None:
