@@ -21,8 +21,9 @@ ON_BTRFS = {"data-root": "/srv/btrfs/docker", "storage-driver": "btrfs"}
 CONTAINERD_STORE = {"features": {"containerd-snapshotter": True}, "insecure-registries": ["127.0.0.0/8"]}
 
 REBOOT_DIR = {"GPULEASE_REBOOT_DIR": "/root/reboot"}
-LATE_DISK = f"{STOP_DOCKER}; umount -q /srv/xfs; mkfs.xfs -q -f /dev/vdb && mount /dev/vdb /var/lib/docker"
-DISK_COMES = f"{STOP_DOCKER}; mount /dev/vdb /var/lib/docker && systemctl start docker"
+ON_LATE_DISK = "mount /dev/vdb /var/lib/docker && systemctl start docker"
+LATE_DISK = f"{STOP_DOCKER}; umount -q /srv/xfs; mkfs.xfs -q -f /dev/vdb && {ON_LATE_DISK}"
+DISK_COMES = f"{STOP_DOCKER}; {ON_LATE_DISK}"
 
 
 @dataclass(frozen=True)
