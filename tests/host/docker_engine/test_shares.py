@@ -21,7 +21,7 @@ SETTLE_S = 1 * SLOWER
 
 
 def test_one_of_four_gpus_is_a_quarter_of_cpu_weight_and_ram_and_no_cpu_cap(bench: Bench) -> None:
-    order = bench.run("sleep", "60")
+    order = bench.run("sleep", "600")
     v2 = (GROUP_ROOT / "cgroup.controllers").exists()
     assert int(bench.read(order, "cpu/cpu.shares", "cpu.weight")) == (250 if v2 else 1024 // 4)
     assert bench.read(order, "cpu/cpu.cfs_quota_us", "cpu.max").split()[0] in ("-1", "max")
@@ -31,7 +31,7 @@ def test_one_of_four_gpus_is_a_quarter_of_cpu_weight_and_ram_and_no_cpu_cap(benc
 
 
 def test_no_swap_beyond_the_memory_limit(bench: Bench) -> None:
-    order = bench.run("sleep", "60")
+    order = bench.run("sleep", "600")
     if not (GROUP_ROOT / "cgroup.controllers").exists():
         assert int(bench.read(order, "memory/memory.memsw.limit_in_bytes", "")) == 400 * MIB
     else:
@@ -39,7 +39,7 @@ def test_no_swap_beyond_the_memory_limit(bench: Bench) -> None:
 
 
 def test_tenants_together_weigh_ten_times_the_rest_and_have_their_memory(bench: Bench) -> None:
-    bench.run("sleep", "60")
+    bench.run("sleep", "600")
     v2 = (GROUP_ROOT / "cgroup.controllers").exists()
     cpu, memory = (GROUP_ROOT, GROUP_ROOT) if v2 else (GROUP_ROOT / "cpu", GROUP_ROOT / "memory")
     weight = int((cpu / bench.group / ("cpu.weight" if v2 else "cpu.shares")).read_text())
@@ -65,7 +65,7 @@ def test_contended_cpu_follows_the_shares_and_idle_cpu_is_free(bench: Bench) -> 
 
 
 def test_a_weight_changed_by_a_foreign_hand_is_put_right(bench: Bench) -> None:
-    order = bench.run("sleep", "60")
+    order = bench.run("sleep", "600")
     v2 = (GROUP_ROOT / "cgroup.controllers").exists()
     name = bench.group_of(order)
     file = GROUP_ROOT / name / "cpu.weight" if v2 else GROUP_ROOT / "cpu" / name / "cpu.shares"
@@ -77,21 +77,21 @@ def test_a_weight_changed_by_a_foreign_hand_is_put_right(bench: Bench) -> None:
 
 def test_a_limit_that_the_kernel_holds_differently_ends_the_container(bench: Bench) -> None:
     order = bench.order(SMALL)
-    bench.start(order, "sleep", "60")
+    bench.start(order, "sleep", "600")
     other = replace(order, limits=replace(SMALL, memory_baseline_bytes=200 * MIB))
     with pytest.raises(LimitsError):
-        bench.start(other, "sleep", "60")
+        bench.start(other, "sleep", "600")
     assert bench.seen(order).status == "exited"
 
 
 def test_shared_memory_has_the_size_of_the_share(bench: Bench) -> None:
-    order = bench.run("sleep", "60")
+    order = bench.run("sleep", "600")
     status, output = bench.sh(order, "df -k /dev/shm | tail -1")
     assert (status, output.split()[1]) == (0, str(64 * 1024))
 
 
 def test_the_process_limit_is_hit(bench: Bench) -> None:
-    order = bench.run("sleep", "60", limits=replace(SMALL, pids=20))
+    order = bench.run("sleep", "600", limits=replace(SMALL, pids=20))
     bench.sh(order, "for i in $(seq 40); do sleep 50 & done")
     assert int(bench.read(order, "pids/pids.current", "pids.current")) <= 20
     assert int(bench.read(order, "pids/pids.max", "pids.max")) == 20
@@ -138,7 +138,7 @@ def test_marks_come_above_the_baseline_and_go_below_it(bench: Bench) -> None:
 
 def test_file_cache_is_no_excess(bench: Bench) -> None:
     """The kernel drops it before it kills anyone."""
-    order = bench.run("sleep", "60", limits=replace(SMALL, memory_baseline_bytes=20 * MIB))
+    order = bench.run("sleep", "600", limits=replace(SMALL, memory_baseline_bytes=20 * MIB))
     status, _ = bench.sh(order, "dd if=/dev/zero of=/file bs=1M count=40 && sync && cat /file > /dev/null")
     assert status == 0
     assert int(bench.read(order, "memory/memory.usage_in_bytes", "memory.current")) > 30 * MIB
