@@ -38,6 +38,10 @@ class GpuSource(Protocol):
 
     def driver_version(self) -> str | None: ...
 
+    def fault(self) -> str | None:
+        """Why none of them can be given to a container now, in a sentence."""
+        ...
+
     def checks(self) -> Sequence[GpuCheck]:
         """What the driver says of each GPU; which containers hold them is the engine's to know."""
         ...
@@ -54,7 +58,7 @@ class DockerFacts:
 
 
 def describe(source: GpuSource, facts: DockerFacts, *, memory_bytes: int, disk_bytes: int) -> dict[str, Any]:
-    """The inventory in its wire shape."""
+    """The inventory in its wire shape. A driver that does not answer leaves the rest of the machine as it is."""
     gpus = [
         {"index": gpu.index, "uuid": gpu.uuid, "name": gpu.name, "memory_bytes": gpu.memory_bytes}
         for gpu in source.gpus()

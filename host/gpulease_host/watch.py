@@ -90,6 +90,7 @@ class Watch:
             self.attend(instance_id)
         self.gpus.look(holders(records).keys())
         self.world.refresh_inventory()
+        self.gpus.know(self.world.inventory["gpus"])
         self._reconciled_at = self.elapsed()
         self._reconciled_run = run_id
         self.ring()

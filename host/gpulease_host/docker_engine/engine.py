@@ -138,7 +138,7 @@ class DockerEngine:
             raise
 
     def why_not_startable(self, order: Order) -> str | None:
-        return self._ways_in.why_not_startable(order)
+        return self._gpus.fault() or self._ways_in.why_not_startable(order)
 
     def why_not_reached(self, order: Order) -> str | None:
         """Tried from this host, at the container's own address: ports may be published elsewhere, or not at all."""
@@ -226,7 +226,7 @@ class DockerEngine:
         """Threads of the engine end; containers go on."""
         self._guard.close()
 
-    @cached_property
+    @property
     def _uuids_by_index(self) -> Mapping[int, str]:
         return {gpu.index: gpu.uuid for gpu in self._gpus.gpus()}
 
@@ -258,7 +258,7 @@ class DockerEngine:
             self._guard,
             self._ghosts,
             self._ways_in,
-            GpuNodes(self._gpus.gpus()),
+            GpuNodes(self._gpus.gpus),
             self._known,
             host_id=self._host_id,
             publish_address=self._publish_address,
