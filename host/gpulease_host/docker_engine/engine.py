@@ -109,7 +109,8 @@ class DockerEngine:
     def inventory(self) -> dict[str, Any]:
         if self._inventory is None or time.monotonic() - self._inventory[0] > INVENTORY_AGE_S:
             self._inventory = (time.monotonic(), self._read_inventory())
-        return self._inventory[1] | readiness.say(self._ways_in.modes(), self._fitness.not_ready())
+        told = readiness.say(self._ways_in.modes(), self._fitness.not_ready())
+        return self._inventory[1] | inventory.describe_gpus(self._gpus) | told
 
     def containers(self) -> list[Container]:
         inspected = [self._api.inspect_container(listed["Id"]) for listed in self._list(all_states=True)]
