@@ -10,7 +10,7 @@ from typing import Any
 
 from gpulease_host.decide import Facts
 from gpulease_host.docker_down import DockerDown
-from gpulease_host.engine import WAYS_IN, Container, Engine, EngineError
+from gpulease_host.engine import WAYS_IN, Container, Engine, EngineError, EngineUnavailableError
 from gpulease_host.ledger import Ledger
 from gpulease_host.readiness import also_not_ready
 from gpulease_host.records import Record
@@ -152,10 +152,15 @@ class World:
             self.docker.note_disk(self._inventory["disk_bytes"])
 
     def refresh(self) -> None:
-        """Read again what changes slowly: disk use. What cannot be read stays as it was."""
-        try:
-            used = {each.instance_id: self._engine.disk_used_bytes(each.instance_id) for each in self.last_seen}
-        except EngineError:
-            return
+        """Read again what changes slowly: disk use. What cannot be read stays as it was, each by itself."""
+        used = self.disk_used_bytes
+        now = {each.instance_id: used.get(each.instance_id) for each in self.last_seen}
+        for instance_id in now:
+            try:
+                now[instance_id] = self._engine.disk_used_bytes(instance_id)
+            except EngineUnavailableError:
+                return
+            except EngineError:
+                continue
         with self._lock:
-            self._disk_used_bytes = used
+            self._disk_used_bytes = now
