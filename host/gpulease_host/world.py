@@ -10,7 +10,7 @@ from typing import Any
 
 from gpulease_host.decide import Facts
 from gpulease_host.docker_down import DockerDown
-from gpulease_host.engine import WAYS_IN, Container, Engine, EngineError, EngineUnavailableError
+from gpulease_host.engine import WAYS_IN, Container, Engine, EngineError
 from gpulease_host.ledger import Ledger
 from gpulease_host.readiness import also_not_ready
 from gpulease_host.records import Record
@@ -152,15 +152,12 @@ class World:
             self.docker.note_disk(self._inventory["disk_bytes"])
 
     def refresh(self) -> None:
-        """Read again what changes slowly: disk use. What cannot be read stays as it was, each by itself."""
-        used = self.disk_used_bytes
-        now = {each.instance_id: used.get(each.instance_id) for each in self.last_seen}
-        for instance_id in now:
+        """Read again what changes slowly: disk use. What cannot be read stays as it was."""
+        before, used = self.disk_used_bytes, dict[int, int | None]()
+        for instance_id in (each.instance_id for each in self.last_seen):
             try:
-                now[instance_id] = self._engine.disk_used_bytes(instance_id)
-            except EngineUnavailableError:
-                return
+                used[instance_id] = self._engine.disk_used_bytes(instance_id)
             except EngineError:
-                continue
+                used[instance_id] = before.get(instance_id)
         with self._lock:
-            self._disk_used_bytes = now
+            self._disk_used_bytes = used

@@ -109,7 +109,9 @@ class DockerEngine:
     def inventory(self) -> dict[str, Any]:
         if self._inventory is None or time.monotonic() - self._inventory[0] > INVENTORY_AGE_S:
             self._inventory = (time.monotonic(), self._read_inventory())
-        told = readiness.say(self._ways_in.modes(), self._fitness.not_ready())
+        driver_fault = self._gpus.fault()
+        not_ready = [*([] if driver_fault is None else [driver_fault]), *self._fitness.not_ready()]
+        told = readiness.say(self._ways_in.modes(), not_ready)
         return self._inventory[1] | inventory.describe_gpus(self._gpus) | told
 
     def containers(self) -> list[Container]:

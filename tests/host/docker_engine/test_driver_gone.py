@@ -81,6 +81,7 @@ def test_without_a_driver_a_daemon_starts_and_does_all_that_needs_none(host: Hos
         assert [bench.seen(each).status for each in (ending, stopped, runs_on)] == ["exited", "exited", "running"]
         assert [gpu["status"] for gpu in rig.state()["gpus"]] == ["quarantined", "quarantined", "held", "quarantined"]
         assert "the driver was updated" in rig.gpu(3)["reason"]
+        assert "the driver was updated" in rig.state()["inventory"]["not_ready"][0], "the owner is told once, in whole"
         assert bench.engine.run_command(runs_on.instance_id, ["echo", "in"], 10)["stdout"] == "in\n"
         assert bench.engine.read_logs(runs_on.instance_id, 10, None, None)["items"][0]["text"] == "here"
         rig.give(replace(stopped, generation=3, desired="absent", token=None))
@@ -93,6 +94,7 @@ def test_without_a_driver_a_daemon_starts_and_does_all_that_needs_none(host: Hos
         rig.pass_time(20)
         assert rig.instance(late.instance_id)["status"] == "running"
         assert [gpu["status"] for gpu in rig.state()["gpus"]] == ["free", "free", "held", "held"]
+        assert rig.state()["inventory"]["not_ready"] == []
 
 
 def test_a_lost_gpu_is_out_of_use_and_the_others_are_rented(host: Host, nvml: NvmlStub) -> None:
@@ -103,6 +105,7 @@ def test_a_lost_gpu_is_out_of_use_and_the_others_are_rented(host: Host, nvml: Nv
         rig.pass_time(11)
         assert [gpu["status"] for gpu in rig.state()["gpus"]] == ["free", "free", "quarantined", "free"]
         assert "GPU is lost" in rig.gpu(2)["reason"]
+        assert rig.state()["inventory"]["not_ready"] == [], "the others can be rented"
         assert rig.instance(ordered(rig, bench, 3).instance_id)["status"] == "running"
         lost = ordered(rig, bench, 2)
         assert rig.instance(lost.instance_id)["status"] == "failed"
