@@ -23,6 +23,7 @@ from gpulease_host.docker_engine.ways_in import WaysIn
 from gpulease_host.inventory import GIB, GpuSource
 from gpulease_host.inventory_nvml import NvmlGpus
 from gpulease_host.inventory_simulated import SimulatedGpus
+from gpulease_host.nvml_process import GIVE_UP_S, NvmlProcess
 from gpulease_host.readiness import Readiness
 from gpulease_host.settings import Settings, positive_number, toolkit_folder
 from gpulease_host.toolkit.store import ToolkitStore
@@ -87,7 +88,7 @@ def _own_gpus(settings: EngineSettings, host_id: int) -> GpuSource:
     """A host does its duties without a driver as well; a machine becomes one only with a GPU that works."""
     if host_id:
         return NvmlGpus(known_path=settings.gpus_path)
-    gpus = NvmlGpus()
+    gpus = NvmlGpus(NvmlProcess(wait_s=GIVE_UP_S).ask)
     gpus.check_answered()
     for sentence in gpus.left_out():
         print(sentence, file=sys.stderr)

@@ -32,7 +32,7 @@ class Host:
 
     def __init__(self, docker_host: str, folder: Path) -> None:
         self.docker_host, self.folder, self.clock = docker_host, folder, FakeClock(time.time())
-        self.process = NvmlProcess(elapsed=self.clock)
+        self.process = NvmlProcess(60.0, self.clock)
         self.gpus = DeclaredGpus(self.process.ask, folder / "gpus.json")
 
     def restart_with(self, bench: Bench, rig: RealRig) -> None:

@@ -25,7 +25,7 @@ def test_the_gpus_of_this_machine_are_those_that_nvidias_own_program_names(tmp_p
     listed = subprocess.run(
         [program, "--query-gpu=uuid,name", "--format=csv,noheader"], capture_output=True, text=True, check=True
     )
-    process = NvmlProcess()
+    process = NvmlProcess(60.0)
     gpus = NvmlGpus(process.ask, tmp_path / "gpus.json")
     assert [f"{gpu.uuid}, {gpu.name}" for gpu in gpus.gpus()] == listed.stdout.splitlines()
     assert gpus.fault() is None
