@@ -50,7 +50,7 @@ class Asked:
 
 def say_fault(error: Exception) -> str:
     advice = ADVICE.get(getattr(error, "value", 0))
-    return f"{error}" + (f"; {advice}" if advice else "")
+    return str(error).rstrip(".") + (f"; {advice}" if advice else "")
 
 
 def look(nvml: Any) -> dict[str, Any]:

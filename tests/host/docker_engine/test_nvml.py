@@ -249,6 +249,7 @@ def test_an_answer_that_comes_late_is_asked_for_again(nvml: NvmlStub, tmp_path: 
     assert gpus.fault() == NOT_YET
     reader = process._process
     assert reader is not None
+    assert reader.stdout is not None
     assert select.select([reader.stdout], [], [], 60)[0]
     nvml.say(**{"0.pid": 42})
     process._wait_s = 30.0
