@@ -268,7 +268,9 @@ class DockerEngine:
         )
 
     def _list(self, *, all_states: bool, timeout_s: float = TIMEOUT_S) -> list[dict[str, Any]]:
-        return self._api.list_containers(f"{HOST_LABEL}={self._host_id}", all_states=all_states, timeout_s=timeout_s)
+        label = f"{HOST_LABEL}={self._host_id}"
+        listed = self._api.list_containers(label, all_states=all_states, timeout_s=timeout_s)
+        return [each for each in listed if container_state.is_of_an_instance(each)]
 
     def _believe_ends(self, inspected: Iterable[dict[str, Any] | None]) -> None:
         """What has ended by itself ended in a Docker that goes on: one that stops ends containers before it is gone."""
