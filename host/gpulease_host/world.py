@@ -58,7 +58,6 @@ class World:
         self._containers: tuple[Container, ...] = ()
         self._disk_used_bytes: dict[int, int | None] = {}
         self._tried: dict[int, tuple[str | None, str | None]] = {}
-        self._uuids = frozenset(gpu["uuid"] for gpu in inventory["gpus"])
 
     @property
     def inventory(self) -> Mapping[str, Any]:
@@ -78,7 +77,7 @@ class World:
 
     @property
     def gpu_uuids(self) -> frozenset[str]:
-        return self._uuids
+        return frozenset(gpu["uuid"] for gpu in self._inventory["gpus"])
 
     @property
     def run_id(self) -> str:
@@ -154,9 +153,11 @@ class World:
 
     def refresh(self) -> None:
         """Read again what changes slowly: disk use. What cannot be read stays as it was."""
-        try:
-            used = {each.instance_id: self._engine.disk_used_bytes(each.instance_id) for each in self.last_seen}
-        except EngineError:
-            return
+        before, used = self.disk_used_bytes, dict[int, int | None]()
+        for instance_id in (each.instance_id for each in self.last_seen):
+            try:
+                used[instance_id] = self._engine.disk_used_bytes(instance_id)
+            except EngineError:
+                used[instance_id] = before.get(instance_id)
         with self._lock:
             self._disk_used_bytes = used

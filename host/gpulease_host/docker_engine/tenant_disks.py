@@ -9,7 +9,7 @@ from gpulease_host.docker_engine.container_config import HOST_LABEL, INSTANCE_LA
 from gpulease_host.docker_engine.disk_meter import UNCOUNTABLE_BYTES, DiskMeter
 from gpulease_host.docker_engine.docker_api import DockerApi, Json
 from gpulease_host.docker_engine.machine import Machine
-from gpulease_host.engine import Limits, Overrun
+from gpulease_host.engine import EngineError, EngineUnavailableError, Limits, Overrun
 
 UNNOTICED_BYTES = 1 << 20
 """Of what is not limited; the files that Docker writes for each container are some kilobytes."""
@@ -26,12 +26,20 @@ class TenantDisks:
 
     def overruns(self, running: Mapping[int, Json], limits: Mapping[int, Limits]) -> list[Overrun]:
         self._machine.storage.keep_limits({str(each["Id"]): limits[key].disk_bytes for key, each in running.items()})
-        used = {key: self._used_bytes(each) for key, each in running.items() if not self._is_held(each)}
-        return [
-            Overrun(instance, size, limits[instance].disk_bytes)
-            for instance, size in used.items()
-            if size is not None and size > limits[instance].disk_bytes
-        ]
+        found, faults = [], []
+        for instance, each in running.items():
+            try:
+                size = None if self._is_held(each) else self._used_bytes(each)
+            except EngineUnavailableError:
+                raise
+            except (EngineError, OSError) as error:  # of one: nobody else is let off the watch
+                faults.append(EngineError(f"the disk of instance {instance} cannot be watched: {error}"))
+                continue
+            if size is not None and size > limits[instance].disk_bytes:
+                found.append(Overrun(instance, size, limits[instance].disk_bytes))
+        if faults and not found:
+            raise faults[0]
+        return found
 
     def used_bytes(self, instance_id: int) -> int | None:
         listed = self._api.list_containers(f"{INSTANCE_LABEL}={instance_id}")
@@ -54,8 +62,17 @@ class TenantDisks:
         return self.free_bytes() + self._all_used_bytes() - promised_bytes
 
     def _all_used_bytes(self) -> int:
-        used = (self._used_bytes(listed) or 0 for listed in self._api.list_containers(HOST_LABEL))
+        used = (self._used_or_none(listed) or 0 for listed in self._api.list_containers(HOST_LABEL))
         return sum(each for each in used if each < UNCOUNTABLE_BYTES)
+
+    def _used_or_none(self, listed: Json) -> int | None:
+        """One that cannot be measured takes from what is free, and keeps no machine from saying what it has."""
+        try:
+            return self._used_bytes(listed)
+        except EngineUnavailableError:
+            raise
+        except (EngineError, OSError):
+            return None
 
     def _is_held(self, listed: Json) -> bool:
         """Whether the driver's limit is all there is to it."""

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from gpulease_host.docker_engine.container_config import CONTRACT_LABEL, HOST_LABEL, INSTANCE_LABEL
 from gpulease_host.engine import EngineError, ImageMissingError
 from local import images
+from local.images import BUSYBOX
 from tests.host.docker_engine.bench import Bench, client_of, name_of, wait_until
 
 pytestmark = pytest.mark.docker
@@ -142,6 +144,23 @@ def test_what_a_container_is_can_be_told_from_docker_alone(bench: Bench) -> None
     assert seen.gpus == (bench.gpus.gpus()[2].uuid,)
     assert seen.started_at is not None
     assert abs(time.time() - seen.started_at) < 30
+
+
+def test_a_container_with_some_of_our_labels_decides_nothing_for_others(bench: Bench) -> None:
+    """As one that somebody runs by hand, from an image that was committed of ours."""
+    order = bench.run("sleep", "600")
+    labels = bench.client.inspect_container(name_of(order))["Config"]["Labels"]
+    damaged = labels | {INSTANCE_LABEL: "none", CONTRACT_LABEL: "none"}
+    for found in (damaged, {HOST_LABEL: labels[HOST_LABEL]}):
+        made = bench.client.create_container(BUSYBOX, ["sleep", "600"], labels=found)["Id"]
+        try:
+            bench.client.start(made)
+            assert [each.instance_id for each in bench.engine.containers()] == [order.instance_id]
+            assert next(bench.engine.events()) == order.instance_id
+            assert bench.engine.gpu_checks()
+            assert bench.engine.watch({order.instance_id: order.limits}) == []
+        finally:
+            bench.client.remove_container(made, force=True)
 
 
 def test_remove_leaves_nothing_and_may_be_repeated(bench: Bench) -> None:

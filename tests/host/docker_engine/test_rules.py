@@ -120,7 +120,8 @@ class RestartingDocker(DockerApi):
         self._calls += 1
         if self._calls == 2:
             raise EngineUnavailableError("away")
-        return [{"Labels": {"gpulease.instance": str(self._calls)}}]
+        labels = inspected("running", 0, flagged=False)["Config"]["Labels"]
+        return [{"Labels": labels | {"gpulease.instance": str(self._calls)}}]
 
     def container_events(self, label: str, since: int) -> Iterator[dict[str, Any]]:
         attributes = {"gpulease.instance": "50"}
@@ -144,7 +145,7 @@ class StoppingDocker(DockerApi):
     def list_containers(
         self, label: str, *, all_states: bool = True, timeout_s: float = TIMEOUT_S
     ) -> list[dict[str, Any]]:
-        return [{"Id": "abc"}]
+        return [{"Id": "abc", "Labels": inspected("running", 0, flagged=False)["Config"]["Labels"]}]
 
     def inspect_container(self, name: str) -> dict[str, Any] | None:
         found = inspected("running" if self.runs else "exited", 0, flagged=False)
