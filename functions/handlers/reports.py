@@ -24,6 +24,7 @@ from rental.service.observing import Observing
 
 MAX_REPORT_BYTES = 256 * 1024
 MAX_REASON_LENGTH = 500
+MAX_GPU_FAULT_LENGTH = 300
 MAX_INTEGER = (1 << 53) - 1
 MAX_HOST_KEY_LENGTH = 1000
 HOST_KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}")
@@ -77,7 +78,7 @@ def _read_state(host_id: HostId, state: Any) -> Report:
     _check_kind(dict, state)
     _check_kind(list, state["instances"], state["gpus"])
     instances = [_read_instance(each) for each in state["instances"]]
-    gpus = tuple(from_record(ReportedGpu, each) for each in state["gpus"])
+    gpus = tuple(_read_gpu(each) for each in state["gpus"])
     readiness = read_readiness(state.get("inventory", {}))
     return Report(host_id, {InstanceId(each.instance_id): each for each in instances}, gpus, readiness)
 
@@ -105,6 +106,11 @@ def _read_instance(record: Mapping[str, Any]) -> ReportedInstance:
     if instance.reason is None:
         return instance
     return replace(instance, reason=one_line(instance.reason, MAX_REASON_LENGTH))
+
+
+def _read_gpu(record: Mapping[str, Any]) -> ReportedGpu:
+    gpu = from_record(ReportedGpu, record)
+    return replace(gpu, reason=None if gpu.reason is None else one_line(gpu.reason, MAX_GPU_FAULT_LENGTH))
 
 
 def _claimed_host_id(detail: Any) -> str | None:

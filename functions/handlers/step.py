@@ -33,8 +33,7 @@ def take_step(life: Life, tasks: Tasks, event: dict[str, Any]) -> dict[str, Any]
         case "expire":
             return life.expire(contract_id, run).__dict__
         case "abandon":
-            reason = event.get("reason") or "The host did not start the containers in time."
-            return life.abandon(contract_id, run, reason).__dict__
+            return life.abandon(contract_id, run, event.get("reason")).__dict__
         case "provision":
             _wait(life.provision, tasks, contract_id, run, event["task_token"])
         case "delete":

@@ -218,7 +218,7 @@ class Applier:
         """Nothing else can begin on these GPUs meanwhile, and nobody's order has changed: then start."""
         order = record.order
         uuids = {gpu.uuid for gpu in order.gpus}
-        gone = sorted(uuids - self.world.gpu_uuids)
+        gone = sorted(self._unknown(uuids))
         if gone:
             self._fail(record, f"GPU {gone[0]} is gone from this machine.")
             return
@@ -238,6 +238,13 @@ class Applier:
             if self._may_still_begin(record) and self.ledger.swap(record, begun):
                 self.gpus.taken(uuids, order.instance_id)
                 self._run(begun, secrets)
+
+    def _unknown(self, uuids: set[str]) -> set[str]:
+        """The driver may have begun to answer since the inventory was last read."""
+        if uuids - self.world.gpu_uuids:
+            self.world.refresh_inventory()
+            self.gpus.know(self.world.inventory["gpus"])
+        return uuids - self.world.gpu_uuids
 
     def _may_still_begin(self, record: Record) -> bool:
         """Asking took time; what is decided on may have passed."""

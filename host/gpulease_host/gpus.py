@@ -7,7 +7,7 @@ held ──(its instance has ended)──► looked at ──clean──► free
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,18 +58,28 @@ class Gpus:
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
-        self._gpus: list[dict[str, Any]] = list(inventory["gpus"])
-        self._sights: dict[str, Sight] = {gpu["uuid"]: Sight() for gpu in self._gpus}
-        self._start_locks = {gpu["uuid"]: threading.Lock() for gpu in self._gpus}
+        self._gpus: list[Mapping[str, Any]] = []
+        self._sights: dict[str, Sight] = {}
+        self._start_locks: dict[str, threading.Lock] = {}
+        self.know(inventory["gpus"])
+
+    def know(self, gpus: Sequence[Mapping[str, Any]]) -> None:
+        """From now on these count too: a driver that did not answer at first names its GPUs later."""
+        with self._lock:
+            for gpu in gpus:
+                if gpu["uuid"] not in self._sights:
+                    self._gpus.append(gpu)
+                    self._sights[gpu["uuid"]] = Sight()
 
     def start_locks(self, uuids: Collection[str]) -> list[threading.Lock]:
         """Held, in this order, while an instance is begun on these GPUs."""
-        return [self._start_locks[uuid] for uuid in sorted(uuids)]
+        with self._lock:
+            return [self._start_locks.setdefault(uuid, threading.Lock()) for uuid in sorted(uuids)]
 
-    def taken(self, uuids: Collection[str], instance_id: int) -> None:
+    def taken(self, uuids: Set[str], instance_id: int) -> None:
         """From now on nothing seen before counts: a container begins on these."""
         with self._lock:
-            for uuid in uuids:
+            for uuid in uuids & self._sights.keys():
                 self._sights[uuid] = Sight(left_by=instance_id)
 
     def left(self, uuids: Collection[str], instance_id: int) -> None:

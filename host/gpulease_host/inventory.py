@@ -38,6 +38,10 @@ class GpuSource(Protocol):
 
     def driver_version(self) -> str | None: ...
 
+    def fault(self) -> str | None:
+        """Why none of them can be given to a container now, in a sentence."""
+        ...
+
     def checks(self) -> Sequence[GpuCheck]:
         """What the driver says of each GPU; which containers hold them is the engine's to know."""
         ...
@@ -54,24 +58,28 @@ class DockerFacts:
 
 
 def describe(source: GpuSource, facts: DockerFacts, *, memory_bytes: int, disk_bytes: int) -> dict[str, Any]:
-    """The inventory in its wire shape."""
-    gpus = [
-        {"index": gpu.index, "uuid": gpu.uuid, "name": gpu.name, "memory_bytes": gpu.memory_bytes}
-        for gpu in source.gpus()
-    ]
+    """The inventory in its wire shape. A driver that does not answer leaves the rest of the machine as it is."""
     return {
-        "gpus": gpus,
+        **describe_gpus(source),
         "simulated": source.simulated,
         "cpus": os.cpu_count() or 1,
         "memory_bytes": memory_bytes,
         "disk_bytes": disk_bytes,
         "disk_enforced": facts.disk_enforced,
         "unenforced": list(facts.unenforced),
-        "driver_version": source.driver_version(),
         "docker_version": facts.docker_version,
         "cgroup_version": facts.cgroup_version,
         "hostname": socket.gethostname(),
     }
+
+
+def describe_gpus(source: GpuSource) -> dict[str, Any]:
+    """What of the inventory changes when the driver answers again."""
+    gpus = [
+        {"index": gpu.index, "uuid": gpu.uuid, "name": gpu.name, "memory_bytes": gpu.memory_bytes}
+        for gpu in source.gpus()
+    ]
+    return {"gpus": gpus, "driver_version": source.driver_version()}
 
 
 def memory_for_tenants_bytes(meminfo: Path = Path("/proc/meminfo")) -> int:

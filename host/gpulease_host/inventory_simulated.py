@@ -25,6 +25,9 @@ class SimulatedGpus:
     def driver_version(self) -> str | None:
         return None
 
+    def fault(self) -> str | None:
+        return None
+
     def checks(self) -> Sequence[GpuCheck]:
         return [GpuCheck(gpu.index, gpu.uuid, True, None) for gpu in self._gpus]
 

@@ -126,8 +126,8 @@ def _is_retired(former: HostConfig, settings: Settings, machine: Machine) -> boo
 
 def _put_aside(settings: Settings, host_id: int) -> None:
     """The configuration goes last: until then it is all found again. Former keys open nothing that is left."""
-    for key in (*settings.folder.glob(f"{settings.key_path.name}*"), settings.tunnel_key_path):
-        key.unlink(missing_ok=True)
+    for path in (*settings.folder.glob(f"{settings.key_path.name}*"), settings.tunnel_key_path, settings.gpus_path):
+        path.unlink(missing_ok=True)
     for path in (settings.journal_path, settings.config_path):
         if path.exists():
             path.replace(path.with_name(f"{path.name}.retired-{host_id}"))

@@ -58,6 +58,10 @@ class Settings:
         return self.folder / "images"
 
     @property
+    def gpus_path(self) -> Path:
+        return self.folder / "gpus.json"
+
+    @property
     def pid_path(self) -> Path:
         return self.folder / "daemon.pid"
 

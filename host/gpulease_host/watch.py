@@ -69,7 +69,7 @@ class Watch:
                 break  # the others would wait for it too, and the next end would be late
             except (EngineError, JournalError) as error:
                 faults.append(str(error))
-            except (OSError, ValueError, LookupError) as error:  # nobody foresaw it: the others go on
+            except Exception as error:  # noqa: BLE001 - nobody foresaw it: the others go on, and so does the daemon
                 faults.append(describe(error))
         else:
             self.world.docker_down.answered()
@@ -90,6 +90,7 @@ class Watch:
             self.attend(instance_id)
         self.gpus.look(holders(records).keys())
         self.world.refresh_inventory()
+        self.gpus.know(self.world.inventory["gpus"])
         self._reconciled_at = self.elapsed()
         self._reconciled_run = run_id
         self.ring()

@@ -58,7 +58,6 @@ class World:
         self._containers: tuple[Container, ...] = ()
         self._disk_used_bytes: dict[int, int | None] = {}
         self._tried: dict[int, tuple[str | None, str | None]] = {}
-        self._uuids = frozenset(gpu["uuid"] for gpu in inventory["gpus"])
 
     @property
     def inventory(self) -> Mapping[str, Any]:
@@ -78,7 +77,7 @@ class World:
 
     @property
     def gpu_uuids(self) -> frozenset[str]:
-        return self._uuids
+        return frozenset(gpu["uuid"] for gpu in self._inventory["gpus"])
 
     @property
     def run_id(self) -> str:

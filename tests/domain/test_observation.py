@@ -201,6 +201,24 @@ def test_a_gpu_in_quarantine_is_taken_out_of_the_market_and_brought_back() -> No
     assert observe(out, make_report([]), NOW).manifest.free_gpus() == {0, 1, 2, 3}
 
 
+def test_the_reason_of_a_quarantine_is_kept_until_it_is_over_and_a_figure_in_it_is_no_news() -> None:
+    def told(reason: str | None) -> Report:
+        return make_report([], (ReportedGpu(7, "quarantined", None, "GPU-0002", reason),))
+
+    once = observe(Book(make_manifest()), told("3072 MiB of its memory are in use"), NOW)
+    assert once.manifest.gpu_faults == {2: "3072 MiB of its memory are in use"}
+    assert observe(once, told("3080 MiB of its memory are in use"), NOW).manifest is once.manifest
+    other = observe(once, told("GPU is lost"), NOW)
+    assert other.manifest.gpu_faults == {2: "GPU is lost"}
+    assert observe(other, told(None), NOW).manifest.gpu_faults == {}
+    assert observe(other, make_report([]), NOW).manifest.gpu_faults == {}
+
+
+def test_the_reason_of_a_gpu_that_was_never_registered_is_not_kept() -> None:
+    strange = (ReportedGpu(0, "quarantined", None, "GPU-new", "It is new."),)
+    assert observe(Book(make_manifest()), Report(HOST, {}, strange), NOW).manifest.gpu_faults == {}
+
+
 def test_a_gpu_that_the_host_does_not_name_any_more_is_out_of_the_market() -> None:
     """After a restart the driver lists three, and numbers them anew."""
     left = tuple(

@@ -201,11 +201,16 @@ class Site:
         return call(api_contracts.handler, method, path, body, **details)
 
     def event(
-        self, instances: list[dict[str, Any]], seq: int | None = None, inventory: Any = None, **claims: Any
+        self,
+        instances: list[dict[str, Any]],
+        seq: int | None = None,
+        inventory: Any = None,
+        gpus: Any = None,
+        **claims: Any,
     ) -> dict[str, Any]:
         """A signed report in its envelope."""
-        gpus = [{"index": i, "uuid": f"GPU-{i:04d}", "status": "free", "instance_id": None} for i in range(MOST_GPUS)]
-        state = {"instances": instances, "gpus": gpus, "inventory": inventory or {}}
+        free = [{"index": i, "uuid": f"GPU-{i:04d}", "status": "free", "instance_id": None} for i in range(MOST_GPUS)]
+        state = {"instances": instances, "gpus": gpus or free, "inventory": inventory or {}}
         return {"detail": self.machine.sign_report(state, seq or next(self._seq), self.now, **claims)}
 
 

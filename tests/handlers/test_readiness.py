@@ -13,6 +13,7 @@ from rental.adapters import wiring
 from rental.adapters.items import load_manifest
 from rental.api.readiness import MAX_NOT_READY, MAX_SENTENCE
 from rental.domain.readiness import MODES, Readiness
+from rental.domain.sentences import one_line
 from tests.fakes.http import Answer, call
 from tests.fakes.ssh import make_line
 from tests.handlers.conftest import Site, reported
@@ -68,6 +69,21 @@ def test_a_host_that_is_not_ready_is_409_for_owner_and_client_and_has_no_offers(
     assert (show(site)["not_ready"], show(site)["reason"]) == (sentences, sentences[0])
     tell(site)
     assert site.rent().status == 201
+
+
+@pytest.mark.parametrize("reason", ["GPU is lost", "GPU\n is\tlost\u202e", "x" * 1000, None])
+def test_the_owner_is_told_why_a_gpu_is_out_of_use(site: Site, reason: str | None) -> None:
+    gpus = [
+        {"index": 0, "uuid": "GPU-0000", "status": "free", "instance_id": None, "token": 0, "reason": None},
+        {"index": 1, "uuid": "GPU-0001", "status": "quarantined", "instance_id": None, "token": 0, "reason": reason},
+    ]
+    on_instance_changed(site.event([], gpus=gpus), None)
+    shown = show(site)
+    assert shown["quarantined"][0] == 1
+    said = {} if reason is None else {"1": one_line(reason, 300)}
+    assert shown["gpu_faults"] == said
+    on_instance_changed(site.event([]), None)
+    assert show(site)["gpu_faults"] == {}
 
 
 def test_a_registration_says_what_the_host_serves(site: Site) -> None:

@@ -53,13 +53,21 @@ def test_what_fails_each_second_is_logged_once(rig: Rig) -> None:
     ]
 
 
-def test_a_fault_of_the_machine_that_nobody_foresaw_ends_no_other_step(rig: Rig) -> None:
-    rig.engine.watch_error = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+        RuntimeError("no thread"),
+        AttributeError("nvml"),
+    ],
+)
+def test_a_fault_of_the_machine_that_nobody_foresaw_ends_no_other_step(rig: Rig, error: Exception) -> None:
+    rig.engine.watch_error = error
     rig.engine.exit(11, 0)
     rig.pass_time(RECONCILE_S + 1)
     assert rig.instance()["status"] == "exited"
     *_, said = [each["reason"] for each in rig.log_events() if each["event"] == "watch fails"]
-    assert said.startswith("UnicodeDecodeError at ")
+    assert said.startswith(f"{type(error).__name__} at ")
 
 
 def test_a_mode_that_comes_or_goes_is_told_with_the_next_look(rig: Rig) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gpulease_host.engine import DiskError
 from gpulease_host.settings import Settings
 from gpulease_host.world import read_run_id
+from tests.host.orders import order
+from tests.host.rig import Rig
 
 
 def test_another_boot_socket_or_docker_process_is_another_run(tmp_path: Path) -> None:
@@ -26,3 +29,18 @@ def test_another_boot_socket_or_docker_process_is_another_run(tmp_path: Path) ->
 def test_the_docker_socket_is_the_one_the_engine_uses() -> None:
     assert Settings.from_environment({"DOCKER_HOST": "unix:///x/y.sock"}).docker_socket == Path("/x/y.sock")
     assert Settings.from_environment({}).docker_socket == Path("/var/run/docker.sock")
+
+
+def test_disk_use_that_cannot_be_read_of_one_instance_is_still_read_of_the_others(rig: Rig) -> None:
+    rig.give(order(11), order(12, gpus=(1,)))
+    rig.pass_time(31)
+    assert rig.daemon.world.disk_used_bytes == {11: 1, 12: 1}
+
+    def read(instance_id: int) -> int:
+        if instance_id == 11:
+            raise DiskError("its layer cannot be read")
+        return 2
+
+    rig.engine.disk_used_bytes = read  # type: ignore[method-assign]
+    rig.daemon.world.refresh()
+    assert rig.daemon.world.disk_used_bytes == {11: 1, 12: 2}

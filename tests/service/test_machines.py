@@ -10,6 +10,7 @@ from rental.domain.errors import (
     ContractExpiredError,
     ContractOverError,
     HostRetiredError,
+    InvalidRequestError,
     NotCurrentError,
     UnauthenticatedError,
 )
@@ -43,6 +44,18 @@ def test_a_machine_becomes_a_host_with_the_node_that_ssm_names() -> None:
     manifest = world.store.read_manifest(host_id)
     assert manifest is not None
     assert (manifest.disk_free_bytes, manifest.listing) == (manifest.capacity.disk_bytes, None)
+
+
+def test_a_machine_with_gpus_of_several_models_becomes_no_host() -> None:
+    """A listing has one price and shows one name."""
+    world = World()
+    token, host_id = admitted(world)
+    uniform = make_inventory()
+    mixed = replace(uniform, gpus=(replace(uniform.gpus[0], name="Other GPU"), *uniform.gpus[1:]))
+    with pytest.raises(InvalidRequestError, match=r"1 x Other GPU with 80 GiB, 3 x Test GPU with 80 GiB"):
+        world.machines.register(token, world.machine.key, mixed)
+    assert world.store.read_manifest(host_id) is None
+    assert world.machines.register(token, world.machine.key, uniform).id == host_id, "once the other was taken out"
 
 
 def test_the_same_machine_may_repeat_its_registration_also_later() -> None:

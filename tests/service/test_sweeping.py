@@ -127,6 +127,20 @@ def test_what_no_host_started_in_time_fails_and_its_execution_is_told() -> None:
     assert world.sweeping.sweep() == 0
 
 
+def test_what_the_host_waited_for_is_named_when_its_time_is_over() -> None:
+    """Its client sees whose fault it was: nothing ran, and nothing is to be paid."""
+    world = World().add_host()
+    swept, stepped = world.rent(), world.rent()
+    for contract in (swept, stepped):
+        world.hear(contract.id, "loading", generation=0, reason="NVIDIA's driver does not answer.")
+    said = "The host did not start the containers in time. It said: NVIDIA's driver does not answer."
+    world.life.abandon(stepped.id, 1, None)
+    assert (world.read(stepped.id).status, world.read(stepped.id).reason) == (ContractStatus.FAILED, said)
+    world.clock.advance(TERMS.provision_timeout_s + LATE_S)
+    world.sweeping.sweep()
+    assert (world.read(swept.id).status, world.read(swept.id).reason) == (ContractStatus.FAILED, said)
+
+
 def test_a_run_is_renewed_before_an_execution_may_last_no_longer() -> None:
     world = World().add_host()
     rented = world.rent_active()

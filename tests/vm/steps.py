@@ -25,6 +25,8 @@ from tests.vm.plan import GUEST_PORT, INSIDE, PLAN, Step
 LOGS = LOCAL / "vm"
 PYTEST = ("-u", "-m", "pytest", "-v", "-rs", "-p", "no:cacheprovider", "--durations", "10")
 RESTART_DOCKER = "systemctl reset-failed docker; systemctl restart docker"
+DOCKER_RUNS = "systemctl is-active docker"
+"""Where none runs, tests would start one of their own, with other data."""
 PREPARED_S = 300
 VERSIONS = (
     ". /etc/os-release; echo $PRETTY_NAME, kernel $(uname -r); systemctl --version | head -n 1; dockerd --version; "
@@ -98,7 +100,7 @@ def _preparations(step: Step) -> list[str]:
         settings = json.dumps(dict(step.docker), indent=2)
         commands.append(f"mkdir -p /etc/docker && printf %s {quoted([settings])} >/etc/docker/daemon.json")
         commands.append(RESTART_DOCKER)
-    return commands
+    return [*commands, DOCKER_RUNS]
 
 
 def _run_inside(guest: Guest, step: Step, log: IO[bytes]) -> int:

@@ -266,6 +266,10 @@ class HostView(Host):
     direct: Direct | None = Field(description="Where new contracts are published; null: nowhere.")
     gpus_held_by: dict[str, Id] = Field(description="The contract that holds each leased GPU, by GPU index.")
     quarantined: list[int] = Field(description="Indexes of GPUs that are not rented: a check failed, or they are gone.")
+    gpu_faults: dict[str, str] = Field(
+        description="Why a quarantined GPU is not rented, in a sentence, by GPU index; one that the host does not name "
+        "has none."
+    )
     disk_free_bytes: Bytes | None
     contracts: list[Id]
 

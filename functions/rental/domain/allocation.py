@@ -11,6 +11,7 @@ from typing import Any
 
 from rental.domain.contract import Contract, Instance
 from rental.domain.errors import HostFullError, HostNotReadyError, HostOfflineError, OfferTakenError
+from rental.domain.gpu_models import why_mixed
 from rental.domain.host import Inventory
 from rental.domain.ids import ContractId, HostId, InstanceId, OfferId
 from rental.domain.lifecycle import Desired, InstanceStatus
@@ -103,6 +104,7 @@ class Manifest:
     `offline_since`: when the host was last heard before it fell silent. `barred`: why it is out of the market for good.
     `heard_seq`: no report with a smaller number, and no silence after one, may change this any more. `sealing_key_id`
     names the machine key that new contracts are sealed to: whoever sealed to another has to read and seal again.
+    `gpu_faults` has the host's reason for GPUs in quarantine, by index, where it told one.
     `direct` is where new contracts are published; what is published already keeps its numbers. `readiness` is as the
     host last told, and concerns new contracts only.
     """
@@ -116,6 +118,7 @@ class Manifest:
     next_token: int = 1
     waiters: tuple[Waiter, ...] = ()
     quarantined: tuple[int, ...] = ()
+    gpu_faults: Mapping[int, str] = field(default_factory=dict)
     claims: Mapping[ContractId, Claim] = field(default_factory=dict)
     offline_since: int | None = None
     barred: str | None = None
@@ -144,9 +147,14 @@ class Manifest:
         return self.offline_since is None and self.barred is None and self.retired is None
 
     @property
+    def not_ready(self) -> tuple[str, ...]:
+        """What makes the whole host unfit to take new contracts: what it finds itself, and GPUs of several models."""
+        mixed = why_mixed(self.inventory.gpus)
+        return self.readiness.not_ready if mixed is None else (mixed, *self.readiness.not_ready)
+
+    @property
     def is_ready(self) -> bool:
-        """Whether the host finds itself fit to take new contracts."""
-        return not self.readiness.not_ready
+        return not self.not_ready
 
     def free_gpus(self) -> frozenset[int]:
         """GPUs that may be offered now."""

@@ -85,6 +85,14 @@ def fail(book: Book, contract_id: ContractId, reason: str, now: int, cause: Caus
     return _want_absent(book, contract.become(ContractStatus.FAILED, reason), now, cause)
 
 
+def give_up(book: Book, contract_id: ContractId, now: int, reason: str | None = None) -> Book:
+    """Fail what was not provisioned in time, with what its host last said that it waits for."""
+    told = next((each.reason for each in book.contract(contract_id).instances if each.reason is not None), None)
+    reason = reason or "The host did not start the containers in time."
+    reason = reason if told is None else f"{reason} It said: {told}"
+    return fail(book, contract_id, reason, now, Cause(SERVICE, "provisioning gave up"))
+
+
 def _want_absent(book: Book, contract: Contract, now: int, cause: Cause) -> Book:
     secretless = replace(contract.launch, sealed=None)
     removing = replace(contract, launch=secretless, task_tokens={}, removing_since=now)

@@ -5,6 +5,7 @@ instance only through the generation that the host has applied: an older one say
 except that the command may have to be sent again.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -55,6 +56,7 @@ class ReportedGpu:
     status: Literal["free", "held", "quarantined"]
     instance_id: InstanceId | None
     uuid: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,16 @@ class Report:
         unnamed = {gpu.index for gpu in fit if gpu.uuid is None}
         return tuple(gpu.index for gpu in inventory.gpus if gpu.uuid not in uuids and gpu.index not in unnamed)
 
+    def gpu_faults(self, inventory: Inventory) -> dict[int, str]:
+        """Why registered GPUs are in quarantine, by their registered index."""
+        indexes = {gpu.uuid: gpu.index for gpu in inventory.gpus}
+        told = ((indexes.get(gpu.uuid), gpu) if gpu.uuid is not None else (gpu.index, gpu) for gpu in self.gpus)
+        return {
+            index: gpu.reason
+            for index, gpu in told
+            if index is not None and gpu.status == "quarantined" and gpu.reason is not None
+        }
+
 
 def contracts_to_read(manifest: Manifest, report: Report, now: int) -> tuple[ContractId, ...]:
     """The contracts that this report changes or that must be commanded again: most reports touch none."""
@@ -94,10 +106,7 @@ def contracts_to_read(manifest: Manifest, report: Report, now: int) -> tuple[Con
 
 def observe(book: Book, report: Report, now: int) -> Book:
     """The book after the report. The contracts named by `contracts_to_read` must stand in it."""
-    out_of_use = report.out_of_use(book.manifest.inventory)
-    if (book.manifest.quarantined, book.manifest.readiness) != (out_of_use, report.readiness):
-        told = replace(book.manifest, quarantined=out_of_use, readiness=report.readiness)
-        book = book.with_manifest(told)
+    book = book.with_manifest(_heed_machine(book.manifest, report))
     for contract in tuple(book.contracts.values()):
         book = book.with_contract(contract.be_heard())
         for instance_id in (each.id for each in contract.instances):
@@ -111,6 +120,21 @@ def observe(book: Book, report: Report, now: int) -> Book:
         if contract.offline_since is not None:
             book = _note_heard(book, contract, now)
     return book
+
+
+def _heed_machine(manifest: Manifest, report: Report) -> Manifest:
+    """What it says of its GPUs and of itself. A figure in a reason changes all the time, and alone is no news."""
+    faults = report.gpu_faults(manifest.inventory)
+    if _without_figures(faults) == _without_figures(manifest.gpu_faults):
+        faults = dict(manifest.gpu_faults)
+    out_of_use = report.out_of_use(manifest.inventory)
+    if (manifest.quarantined, manifest.readiness, manifest.gpu_faults) == (out_of_use, report.readiness, faults):
+        return manifest
+    return replace(manifest, quarantined=out_of_use, readiness=report.readiness, gpu_faults=faults)
+
+
+def _without_figures(faults: Mapping[int, str]) -> dict[int, str]:
+    return {index: re.sub(r"\d+", "", reason) for index, reason in faults.items()}
 
 
 def remind(book: Book, contract_id: ContractId, now: int) -> Book:

@@ -73,8 +73,8 @@ class ListedHost:
 
     @property
     def not_ready(self) -> tuple[str, ...]:
-        """What its machine finds wrong with itself, each in a sentence."""
-        return self.manifest.readiness.not_ready if self.manifest is not None else ()
+        """What makes its machine unfit, each in a sentence."""
+        return self.manifest.not_ready if self.manifest is not None else ()
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class Hosts:
         if manifest.inventory.simulated and not self.allow_simulated_gpus:
             raise ForbiddenError("A host with simulated GPUs cannot be listed in this deployment.")
         if not manifest.is_ready:
-            raise HostNotReadyError(f"The host is not ready. {' '.join(manifest.readiness.not_ready)}")
+            raise HostNotReadyError(f"The host is not ready. {' '.join(manifest.not_ready)}")
         if not manifest.inventory.disk_enforced and not terms.allow_soft_disk:
             raise HostNotReadyError(
                 "This host cannot enforce disk limits. Set allow_soft_disk to list it with disk that is only watched."

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from rental.domain.book import Book, Cause
+from rental.domain.book import Book
 from rental.domain.contract import Contract
-from rental.domain.ending import begin_deletion, expire, fail
+from rental.domain.ending import begin_deletion, expire, give_up
 from rental.domain.errors import NotFoundError
 from rental.domain.ids import ContractId
 from rental.domain.lifecycle import ContractStatus
@@ -52,13 +52,9 @@ class Life:
         """Remember the task that waits until the host runs the containers; answer it if that is true already."""
         self._wait(contract_id, run, "provision", task_token, lambda book, _now: book)
 
-    def abandon(self, contract_id: ContractId, run: int, reason: str) -> Answer:
+    def abandon(self, contract_id: ContractId, run: int, reason: str | None) -> Answer:
         """Compensate a provisioning that took too long: the contract fails and what it holds returns."""
-        return self._change(
-            contract_id,
-            run,
-            lambda book, now: fail(book, contract_id, reason, now, Cause("service", "provisioning gave up")),
-        )
+        return self._change(contract_id, run, lambda book, now: give_up(book, contract_id, now, reason))
 
     def expire(self, contract_id: ContractId, run: int) -> Answer:
         """Expire the contract if its end has come; it may have been extended meanwhile."""

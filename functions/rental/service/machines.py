@@ -8,7 +8,8 @@ from typing import Any
 from rental.domain.allocation import Manifest
 from rental.domain.book import Book
 from rental.domain.contract import Contract, Instance, Sealed
-from rental.domain.errors import BusyError, NotCurrentError, UnauthenticatedError
+from rental.domain.errors import BusyError, InvalidRequestError, NotCurrentError, UnauthenticatedError
+from rental.domain.gpu_models import why_mixed
 from rental.domain.host import Host, HostStatus, Inventory, MachineKey, check_not_retired
 from rental.domain.ids import ContractId, HostId, InstanceId
 from rental.domain.lifecycle import Desired
@@ -46,7 +47,7 @@ class Machines:
     def register(self, token: str, key: MachineKey, inventory: Inventory, readiness: Readiness | None = None) -> Host:
         """Take a machine in, once. The same machine may repeat it; anyone else learns nothing.
 
-        The token is `<host id>.<secret>`. Raises UnauthenticatedError, BusyError.
+        The token is `<host id>.<secret>`. Raises UnauthenticatedError, InvalidRequestError, BusyError.
         """
         host = self._host_of(token)
         check_not_retired(host)
@@ -58,6 +59,9 @@ class Machines:
         if self.clock.now() >= host.registration_expires_at:
             text = "This registration token has expired. Ask the owner for a new one."
             raise UnauthenticatedError(text, why=Why.EXPIRED_TOKEN)
+        mixed = why_mixed(inventory.gpus)
+        if mixed is not None:
+            raise InvalidRequestError(f"This machine cannot be registered. {mixed}")
         node_id = self.nodes.node_of(host.activation_id)
         if node_id is None:
             raise BusyError("The machine's agent has not reported yet. Wait a few seconds and register again.")

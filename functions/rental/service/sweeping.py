@@ -6,9 +6,9 @@ with it, sweeping with a negative lateness resumes every contract that is not ov
 
 from dataclasses import dataclass, replace
 
-from rental.domain.book import Book, Cause
+from rental.domain.book import Book
 from rental.domain.contract import Contract
-from rental.domain.ending import fail
+from rental.domain.ending import give_up
 from rental.domain.lifecycle import ContractStatus
 from rental.domain.observation import remind
 from rental.ports import Tasks, Workflows
@@ -60,14 +60,9 @@ class Sweeping:
         """Fail what should have been provisioned by now: its execution may wait longer than the contract lasts."""
         if contract.status is not ContractStatus.PENDING or contract.provision_by > self.ledger.clock.now():
             return contract
-        reason = "The host did not start the containers in time."
-        cause = Cause("service", "provisioning gave up")
-
-        def give_up(book: Book, now: int) -> Book:
-            return fail(book, contract.id, reason, now, cause)
-
         tokens = contract.task_tokens
-        failed = self.ledger.change_contract(contract.id, give_up).contract(contract.id)
+        book = self.ledger.change_contract(contract.id, lambda book, now: give_up(book, contract.id, now))
+        failed = book.contract(contract.id)
         return replace(failed, task_tokens=tokens)
 
     def _wake(self, contract: Contract) -> None:

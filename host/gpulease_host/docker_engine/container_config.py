@@ -36,7 +36,9 @@ GPUS_LABEL = "gpulease.gpus"
 """Their indexes in the contract: for people, and for containers made before the next one was."""
 GPU_UUIDS_LABEL = "gpulease.gpu-uuids"
 SECCOMP_LABEL = "gpulease.seccomp"
-"""Of containers with our profile: nobody in them can step around the limit of the disk."""
+WITH_PROFILE, WITHOUT_PROFILE = "1", "0"
+"""With our profile, nobody in a container can step around the limit of the disk. One of both is always said, because
+what we do not say an image's own label would say."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,11 @@ def _environment(wanted: Mapping[str, str], order: Order) -> list[str]:
     return [f"{name}={value}" for name, value in kept.items()]
 
 
+def has_profile(labels: Mapping[str, str]) -> bool:
+    """Whether the container has our seccomp profile."""
+    return labels.get(SECCOMP_LABEL) == WITH_PROFILE
+
+
 def _labels(order: Order, surroundings: Surroundings) -> dict[str, str]:
     return {
         HOST_LABEL: str(surroundings.host_id),
@@ -153,5 +160,5 @@ def _labels(order: Order, surroundings: Surroundings) -> dict[str, str]:
         TOKEN_LABEL: str(order.token or 0),
         GPUS_LABEL: ",".join(str(gpu.index) for gpu in order.gpus),
         GPU_UUIDS_LABEL: ",".join(gpu.uuid for gpu in order.gpus),
-        **({SECCOMP_LABEL: "1"} if surroundings.takes_seccomp else {}),
+        SECCOMP_LABEL: WITH_PROFILE if surroundings.takes_seccomp else WITHOUT_PROFILE,
     }

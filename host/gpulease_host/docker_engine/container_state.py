@@ -18,10 +18,17 @@ from gpulease_host.docker_engine.networks import network_name
 from gpulease_host.engine import Container
 
 Status = Literal["created", "running", "exited"]
+IDENTITY = (CONTRACT_LABEL, INSTANCE_LABEL, GENERATION_LABEL, TOKEN_LABEL)
 # Asks the kernel whether it killed a process of this container (by id) since then; None when it cannot tell.
 KilledSince = Callable[[str, float], bool | None]
 RUNNING = frozenset({"running", "paused", "restarting"})
 _STATUS: Mapping[str, Status] = {"created": "created", **dict.fromkeys(RUNNING, "running")}
+
+
+def is_of_an_instance(listed: Mapping[str, Any]) -> bool:
+    """Somebody's own container may have some of our labels; it decides nothing for others."""
+    labels = listed["Labels"] or {}
+    return all(str(labels.get(name, "")).isdecimal() for name in IDENTITY)
 
 
 def container_of(

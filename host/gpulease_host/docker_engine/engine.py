@@ -110,7 +110,10 @@ class DockerEngine:
     def inventory(self) -> dict[str, Any]:
         if self._inventory is None or time.monotonic() - self._inventory[0] > INVENTORY_AGE_S:
             self._inventory = (time.monotonic(), self._read_inventory())
-        return self._inventory[1] | readiness.say(self._ways_in.modes(), self._fitness.not_ready())
+        driver_fault = self._gpus.fault()
+        not_ready = [*([] if driver_fault is None else [driver_fault]), *self._fitness.not_ready()]
+        told = readiness.say(self._ways_in.modes(), not_ready)
+        return self._inventory[1] | inventory.describe_gpus(self._gpus) | told
 
     def containers(self, of: int | None = None) -> list[Container]:
         return self._sightings.containers(self._list(all_states=True), of)
@@ -132,7 +135,7 @@ class DockerEngine:
             raise
 
     def why_not_startable(self, order: Order) -> str | None:
-        return self._ways_in.why_not_startable(order)
+        return self._gpus.fault() or self._ways_in.why_not_startable(order)
 
     def why_not_reached(self, order: Order) -> str | None:
         """Tried from this host, at the container's own address: ports may be published elsewhere, or not at all."""
@@ -220,7 +223,7 @@ class DockerEngine:
         """Threads of the engine end; containers go on."""
         self._guard.close()
 
-    @cached_property
+    @property
     def _uuids_by_index(self) -> Mapping[int, str]:
         return {gpu.index: gpu.uuid for gpu in self._gpus.gpus()}
 
@@ -243,8 +246,8 @@ class DockerEngine:
 
     @cached_property
     def _sightings(self) -> Sightings:
-        parts = (self._api, self._known, self._ghosts, self._cgroups, self._tenants, self._uuids_by_index)
-        return Sightings(*parts, self._describe)
+        parts = (self._api, self._known, self._ghosts, self._cgroups, self._tenants)
+        return Sightings(*parts, lambda: self._uuids_by_index, self._describe)
 
     @cached_property
     def _starts(self) -> ContainerStart:
@@ -257,14 +260,16 @@ class DockerEngine:
             self._guard,
             self._ghosts,
             self._ways_in,
-            GpuNodes(self._gpus.gpus()),
+            GpuNodes(self._gpus.gpus),
             self._known,
             host_id=self._host_id,
             publish_address=self._publish_address,
         )
 
     def _list(self, *, all_states: bool, timeout_s: float = TIMEOUT_S) -> list[dict[str, Any]]:
-        return self._api.list_containers(f"{HOST_LABEL}={self._host_id}", all_states=all_states, timeout_s=timeout_s)
+        label = f"{HOST_LABEL}={self._host_id}"
+        listed = self._api.list_containers(label, all_states=all_states, timeout_s=timeout_s)
+        return [each for each in listed if container_state.is_of_an_instance(each)]
 
     def _free(self, container_id: str) -> None:
         root = self._machine.storage.root_directory(container_id)

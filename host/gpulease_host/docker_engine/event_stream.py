@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gpulease_host.docker_engine.container_config import HOST_LABEL, INSTANCE_LABEL
+from gpulease_host.docker_engine.container_state import is_of_an_instance
 from gpulease_host.docker_engine.docker_api import DockerApi
 from gpulease_host.engine import EngineError
 
@@ -26,7 +27,8 @@ def instance_changes(
         since = int(now())
         try:
             for container in api.list_containers(label):
-                yield int(container["Labels"][INSTANCE_LABEL])
+                if is_of_an_instance(container):
+                    yield int(container["Labels"][INSTANCE_LABEL])
             for event in api.container_events(label, since):
                 if _is_change(event):
                     yield int(event["Actor"]["Attributes"][INSTANCE_LABEL])
@@ -35,4 +37,4 @@ def instance_changes(
 
 
 def _is_change(event: Mapping[str, Any]) -> bool:
-    return event.get("Action") in CHANGES and INSTANCE_LABEL in event["Actor"]["Attributes"]
+    return event.get("Action") in CHANGES and str(event["Actor"]["Attributes"].get(INSTANCE_LABEL, "")).isdecimal()

@@ -13,7 +13,7 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,18 +36,21 @@ class DeviceNode:
 
 
 class GpuNodes:
-    def __init__(self, gpus: Iterable[Gpu], devices: Path = DEVICES, links: Path = LINKS) -> None:
-        self._minors = {gpu.uuid: gpu.minor for gpu in gpus if gpu.minor is not None}
+    """`gpus` is asked at each start: a driver that was loaded anew may number its nodes otherwise."""
+
+    def __init__(self, gpus: Callable[[], Iterable[Gpu]], devices: Path = DEVICES, links: Path = LINKS) -> None:
+        self._gpus = gpus
         self._devices = devices
         self._links = links
         self._were_made = False
 
     def prepare(self, order: Order) -> list[DeviceNode]:
         """Before each start, because the links are gone after a reboot. A simulated GPU has no node."""
-        nodes = {gpu.uuid: f"nvidia{self._minors[gpu.uuid]}" for gpu in order.gpus if gpu.uuid in self._minors}
+        minors = {gpu.uuid: gpu.minor for gpu in self._gpus() if gpu.minor is not None}
+        nodes = {gpu.uuid: f"nvidia{minors[gpu.uuid]}" for gpu in order.gpus if gpu.uuid in minors}
         if not nodes:
             return []
-        self._have_made([*CONTROL_NODES, *nodes.values()])
+        self._have_made([*CONTROL_NODES, *nodes.values()], minors.values())
         control = [DeviceNode(str(self._devices / name), f"/dev/{name}") for name in CONTROL_NODES if self._has(name)]
         try:
             own = [
@@ -66,15 +69,14 @@ class GpuNodes:
             fresh.replace(link)
         return str(link)
 
-    def _have_made(self, names: Sequence[str]) -> None:
+    def _have_made(self, names: Sequence[str], minors: Iterable[int]) -> None:
         """After a reboot nodes appear with the first program that uses a GPU; Docker would miss them before that."""
         program = shutil.which(NODE_MAKER)
         if self._were_made or program is None or all(self._has(name) for name in names):
             return
         self._were_made = True
-        minors = [f"-c={minor}" for minor in self._minors.values()]
         with suppress(OSError, subprocess.SubprocessError):  # what is missing then is left out
-            command = [program, "-u", "-m", *minors]
+            command = [program, "-u", "-m", *(f"-c={minor}" for minor in minors)]
             subprocess.run(command, check=False, capture_output=True, timeout=NODE_MAKER_TIMEOUT_S)
 
     def _has(self, name: str) -> bool:

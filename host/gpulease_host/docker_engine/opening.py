@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from gpulease_host.docker_engine.ways_in import WaysIn
 from gpulease_host.inventory import GIB, GpuSource
 from gpulease_host.inventory_nvml import NvmlGpus
 from gpulease_host.inventory_simulated import SimulatedGpus
+from gpulease_host.nvml_process import GIVE_UP_S, NvmlProcess
 from gpulease_host.readiness import Readiness
 from gpulease_host.settings import Settings, positive_number, toolkit_folder
 from gpulease_host.toolkit.store import ToolkitStore
@@ -42,6 +44,7 @@ class EngineSettings:
     address_pool: str
     seed: str
     images_path: Path
+    gpus_path: Path
     image_terms: ImageTerms
     image_reserve_bytes: int | None
     folder: Path
@@ -58,6 +61,7 @@ class EngineSettings:
             address_pool=environment.get("GPULEASE_ADDRESS_POOL") or ADDRESS_POOL,
             seed=f"{machine}:{environment.get('GPULEASE_HOST_DIR', '')}",
             images_path=Settings.from_environment(environment).images_path,
+            gpus_path=Settings.from_environment(environment).gpus_path,
             image_terms=ImageTerms(
                 pull_timeout_s=positive_number(environment, "GPULEASE_PULL_TIMEOUT_S", PULL_TIMEOUT_S),
                 keep_s=HOUR_S * positive_number(environment, "GPULEASE_IMAGE_KEEP_H", KEEP_S / HOUR_S),
@@ -70,14 +74,25 @@ class EngineSettings:
 
 
 def open_engine(host_id: int, simulate_gpus: int) -> DockerEngine:
-    """Raises GpuDriverError when the machine's own GPUs are asked for and no driver answers; SettingsError."""
+    """Raises SettingsError, and at registration GpuDriverError when no GPU of the machine's own answers."""
     settings = EngineSettings.from_environment(os.environ)
-    gpus: GpuSource = SimulatedGpus(simulate_gpus, settings.seed) if simulate_gpus else NvmlGpus()
+    gpus = SimulatedGpus(simulate_gpus, settings.seed) if simulate_gpus else _own_gpus(settings, host_id)
     # At registration nothing is built: the program would end in the middle of it.
     ways_in = WaysIn(settings.folder, ToolkitStore(settings.toolkits), attends=bool(host_id))
     if host_id:
         ways_in.keeper.attend()  # so that the first rental need not wait for it
     return _engine(settings, host_id, gpus, ways_in)
+
+
+def _own_gpus(settings: EngineSettings, host_id: int) -> GpuSource:
+    """A host does its duties without a driver as well; a machine becomes one only with a GPU that works."""
+    if host_id:
+        return NvmlGpus(known_path=settings.gpus_path)
+    gpus = NvmlGpus(NvmlProcess(wait_s=GIVE_UP_S).ask)
+    gpus.check_answered()
+    for sentence in gpus.left_out():
+        print(sentence, file=sys.stderr)
+    return gpus
 
 
 def open_leftovers(host_id: int) -> DockerLeftovers:

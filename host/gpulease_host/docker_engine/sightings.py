@@ -29,7 +29,7 @@ class Sightings:
         ghosts: Ghosts,
         cgroups: Cgroups,
         tenants: TenantsGroup,
-        uuids_by_index: Mapping[int, str],
+        uuids_by_index: Callable[[], Mapping[int, str]],
         describe: Callable[[Json], Container],
     ) -> None:
         self._api = api
@@ -68,12 +68,12 @@ class Sightings:
             raise
         except EngineError as error:  # Docker refuses, or hangs on it, or it lives without Docker and cannot be ended
             runs = self._has_processes(listed)
-            return container_state.listed_container(listed, self._uuids_by_index, runs=runs, hangs=str(error))
+            return container_state.listed_container(listed, self._uuids_by_index(), runs=runs, hangs=str(error))
         return None if found is None else self._describe(found)
 
     def _glance(self, listed: Json) -> Container:
         runs = listed["State"] in container_state.RUNNING and self.holds_gpus(listed)
-        return container_state.listed_container(listed, self._uuids_by_index, runs=runs, hangs=None)
+        return container_state.listed_container(listed, self._uuids_by_index(), runs=runs, hangs=None)
 
     def _has_processes(self, listed: Json) -> bool:
         return bool(self._cgroups.pids(self._tenants.of_container(str(listed["Id"]))))

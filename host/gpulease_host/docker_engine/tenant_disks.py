@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gpulease_host import inventory
-from gpulease_host.docker_engine.container_config import HOST_LABEL, INSTANCE_LABEL, SECCOMP_LABEL
+from gpulease_host.docker_engine.container_config import HOST_LABEL, INSTANCE_LABEL, has_profile
 from gpulease_host.docker_engine.disk_meter import UNCOUNTABLE_BYTES, DiskMeter
 from gpulease_host.docker_engine.docker_api import DockerApi, Json
 from gpulease_host.docker_engine.machine import Machine
-from gpulease_host.engine import Limits, Overrun, StuckError
+from gpulease_host.engine import EngineError, EngineUnavailableError, Limits, Overrun
 
 UNNOTICED_BYTES = 1 << 20
 """Of what is not limited; the files that Docker writes for each container are some kilobytes."""
@@ -26,12 +26,20 @@ class TenantDisks:
 
     def overruns(self, running: Mapping[int, Json], limits: Mapping[int, Limits]) -> list[Overrun]:
         self._machine.storage.keep_limits({str(each["Id"]): limits[key].disk_bytes for key, each in running.items()})
-        used = {key: self._used_bytes(each) for key, each in running.items() if not self._is_held(each)}
-        return [
-            Overrun(instance, size, limits[instance].disk_bytes)
-            for instance, size in used.items()
-            if size is not None and size > limits[instance].disk_bytes
-        ]
+        found, faults = [], []
+        for instance, each in running.items():
+            try:
+                size = None if self._is_held(each) else self._used_bytes(each)
+            except EngineUnavailableError:
+                raise
+            except (EngineError, OSError) as error:  # of one: nobody else is let off the watch
+                faults.append(EngineError(f"the disk of instance {instance} cannot be watched: {error}"))
+                continue
+            if size is not None and size > limits[instance].disk_bytes:
+                found.append(Overrun(instance, size, limits[instance].disk_bytes))
+        if faults and not found:
+            raise faults[0]
+        return found
 
     def used_bytes(self, instance_id: int) -> int | None:
         listed = self._api.list_containers(f"{INSTANCE_LABEL}={instance_id}")
@@ -54,13 +62,22 @@ class TenantDisks:
         return self.free_bytes() + self._all_used_bytes() - promised_bytes
 
     def _all_used_bytes(self) -> int:
-        used = (self._used_bytes(listed) or 0 for listed in self._api.list_containers(HOST_LABEL))
+        used = (self._used_or_none(listed) or 0 for listed in self._api.list_containers(HOST_LABEL))
         return sum(each for each in used if each < UNCOUNTABLE_BYTES)
+
+    def _used_or_none(self, listed: Json) -> int | None:
+        """One that cannot be measured takes from what is free, and keeps no machine from saying what it has."""
+        try:
+            return self._used_bytes(listed)
+        except EngineUnavailableError:
+            raise
+        except (EngineError, OSError):
+            return None
 
     def _is_held(self, listed: Json) -> bool:
         """Whether the driver's limit is all there is to it."""
         storage, container_id = self._machine.storage, str(listed["Id"])
-        if not self._machine.disk_enforced or SECCOMP_LABEL not in listed["Labels"]:
+        if not self._machine.disk_enforced or not has_profile(listed["Labels"]):
             return False
         is_limited = storage.holds(container_id) and not self._uncounted(listed)
         return is_limited and storage.unlimited_bytes(container_id) < UNNOTICED_BYTES
@@ -70,7 +87,7 @@ class TenantDisks:
         storage = self._machine.storage
         names = [str(mount["Name"]) for mount in listed.get("Mounts") or [] if mount["Type"] == "volume"]
         volumes = [storage.volume_directory(name) for name in names]
-        guarded = SECCOMP_LABEL in listed["Labels"]
+        guarded = has_profile(listed["Labels"])
         return [str(each) for each in volumes if not (guarded and storage.is_counted(str(listed["Id"]), each))]
 
     def _used_bytes(self, listed: Json) -> int | None:
@@ -80,12 +97,9 @@ class TenantDisks:
             container_id,
             self._uncounted(listed),
             lambda: self._docker_size_bytes(container_id),
-            guarded=SECCOMP_LABEL in listed["Labels"],
+            guarded=has_profile(listed["Labels"]),
         )
 
     def _docker_size_bytes(self, container_id: str) -> int | None:
-        try:
-            found = self._api.container_with_size(container_id)
-        except StuckError:
-            return None
+        found = self._api.container_with_size(container_id)
         return None if found is None else int(found.get("SizeRw", 0))

@@ -100,14 +100,7 @@ class Bench:
 
     def read(self, order: Order, v1: str, v2: str) -> str:
         """A kernel file of the container's group: `controller/file` in v1, `file` in v2."""
-        if (GROUP_ROOT / "cgroup.controllers").exists():
-            return (GROUP_ROOT / self.group_of(order) / v2).read_text().strip()
-        controller, _, file = v1.partition("/")
-        return (GROUP_ROOT / controller / self.group_of(order) / file).read_text().strip()
-
-    def cpu_seconds(self, order: Order) -> float:
-        text = self.read(order, "cpuacct/cpuacct.usage", "cpu.stat")
-        return int(text) / 1e9 if text.isdigit() else int(text.split()[1]) / 1e6
+        return read_group(self.group_of(order), v1, v2)
 
     def oom_kills(self, order: Order) -> int:
         text = self.read(order, "memory/memory.oom_control", "memory.events.local")
@@ -131,6 +124,18 @@ class Bench:
         names = [str(found["Name"]) for found in self.client.networks(names=[network])]
         names += [str(found["Names"]) for found in self.client.containers(all=True, filters={"name": name_of(order)})]
         return names + ([network] if Path(f"/sys/class/net/{network}").exists() else [])
+
+
+def read_group(group: str, v1: str, v2: str) -> str:
+    if (GROUP_ROOT / "cgroup.controllers").exists():
+        return (GROUP_ROOT / group / v2).read_text().strip()
+    controller, _, file = v1.partition("/")
+    return (GROUP_ROOT / controller / group / file).read_text().strip()
+
+
+def cpu_seconds(group: str) -> float:
+    text = read_group(group, "cpuacct/cpuacct.usage", "cpu.stat")
+    return int(text) / 1e9 if text.isdigit() else int(text.split()[1]) / 1e6
 
 
 def name_of(order: Order) -> str:

@@ -6,7 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gpulease_host.docker_engine.container_config import Surroundings, container_config
+from gpulease_host.docker_engine.container_config import (
+    SECCOMP_LABEL,
+    WITH_PROFILE,
+    Surroundings,
+    container_config,
+    has_profile,
+)
 from gpulease_host.docker_engine.gpu_nodes import DeviceNode
 from gpulease_host.docker_engine.seccomp import security_option
 from gpulease_host.docker_engine.ways_in import Launch
@@ -75,6 +81,13 @@ def test_memory_has_no_swap_and_cpu_no_cap() -> None:
 def test_a_container_has_our_seccomp_profile_where_docker_takes_one() -> None:
     assert config_of()["HostConfig"]["SecurityOpt"] == ["no-new-privileges", security_option()]
     assert config_of(takes_seccomp=False)["HostConfig"]["SecurityOpt"] == ["no-new-privileges"]
+
+
+def test_no_label_of_an_image_says_that_its_container_has_the_profile() -> None:
+    of_an_image = {SECCOMP_LABEL: WITH_PROFILE}
+    assert has_profile({**of_an_image, **config_of()["Labels"]})
+    assert not has_profile({**of_an_image, **config_of(takes_seccomp=False)["Labels"]})
+    assert not has_profile({}), "a container made before there was one"
 
 
 def test_a_weight_that_systemd_keeps_is_not_a_conversion_of_shares() -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from gpulease_host.docker_engine.container_config import CONTRACT_LABEL, HOST_LABEL, INSTANCE_LABEL
 from gpulease_host.engine import EngineError, ImageMissingError
 from local import images
+from local.images import BUSYBOX
 from tests.host.docker_engine.bench import Bench, client_of, name_of, wait_until
 
 pytestmark = pytest.mark.docker
@@ -61,7 +63,7 @@ def test_an_image_that_asks_for_all_gpus_gets_its_own(bench: Bench, entrypoint_i
 
 def test_the_gpu_hook_gets_exactly_the_ordered_gpus(own_bench: Bench) -> None:
     order = own_bench.order(gpu=1)
-    container_id = own_bench.start(order, "sleep", "60")
+    container_id = own_bench.start(order, "sleep", "600")
     directory = _hook_directory(own_bench)
     holders = {gpu.uuid: (directory / gpu.uuid) for gpu in own_bench.gpus.gpus()}
     given = [uuid for uuid, file in holders.items() if file.exists() and container_id in file.read_text()]
@@ -78,7 +80,7 @@ def test_a_gpu_nobody_declared_is_refused_and_leaves_no_running_container(own_be
 
 
 def test_a_gpu_is_dirty_while_a_container_runs_on_it(bench: Bench) -> None:
-    order = bench.run("sleep", "60", gpu=1)
+    order = bench.run("sleep", "600", gpu=1)
     assert [check.clean for check in bench.engine.gpu_checks()] == [True, False, True, True]
     assert f"instance {order.instance_id}" in (bench.engine.gpu_checks()[1].reason or "")
     bench.engine.stop(order.instance_id, grace_s=0)
@@ -86,7 +88,7 @@ def test_a_gpu_is_dirty_while_a_container_runs_on_it(bench: Bench) -> None:
 
 
 def test_privileges_are_the_listed_few(bench: Bench) -> None:
-    order = bench.run("sleep", "60")
+    order = bench.run("sleep", "600")
     status = Path(f"/proc/{bench.pids(order)[0]}/status").read_text()
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     assert fields["NoNewPrivs"] == "1"
@@ -107,12 +109,12 @@ def test_exit_codes_come_through_and_nothing_restarts(bench: Bench, command: str
 
 
 def test_start_again_keeps_the_data_and_start_twice_changes_nothing(bench: Bench) -> None:
-    order = bench.run("sleep", "60")
+    order = bench.run("sleep", "600")
     bench.sh(order, "echo kept > /file")
-    before = bench.start(order, "sleep", "60")
+    before = bench.start(order, "sleep", "600")
     bench.engine.stop(order.instance_id, grace_s=0)
     assert bench.seen(order).status == "exited"
-    assert bench.start(order, "sleep", "60") == before
+    assert bench.start(order, "sleep", "600") == before
     assert bench.sh(order, "cat /file") == (0, "kept\n")
 
 
@@ -122,7 +124,7 @@ def test_two_threads_that_start_one_order_make_one_container(bench: Bench) -> No
 
     def start() -> None:
         try:
-            bench.start(order, "sleep", "60")
+            bench.start(order, "sleep", "600")
         except EngineError as error:
             failures.append(error)
 
@@ -136,7 +138,7 @@ def test_two_threads_that_start_one_order_make_one_container(bench: Bench) -> No
 
 
 def test_what_a_container_is_can_be_told_from_docker_alone(bench: Bench) -> None:
-    order = bench.run("sleep", "60", generation=4, token=9, gpu=2)
+    order = bench.run("sleep", "600", generation=4, token=9, gpu=2)
     seen = bench.seen(order)
     assert (seen.contract_id, seen.generation, seen.token) == (order.contract_id, 4, 9)
     assert seen.gpus == (bench.gpus.gpus()[2].uuid,)
@@ -144,8 +146,25 @@ def test_what_a_container_is_can_be_told_from_docker_alone(bench: Bench) -> None
     assert abs(time.time() - seen.started_at) < 30
 
 
+def test_a_container_with_some_of_our_labels_decides_nothing_for_others(bench: Bench) -> None:
+    """As one that somebody runs by hand, from an image that was committed of ours."""
+    order = bench.run("sleep", "600")
+    labels = bench.client.inspect_container(name_of(order))["Config"]["Labels"]
+    damaged = labels | {INSTANCE_LABEL: "none", CONTRACT_LABEL: "none"}
+    for found in (damaged, {HOST_LABEL: labels[HOST_LABEL]}):
+        made = bench.client.create_container(BUSYBOX, ["sleep", "600"], labels=found)["Id"]
+        try:
+            bench.client.start(made)
+            assert [each.instance_id for each in bench.engine.containers()] == [order.instance_id]
+            assert next(bench.engine.events()) == order.instance_id
+            assert bench.engine.gpu_checks()
+            assert bench.engine.watch({order.instance_id: order.limits}) == []
+        finally:
+            bench.client.remove_container(made, force=True)
+
+
 def test_remove_leaves_nothing_and_may_be_repeated(bench: Bench) -> None:
-    order = bench.run("sleep", "60")
+    order = bench.run("sleep", "600")
     for _ in range(2):
         bench.engine.remove(order.contract_id, order.instance_id)
     assert bench.leftovers(order) == []
@@ -153,11 +172,11 @@ def test_remove_leaves_nothing_and_may_be_repeated(bench: Bench) -> None:
 
 
 def test_the_network_stays_for_the_other_instance_even_if_that_is_stopped(bench: Bench) -> None:
-    first = bench.run("sleep", "60")
-    second = bench.run("sleep", "60", contract_id=first.contract_id, gpu=1)
+    first = bench.run("sleep", "600")
+    second = bench.run("sleep", "600", contract_id=first.contract_id, gpu=1)
     bench.engine.stop(first.instance_id, grace_s=0)
     bench.engine.remove(second.contract_id, second.instance_id)
-    bench.start(first, "sleep", "60")
+    bench.start(first, "sleep", "600")
     assert bench.seen(first).status == "running"
 
 
@@ -188,7 +207,7 @@ def test_events_name_the_instance_that_ended(bench: Bench) -> None:
 
     thread = threading.Thread(target=listen, daemon=True)
     thread.start()
-    bench.start(order, "sleep", "60")
+    bench.start(order, "sleep", "600")
     wait_until(lambda: order.instance_id in seen, 10)
     ended.set()
     bench.client.kill(name_of(order))

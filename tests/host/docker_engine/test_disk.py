@@ -20,7 +20,7 @@ QUOTA_MIB = SMALL.disk_bytes // MIB
 @pytest.mark.docker
 def test_writes_beyond_the_disk_are_refused_and_up_to_it_are_not(bench: Bench) -> None:
     need_enforcement(bench)
-    order = bench.run("sleep", "60")
+    order = bench.run("sleep", "600")
     within, _ = bench.sh(order, f"dd if=/dev/urandom of=/fits bs=1M count={QUOTA_MIB * 3 // 4}")
     status, output = bench.sh(order, f"dd if=/dev/urandom of=/toobig bs=1M count={QUOTA_MIB}")
     assert within == 0
@@ -31,16 +31,16 @@ def test_writes_beyond_the_disk_are_refused_and_up_to_it_are_not(bench: Bench) -
 @pytest.mark.docker
 def test_the_limit_is_still_there_after_a_stop_and_a_start(bench: Bench) -> None:
     need_enforcement(bench)
-    order = bench.run("sleep", "60")
+    order = bench.run("sleep", "600")
     bench.engine.stop(order.instance_id, grace_s=0)
-    bench.start(order, "sleep", "60")
+    bench.start(order, "sleep", "600")
     status, _ = bench.sh(order, f"dd if=/dev/urandom of=/toobig bs=1M count={QUOTA_MIB + 10}")
     assert status != 0
 
 
 @pytest.mark.docker
 def test_used_disk_is_what_the_container_wrote_without_its_image(bench: Bench) -> None:
-    order = bench.run("sleep", "60")
+    order = bench.run("sleep", "600")
     bench.sh(order, "dd if=/dev/urandom of=/file bs=1M count=20 && sync")
     root = bench.client.info()["DockerRootDir"]
     os.sync()
@@ -57,11 +57,11 @@ def test_used_disk_is_what_the_container_wrote_without_its_image(bench: Bench) -
 @pytest.mark.parametrize("starts_anew", [True, False])
 def test_the_limit_holds_after_the_kernel_has_lost_count(bench: Bench, starts_anew: bool) -> None:
     need_driver(bench, "btrfs")
-    running = bench.run("sleep", "60")
+    running = bench.run("sleep", "600")
     root = Path(bench.client.info()["DockerRootDir"])
     qgroups = btrfs.qgroups_of(root)
     (qgroups / "drop_subtree_threshold").write_text("0")  # any removal makes it lose count
-    bench.engine.remove(*_ids(bench.run("sleep", "60")))
+    bench.engine.remove(*_ids(bench.run("sleep", "600")))
 
     def has_lost_count() -> bool:
         subprocess.run(["btrfs", "filesystem", "sync", str(root)], check=True, capture_output=True)
@@ -73,7 +73,7 @@ def test_the_limit_holds_after_the_kernel_has_lost_count(bench: Bench, starts_an
 
     wait_until(has_lost_count, 60)
     (qgroups / "drop_subtree_threshold").write_text("3")
-    new = bench.run("sleep", "60") if starts_anew else running
+    new = bench.run("sleep", "600") if starts_anew else running
     wait_until(lambda: starts_anew or counts_again(), 30)
     status, _ = bench.sh(new, f"dd if=/dev/urandom of=/toobig bs=1M count={QUOTA_MIB + 10}")
     assert status != 0
@@ -90,7 +90,7 @@ def test_what_an_image_declares_a_volume_counts_and_is_over_with_the_container(b
         pytest.skip("volumes are in the container's own project there")
     image = f"gpulease/test-volume-{os.getpid()}:1"
     images.build(bench.client, image, changes=["VOLUME /data"])
-    order = bench.run("sleep", "60", image=image)
+    order = bench.run("sleep", "600", image=image)
     limits = {order.instance_id: order.limits}
     (mount,) = bench.client.inspect_container(name_of(order))["Mounts"]
     within, _ = bench.sh(order, f"dd if=/dev/urandom of=/data/file bs=1M count={QUOTA_MIB // 2} && sync")

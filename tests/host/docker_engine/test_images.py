@@ -87,7 +87,7 @@ def test_a_private_image_starts_with_its_login_and_without_being_kept_anywhere(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     order = bench.order(image=private.push())
-    bench.start(order, "sleep", "60", login=private.login)
+    bench.start(order, "sleep", "600", login=private.login)
     assert bench.seen(order).status == "running"
     assert list(tmp_path.rglob("*")) == []
 
@@ -347,7 +347,7 @@ def test_images_leave_alone_what_was_promised_to_tenants(bench: Bench, private: 
 
 def test_a_stopped_instance_starts_again_without_its_registry(bench: Bench, private: PrivateImages) -> None:
     order = bench.order(image=private.push())
-    bench.start(order, "sleep", "60", login=private.login)
+    bench.start(order, "sleep", "600", login=private.login)
     bench.engine.stop(order.instance_id, grace_s=0)
-    bench.start(order, "sleep", "60", login=WRONG)
+    bench.start(order, "sleep", "600", login=WRONG)
     assert bench.seen(order).status == "running"

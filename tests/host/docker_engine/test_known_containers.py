@@ -28,7 +28,7 @@ from tests.host.orders import order
 
 @pytest.fixture
 def process() -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(["sleep", "60"]) as made:
+    with subprocess.Popen(["sleep", "600"]) as made:
         yield made
         made.kill()
 

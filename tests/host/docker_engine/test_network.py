@@ -35,7 +35,7 @@ def host_service() -> Iterator[int]:
 
 
 def test_the_internet_is_open_and_private_ranges_are_not(bench: Bench, outside: Outside) -> None:
-    order = bench.run("sleep", "60")
+    order = bench.run("sleep", "600")
     assert _reaches_from_host(INTERNET)
     wait_until(lambda: _reaches(bench, order, f"{INTERNET}:{PORT}"), 5)
     for address in CLOSED:
@@ -44,13 +44,13 @@ def test_the_internet_is_open_and_private_ranges_are_not(bench: Bench, outside: 
 
 
 def test_no_address_of_the_host_is_reached(bench: Bench, host_service: int) -> None:
-    order = bench.run("sleep", "60")
+    order = bench.run("sleep", "600")
     for address in addresses_of_host():
         assert not _reaches(bench, order, f"{address}:{host_service}"), address
 
 
 def test_another_contract_is_not_reached_and_another_instance_of_the_same_is(bench: Bench) -> None:
-    first = bench.run("sleep", "60")
+    first = bench.run("sleep", "600")
     second = bench.run("httpd", "-f", "-p", "80", "-h", "/etc", contract_id=first.contract_id, gpu=1)
     foreign = bench.run("httpd", "-f", "-p", "80", "-h", "/etc", gpu=2)
     wait_until(lambda: _reaches(bench, first, f"{address_of(bench, second)}:80"), 5)
@@ -58,7 +58,7 @@ def test_another_contract_is_not_reached_and_another_instance_of_the_same_is(ben
 
 
 def test_each_contract_has_a_bridge_the_rules_know_and_no_ipv6(bench: Bench) -> None:
-    order = bench.run("sleep", "60")
+    order = bench.run("sleep", "600")
     bridge = network_name(order.contract_id)
     assert Path("/sys/class/net", bridge).exists()
     assert len(bridge) <= 15
@@ -67,7 +67,7 @@ def test_each_contract_has_a_bridge_the_rules_know_and_no_ipv6(bench: Bench) -> 
 
 
 def test_the_rules_stand_once_and_first_however_often_they_are_set(bench: Bench) -> None:
-    bench.run("sleep", "60")
+    bench.run("sleep", "600")
     for _ in range(2):
         bench.engine.hold({})
     for program in (f"ip{version}tables{variant_of_docker(run_and_read)}" for version in ("", "6")):
@@ -79,22 +79,22 @@ def test_the_rules_stand_once_and_first_however_often_they_are_set(bench: Bench)
 
 
 def test_a_contracts_network_takes_packets_as_large_as_docker_and_the_way_out(bench: Bench) -> None:
-    order = bench.run("sleep", "60")
+    order = bench.run("sleep", "600")
     sizes = (int(Path("/sys/class/net/docker0/mtu").read_text()), default_mtu(routes()))
     assert bench.sh(order, "cat /sys/class/net/eth0/mtu")[1].strip() == str(min(filter(None, sizes)))
 
 
 def test_a_network_pruned_while_stopped_is_made_again(bench: Bench) -> None:
-    order = bench.run("sleep", "60")
+    order = bench.run("sleep", "600")
     bench.engine.stop(order.instance_id, grace_s=0)
     bench.client.remove_network(network_name(order.contract_id))
-    bench.start(order, "sleep", "60")
+    bench.start(order, "sleep", "600")
     assert bench.seen(order).status == "running"
 
 
 def test_many_contracts_at_once_get_ranges_of_their_own(bench: Bench) -> None:
     orders = [bench.order(gpu=index) for index in range(4)]
-    threads = [threading.Thread(target=bench.start, args=(order, "sleep", "60")) for order in orders]
+    threads = [threading.Thread(target=bench.start, args=(order, "sleep", "600")) for order in orders]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -121,7 +121,7 @@ def _reaches_from_host(address: str) -> bool:
 
 
 def test_what_a_start_that_broke_off_left_is_removed_with_the_host(bench: Bench) -> None:
-    order = bench.run("sleep", "60")
+    order = bench.run("sleep", "600")
     name = network_name(order.contract_id)
     bench.client.remove_container(name_of(order), force=True)
     assert bench.client.networks(names=[name])

@@ -25,7 +25,7 @@ from gpulease_host.toolkit.store import ToolkitStore
 from gpulease_host.trusted_clock import read_boot_id
 from local.images import BUSYBOX
 from local.toolkits import TOOLKITS
-from tests.host.docker_engine.bench import MIB, SMALL, client_of, wait_until
+from tests.host.docker_engine.bench import MIB, SMALL, client_of, name_of, wait_until
 from tests.host.docker_engine.real_rig import RealRig
 from tests.host.fakes import FakeClock, PublicKey
 from tests.host.orders import NOW
@@ -114,7 +114,7 @@ def test_after_a_reboot_without_dockers_disk(rig: RealRig) -> None:
     told = rig.instance(INSTANCE)
     assert told["status"] == "loading"
     assert "came up without its data" in told["reason"]
-    assert client_of(rig.docker_host).containers(all=True) == []
+    assert client_of(rig.docker_host).containers(all=True, filters={"name": name_of(order())}) == []
 
 
 def test_after_a_reboot(rig: RealRig) -> None:

@@ -120,7 +120,8 @@ class RestartingDocker(DockerApi):
         self._calls += 1
         if self._calls == 2:
             raise EngineUnavailableError("away")
-        return [{"Labels": {"gpulease.instance": str(self._calls)}}]
+        labels = inspected("running", 0, flagged=False)["Config"]["Labels"]
+        return [{"Labels": labels | {"gpulease.instance": str(self._calls)}}]
 
     def container_events(self, label: str, since: int) -> Iterator[dict[str, Any]]:
         attributes = {"gpulease.instance": "50"}

@@ -25,14 +25,14 @@ LET_THROUGH = frozenset({"ptrace", "socket", "memfd_create", "getpid"})
 @pytest.mark.docker
 def test_ioctls_that_step_around_a_disk_limit_are_refused_and_no_others(bench: Bench) -> None:
     """In every width a program can say them in."""
-    lines = attacker_in(bench, bench.run("sleep", "120")).says("refused-ioctls")
+    lines = attacker_in(bench, bench.run("sleep", "600")).says("refused-ioctls")
     assert {line for line in lines if not line.isdigit()} == set()
     assert {int(line) for line in lines} == seccomp.REFUSED_IOCTLS
 
 
 @pytest.mark.docker
 def test_seccomp_refuses_at_least_what_docker_would(bench: Bench) -> None:
-    answers = _answers(bench, bench.run("sleep", "120"))
+    answers = _answers(bench, bench.run("sleep", "600"))
     assert {name for name, answer in answers.items() if answer == "EPERM"} >= {
         *REFUSED_AS_BY_DOCKER.split(),
         *REFUSED_BY_OURS,
@@ -46,10 +46,10 @@ def test_seccomp_refuses_at_least_what_docker_would(bench: Bench) -> None:
 def test_what_docker_refuses_is_refused_here_too(bench: Bench) -> None:
     """Beside a container with Docker's own profile: nothing that it refuses is let through by ours."""
     order = bench.order()
-    ours = _answers(bench, bench.run("sleep", "120"))
+    ours = _answers(bench, bench.run("sleep", "600"))
     bench.made.append(order)
     host_config = bench.client.create_host_config(cap_drop=["ALL"], security_opt=["no-new-privileges"])
-    config = bench.client.create_container_config(BUSYBOX, ["sleep", "120"], host_config=host_config)
+    config = bench.client.create_container_config(BUSYBOX, ["sleep", "600"], host_config=host_config)
     bench.client.create_container_from_config(config, name_of(order))
     bench.client.start(name_of(order))
     try:
@@ -62,7 +62,7 @@ def test_what_docker_refuses_is_refused_here_too(bench: Bench) -> None:
 
 @pytest.mark.docker
 def test_a_32_bit_program_has_a_network_and_no_call_of_its_own_to_what_is_refused(bench: Bench) -> None:
-    lines = attacker_in(bench, bench.run("sleep", "120")).says("calls-of-32-bits")
+    lines = attacker_in(bench, bench.run("sleep", "600")).says("calls-of-32-bits")
     answers = {name: outcome(number) for name, number in (line.split() for line in lines)}
     expected = {"ciphers": "EPERM", "vsock": "EPERM", "internet": DONE, "internet-by-socketcall": DONE}
     assert answers in (expected, {}), "none where programs of 32 bits are not x86's"
@@ -75,7 +75,7 @@ def _answers(bench: Bench, order: Order) -> dict[str, str]:
 
 @pytest.mark.docker
 def test_ordinary_work_goes_on_under_seccomp(bench: Bench) -> None:
-    order = bench.run("sleep", "120")
+    order = bench.run("sleep", "600")
     for script in (
         "cp -a /bin /tmp/bin && cmp /bin/busybox /tmp/bin/busybox",
         "tar -C / -cf - bin | tar -C /tmp -xf - && rm -r /tmp/bin",
@@ -92,7 +92,7 @@ def test_ordinary_work_goes_on_under_seccomp(bench: Bench) -> None:
 
 @pytest.mark.docker
 def test_a_terminal_is_one_under_seccomp(bench: Bench) -> None:
-    made = bench.client.exec_create(name_of(bench.run("sleep", "120")), ["sh", "-c", "stty rows 50; stty -a"], tty=True)
+    made = bench.client.exec_create(name_of(bench.run("sleep", "600")), ["sh", "-c", "stty rows 50; stty -a"], tty=True)
     assert "rows 50" in bench.client.exec_start(made["Id"], tty=True).decode()
 
 

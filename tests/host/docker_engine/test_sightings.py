@@ -46,15 +46,8 @@ class Machine:
         self.groups, self.known = folder / "memory" / "gpulease", KnownContainers(None)
         tenants = TenantsGroup(cgroups, "gpulease", 0, systemd=False)
         self.ghosts = Ghosts(cgroups, tenants)
-        self.sightings = Sightings(
-            docker,
-            self.known,
-            self.ghosts,
-            cgroups,
-            tenants,
-            {},
-            lambda found: container_of(found, lambda *_: None, {}),
-        )
+        parts = (docker, self.known, self.ghosts, cgroups, tenants)
+        self.sightings = Sightings(*parts, dict, lambda found: container_of(found, lambda *_: None, {}))
 
     def has_processes(self, container_id: str) -> None:
         (self.groups / container_id).mkdir(parents=True)

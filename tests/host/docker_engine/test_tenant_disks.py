@@ -18,7 +18,7 @@ from gpulease_host.docker_engine.docker_api import DockerApi
 from gpulease_host.docker_engine.machine import REFRESH_S, Machine
 from gpulease_host.docker_engine.storage import Storage
 from gpulease_host.docker_engine.tenant_disks import TenantDisks
-from gpulease_host.engine import Overrun
+from gpulease_host.engine import DiskError, EngineError, Overrun
 from tests.host.orders import order
 
 MIB = 1 << 20
@@ -65,6 +65,36 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, Any]]:
 
 def machine_of(root: Path, now: Callable[[], float] = lambda: 0.0) -> Machine:
     return Machine(cast(DockerApi, FakeApi(root)), now)
+
+
+class OneBroken(TenantDisks):
+    """What is measured of the container `broken` is an error; all others use 3 MiB."""
+
+    def _used_bytes(self, listed: Mapping[str, Any]) -> int | None:
+        if listed["Id"] == "broken":
+            raise DiskError("its layer cannot be read")
+        return 3 * MIB
+
+    def _is_held(self, listed: Mapping[str, Any]) -> bool:
+        return False
+
+
+@pytest.mark.usefixtures("reads")
+def test_a_disk_that_cannot_be_measured_lets_nobody_else_off_the_watch(tmp_path: Path) -> None:
+    api = cast(DockerApi, FakeApi(tmp_path))
+    disks = OneBroken(api, machine_of(tmp_path), 0)
+    running = {11: {**LISTED, "Id": "broken"}, 12: LISTED}
+    assert disks.overruns(running, {11: LIMITS, 12: LIMITS}) == [Overrun(12, 3 * MIB, 2 * MIB)]
+    with pytest.raises(EngineError, match="the disk of instance 11 cannot be watched: its layer"):
+        disks.overruns({11: running[11]}, {11: LIMITS})
+
+
+@pytest.mark.usefixtures("reads")
+def test_a_disk_that_cannot_be_measured_keeps_no_machine_from_saying_what_it_has(tmp_path: Path) -> None:
+    api = FakeApi(tmp_path)
+    api.list_containers = lambda _label: [{**LISTED, "Id": "broken"}, LISTED]  # type: ignore[attr-defined]
+    disks = OneBroken(cast(DockerApi, api), machine_of(tmp_path), 0)
+    assert disks._all_used_bytes() == 3 * MIB
 
 
 def overruns(tmp_path: Path) -> list[Overrun]:

@@ -16,6 +16,8 @@ from tests.vm.outside.conftest import GPUS, PYTHON, Service, list_host, paste, p
 OBEDIENT = ["sh", "-c", "trap exit TERM; sleep 3600 & wait"]
 DOCKER = "unix:///var/run/docker.sock"
 KEY = "/root/visitor"
+DAY_S = 86_400
+RTC_SET_TIME = 0x4024700A  # of linux/rtc.h
 READ_LIMITS = (
     "import json, dataclasses; from local.demo.readings import read_limits; "
     "print(json.dumps(dataclasses.asdict(read_limits('{docker}', {instance}))))"
@@ -44,6 +46,18 @@ def over_ssh_once_up(service: Service, command: str) -> str:
         return over_ssh(service.guest, service.await_instance("ssh", "running"), command)
     except GuestError:
         return ""
+
+
+def set_hardware_clock(guest: Login, at: float) -> None:
+    """What the machine comes up with. There is no program for it in a minimal Debian 13."""
+    program = "import fcntl, struct, sys, time; t = time.gmtime(float(sys.argv[1])); clock = open('/dev/rtc0', 'wb'); "
+    program += "fields = (t.tm_sec, t.tm_min, t.tm_hour, t.tm_mday, t.tm_mon - 1, t.tm_year - 1900, 0, 0, 0); "
+    program += f"fcntl.ioctl(clock, {RTC_SET_TIME}, struct.pack('9i', *fields))"
+    guest.run(f'python3 -c "{program}" {at}')
+
+
+def clock_ahead_s(guest: Login) -> float:
+    return float(guest.output("date +%s")) - time.time()
 
 
 def containers(guest: Login, *, all_states: bool) -> list[str]:
@@ -110,11 +124,13 @@ def test_stop_and_start_keep_the_files(service: Service) -> None:
     assert over_ssh(service.guest, contract, "cat /root/file") == "kept"
 
 
-def test_a_reboot_brings_back_what_holds_lease_and_time(service: Service) -> None:
-    """Another contract's end falls into it."""
+def test_a_reboot_with_a_wrong_clock_brings_back_what_holds_lease_and_time(service: Service) -> None:
+    """Nothing sets it before the contracts run again. Another contract's end falls into the reboot."""
     service.rent("short", image=BUSYBOX, args=OBEDIENT, duration_s=120)
     before, since = service.show("ssh"), time.time()
+    set_hardware_clock(service.guest, time.time() + 3 * DAY_S)
     service.reboot()
+    assert clock_ahead_s(service.guest) > 2 * DAY_S
     service.await_report(since + 30)
     after = service.await_instance("ssh", "running")
     assert after["instances"][0]["access"]["ssh"] == before["instances"][0]["access"]["ssh"]
@@ -123,11 +139,22 @@ def test_a_reboot_brings_back_what_holds_lease_and_time(service: Service) -> Non
     ended = service.await_instance("short", "stopped")  # within the grace, which outlasts the test
     assert ended["status"] == "expired"
     assert f"/gpulease-{ended['id']}" not in containers(service.guest, all_states=False)
+    assert clock_ahead_s(service.guest) > 2 * DAY_S
+    assert "3 days ahead" in service.guest.output("gpulease-host status")
+
+
+def test_a_clock_that_is_set_right_ends_nothing(service: Service) -> None:
+    service.guest.run(f"date -s @{time.time():.0f}")
+    service.await_report(time.time() + 15)
+    wait_until(lambda: "ahead" not in service.guest.output("gpulease-host status"), "It still says that it is wrong.")
+    assert over_ssh(service.guest, service.await_instance("ssh", "running"), "cat /root/file") == "kept"
+    check_limits(service.guest, service.await_instance("plain", "running"))
 
 
 def test_an_early_end_leaves_nothing_of_the_contract(service: Service) -> None:
-    ended = [service.show(name) for name in ("plain", "ssh")]
-    for name, contract in zip(("plain", "ssh"), ended, strict=True):
+    names = [name for name in service.contracts if name != "short"]
+    ended = [service.show(name) for name in names]
+    for name, contract in zip(names, ended, strict=True):
         service.client.delete(f"/v1/contracts/{contract['id']}")
         service.await_instance(name, "removed")
     there = containers(service.guest, all_states=True)
