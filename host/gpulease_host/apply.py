@@ -87,7 +87,7 @@ class Applier:
         """Whether it came to rest."""
         for _ in range(MAX_STEPS):
             try:
-                containers = self.world.containers()
+                containers = self.world.containers(of=instance_id)
             except EngineUnavailableError:
                 self._stop_what_runs(instance_id)
                 raise
@@ -161,13 +161,25 @@ class Applier:
         order = record.order
         self._say(record, "removing", "The control plane says that its contract is gone.")
         self.engine.stop(order.instance_id, REMOVE_GRACE_S)
-        self.ledger.note_ended(order.instance_id)
+        with suppress(JournalError):  # a full disk, of which this removal may free some
+            self.ledger.note_ended(order.instance_id)
         self.withdraw(order.instance_id)
-        self.engine.remove(order.contract_id, order.instance_id)
+        try:
+            self.engine.remove(order.contract_id, order.instance_id)
+        except EngineError as error:
+            self._give_back(order, f"It has stopped, and is not removed yet: {error}")
+            raise
         now = self.ledger.record(order.instance_id)
         action = bury(now, self.clock()) if now is not None and now.order == order else None
         if now is not None and isinstance(action, Settle):
             self._record(now, action)
+
+    def _give_back(self, order: Order, reason: str) -> None:
+        """Its GPUs, whatever remains of its files. It stays wanted absent, so its removal is tried again."""
+        now = self.ledger.record(order.instance_id)
+        if now is not None and now.order == order and now.status != "absent":
+            after = replace(now.ended(), status="stopped", applied=order.generation, reason=reason)
+            self._record(now, Settle(after, reason))
 
     def _set_keys(self, record: Record, reason: str) -> None:
         """What is fetched is of exactly this generation; a newer one has its own turn."""
@@ -177,7 +189,8 @@ class Applier:
         self._say(record, "ssh keys set", reason)
 
     def _start(self, record: Record, containers: tuple[Container, ...]) -> None:
-        wait = self.engine.why_not_startable(record.order)
+        own = (each.hangs for each in containers if each.instance_id == record.order.instance_id)
+        wait = next(own, None) or self.engine.why_not_startable(record.order)
         if wait is not None:
             self._wait(record, wait)
         permission = self.permissions.ask(record.order)
@@ -267,7 +280,7 @@ class Applier:
         """A higher token first ends what is there."""
         wanted = {gpu.uuid for gpu in record.order.gpus}
         if self._others_begun_on(wanted, record.order.instance_id):
-            containers = self.world.containers()
+            containers = self.world.containers(of=record.order.instance_id)
         for container in containers:
             other = container.instance_id != record.order.instance_id
             if other and container.status == "running" and not wanted.isdisjoint(container.gpus):

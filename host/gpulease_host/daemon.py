@@ -24,7 +24,7 @@ from gpulease_host.backoff import Backoff
 from gpulease_host.calls import CallApi, Calls
 from gpulease_host.docker_down import DockerDown
 from gpulease_host.enforcement import Enforcement
-from gpulease_host.engine import Engine, EngineError
+from gpulease_host.engine import NOBODY, Engine, EngineError
 from gpulease_host.gpus import Gpus, holders
 from gpulease_host.instance_queue import InstanceQueue
 from gpulease_host.intake import Intake
@@ -189,12 +189,18 @@ class Daemon:
 
     def _end_everything(self) -> None:
         """This is no host any more: nothing runs on, and nothing is removed unless somebody registers anew."""
+        faults: list[EngineError] = []
         try:
             for container in self.world.running():
-                self.parts.engine.stop(container.instance_id, self.parts.settings.stop_grace_s)
+                try:
+                    self.parts.engine.stop(container.instance_id, self.parts.settings.stop_grace_s)
+                except EngineError as error:
+                    faults.append(error)
         finally:
             for instance_id in self.ledger.view().records:
                 self.parts.engine.kill(instance_id)
+        if faults:
+            raise faults[0]
 
     def _follow_events(self) -> float:
         try:
@@ -220,7 +226,7 @@ class Daemon:
         return SameDocker(
             root=parts.engine.data_root,
             ledger=self.ledger,
-            find=lambda: {each.instance_id for each in parts.engine.containers()},
+            find=lambda: {each.instance_id for each in parts.engine.containers(NOBODY)},
             read_run=parts.read_run,
             elapsed=parts.elapsed,
             log=parts.log,

@@ -183,6 +183,9 @@ def _keep_running(record: Record, facts: Facts) -> Action:
     assert facts.container is not None
     if record.order.mode in WAYS_IN and record.keys_revision != record.order.keys_revision:
         return SetKeys("Its ssh keys were changed.")
+    if facts.container.hangs is not None:
+        applied = record.order.generation if record.status == "running" else record.applied
+        return _settle(record, record, facts.container.hangs, reason=facts.container.hangs, applied=applied)
     if facts.not_reached is not None and record.status != "running":
         began = {"begun": True, "run_id": facts.run_id, "started_at": facts.container.started_at}
         waits = {"status": "loading", "reason": facts.not_reached, "applied": record.applied}
@@ -220,6 +223,8 @@ def _exit(record: Record, facts: Facts) -> Action:
 
 
 def _exit_reason(record: Record, container: Container) -> str:
+    if container.hangs is not None:
+        return f"It ended, and nobody knows how. {container.hangs}"
     if container.oom_killed:
         return "oom"
     if is_being_tried(record) and record.order.mode in WAYS_IN:

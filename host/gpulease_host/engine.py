@@ -17,6 +17,9 @@ TELLING_LENGTH = 6
 Desired = Literal["running", "stopped", "absent"]
 Transport = Literal["tcp", "udp"]
 
+NOBODY = 0
+"""No instance has this id."""
+
 WAYS_IN = frozenset({"ssh", "jupyter"})
 """The modes in which the host lets people in; in any other the image looks after itself."""
 
@@ -120,6 +123,8 @@ class Container:
     """Their UUIDs: the driver numbers its GPUs anew when one is gone."""
     address: str | None = None
     """Where this host reaches it, while it runs."""
+    hangs: str | None = None
+    """Why Docker does not say more of it; whether it runs is the kernel's word then."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +189,7 @@ class EngineError(Exception):
     - DiskError: the disk allocation could not be made
     - PortTakenError: a port of the host on which one of the container was to be published is in use
     - OvertakenError: nothing was started, because it is no longer wanted
+    - StuckError: Docker answers for others, and hangs on this container
     """
 
     code = "engine_error"
@@ -215,6 +221,10 @@ class PortTakenError(EngineError):
 
 class OvertakenError(EngineError):
     code = "overtaken"
+
+
+class StuckError(EngineError):
+    code = "container_stuck"
 
 
 StillWanted = Callable[[], bool]
@@ -250,7 +260,12 @@ class Engine(CallEngine, Protocol):
 
     def inventory(self) -> dict[str, Any]: ...
 
-    def containers(self) -> list[Container]: ...
+    def containers(self, of: int | None = None) -> list[Container]:
+        """With `of`, only that instance is looked at closely; of the others it is known what runs, and on which GPUs.
+
+        A container on which Docker hangs keeps the others from nothing.
+        """
+        ...
 
     def pull(self, order: Order, secrets: Secrets, watch: PullWatch) -> None:
         """Have the image that `start` needs. May take long; raises OvertakenError once it is no longer wanted."""
@@ -276,7 +291,9 @@ class Engine(CallEngine, Protocol):
         """From now on these let people in, and sessions of others end; while it runs, too."""
         ...
 
-    def stop(self, instance_id: int, grace_s: int = 10) -> None: ...
+    def stop(self, instance_id: int, grace_s: int = 10) -> None:
+        """It has stopped when this returns, on Docker's word or, where that refuses or hangs, on the kernel's."""
+        ...
 
     def kill(self, instance_id: int) -> bool:
         """End it at once, and without Docker, which may be away, stuck, or on other data. Whether anything ran."""

@@ -24,6 +24,7 @@ from gpulease_host.files import sync_folder
 from gpulease_host.journal import Journal
 from gpulease_host.key_ring import KeyRing
 from gpulease_host.machine_key import MachineKey, to_b64
+from gpulease_host.removal import remove_all
 from gpulease_host.settings import HostConfig, Settings, SettingsError, lock_folder
 
 
@@ -105,9 +106,7 @@ def _leave_former_host(settings: Settings, token: str, machine: Machine) -> None
             "Use another GPULEASE_HOST_DIR, or declare that host lost first."
         )
     with lock_folder(settings.pid_path):
-        for container in containers:
-            engine.stop(container.instance_id, settings.stop_grace_s)
-            engine.remove(container.contract_id, container.instance_id)
+        remove_all(engine, containers, settings.stop_grace_s)
         engine.remove_networks()
         _put_aside(settings, former.host_id)
 

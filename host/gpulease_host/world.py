@@ -10,7 +10,7 @@ from typing import Any
 
 from gpulease_host.decide import Facts
 from gpulease_host.docker_down import DockerDown
-from gpulease_host.engine import WAYS_IN, Container, Engine, EngineError
+from gpulease_host.engine import NOBODY, WAYS_IN, Container, Engine, EngineError
 from gpulease_host.ledger import Ledger
 from gpulease_host.readiness import also_not_ready
 from gpulease_host.records import Record
@@ -93,18 +93,22 @@ class World:
         with self._lock:
             return dict(self._disk_used_bytes)
 
-    def containers(self) -> tuple[Container, ...]:
-        """Look again. Raises EngineError, also where what is absent would prove nothing."""
+    def containers(self, of: int | None = None) -> tuple[Container, ...]:
+        """Look again, closely at all or at one. Raises EngineError, also where what is absent would prove nothing."""
         self.docker.check()
-        containers = tuple(self._engine.containers())
+        containers = tuple(self._engine.containers(of))
         self.docker.check()  # it may be another one by now
         with self._lock:
-            self._containers = containers
+            before = {each.instance_id: each for each in self._containers}
+            self._containers = tuple(
+                each if of in (None, each.instance_id) else _closer(before.get(each.instance_id), each)
+                for each in containers
+            )
         return containers
 
     def running(self) -> tuple[Container, ...]:
         """What is seen running now, also by a Docker without its data: enough to stop it. Raises EngineError."""
-        return tuple(each for each in self._engine.containers() if each.status == "running")
+        return tuple(each for each in self._engine.containers(NOBODY) if each.status == "running")
 
     def facts(self, record: Record, ledger: Ledger, containers: tuple[Container, ...]) -> Facts:
         """What `decide` needs to know of one instance."""
@@ -131,6 +135,8 @@ class World:
     def _why_not_reached(self, record: Record, container: Container | None) -> str | None:
         order = record.order
         if container is None or container.status != "running" or order.desired != "running":
+            return None
+        if container.hangs is not None:
             return None
         if order.mode not in WAYS_IN or record.status == "running":
             return None
@@ -161,3 +167,10 @@ class World:
                 used[instance_id] = before.get(instance_id)
         with self._lock:
             self._disk_used_bytes = used
+
+
+def _closer(before: Container | None, glance: Container) -> Container:
+    """What a closer look told, while a glance shows no other."""
+    if before is None or (before.status, before.address) != (glance.status, glance.address):
+        return glance
+    return before

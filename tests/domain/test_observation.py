@@ -139,10 +139,23 @@ def test_a_lease_stays_while_the_host_still_sees_the_container_on_the_gpu(status
     assert 0 in book.manifest.leases
 
 
-def test_only_absent_confirms_a_removal() -> None:
+def test_only_absent_confirms_a_removal_and_gpus_return_as_soon_as_it_has_stopped() -> None:
     ending = end_early(running(), A, NOW, CAUSE)
-    assert hear(ending, A, "stopped") == ending
-    assert hear(ending, A, "absent").contract(A).status is ContractStatus.DELETED
+    assert hear(ending, A, "stopping") == ending
+    stopped = hear(ending, A, "stopped", reason="Docker cannot remove it.")
+    assert stopped.contract(A).status is ContractStatus.ENDING
+    assert A in stopped.manifest.claims, "its disk is held"
+    assert not stopped.manifest.leases
+    assert stopped.contract(A).instances[0].reason == "Docker cannot remove it."
+    assert hear(stopped, A, "stopped", reason="Docker cannot remove it.") == stopped
+    assert hear(stopped, A, "absent").contract(A).status is ContractStatus.DELETED
+
+
+def test_what_is_removed_stays_so_whatever_its_host_says_then() -> None:
+    ending = end_early(active(Book(make_manifest()), num_gpus=2, instances=2), A, NOW, CAUSE)
+    first, _ = reported(ending.contract(A), "absent")
+    half = observe(ending, make_report([first]), NOW)
+    assert observe(half, make_report([replace(first, status="stopped", reason="It is here again.")]), NOW) == half
 
 
 def test_a_contract_of_two_is_deleted_only_when_both_are_gone() -> None:

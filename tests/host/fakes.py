@@ -117,7 +117,7 @@ class FakeEngine:
         self._check_up()
         return inventory(self.gpus, self.gone) | self.told
 
-    def containers(self) -> list[Container]:
+    def containers(self, of: int | None = None) -> list[Container]:
         self._check_up()
         with self._lock:
             return list(self.held.values())

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import replace
+
 import pytest
 
 from gpulease_host.api import ApiRefusedError, ApiUnreachableError
-from gpulease_host.engine import EngineError, EngineUnavailableError, ImageMissingError, LimitsError, PortTakenError
+from gpulease_host.engine import (
+    Container,
+    EngineError,
+    EngineUnavailableError,
+    ImageMissingError,
+    LimitsError,
+    PortTakenError,
+)
+from gpulease_host.journal import JournalError
 from tests.host.orders import NOW, order
 from tests.host.rig import Rig
 
@@ -75,12 +86,117 @@ def test_a_removal_that_breaks_off_once_its_container_is_gone_is_done_again_and_
     rig.engine.remove_error = EngineUnavailableError("Docker was killed while it removed the network.")
     rig.give(order(generation=2, desired="absent"))
     assert rig.engine.held == {}
-    assert (rig.instance()["status"], rig.instance()["generation"]) == ("stopping", 1)
+    assert rig.instance()["status"] == "stopped"
     rig.engine.remove_error = None
     rig.boot()
     rig.drain()
     assert (rig.instance()["status"], rig.instance()["generation"]) == ("absent", 2)
     assert rig.engine.calls.count("remove 11") > 1
+
+
+def test_gpus_return_once_it_has_stopped_although_its_removal_fails(rig: Rig) -> None:
+    rig.give(order())
+    rig.engine.remove_error = EngineError("Docker cannot delete its subvolume.")
+    rig.give(order(generation=2, desired="absent"))
+    instance = rig.instance()
+    assert (instance["status"], instance["generation"]) == ("stopped", 2)
+    assert "cannot delete its subvolume" in instance["reason"]
+    assert rig.gpu(0)["status"] == "free"
+    rig.give(order(instance_id=12, token=2))
+    assert rig.engine.is_running(12)
+    rig.boot()
+    rig.pass_time(30)
+    assert rig.engine.calls.count("remove 11") > 2, "it is tried again"
+    rig.engine.remove_error = None
+    rig.pass_time(20)
+    assert rig.instance()["status"] == "absent"
+
+
+def test_what_was_told_as_gone_stays_so_although_it_shows_up_again(rig: Rig) -> None:
+    rig.give(order())
+    again = rig.engine.held[11]
+    rig.give(order(generation=2, desired="absent"))
+    rig.engine.held[11], rig.engine.remove_error = again, EngineError("Docker cannot delete its subvolume.")
+    rig.pass_time(15)
+    assert not rig.engine.is_running(11)
+    assert rig.instance()["status"] == "absent"
+
+
+def test_gpus_stay_while_nobody_can_end_it(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.give(order())
+
+    def refuse(_instance_id: int, _grace_s: int = 10) -> None:
+        raise EngineError("the processes of instance 11 cannot be ended")
+
+    monkeypatch.setattr(rig.engine, "stop", refuse)
+    rig.give(order(generation=2, desired="absent"))
+    assert rig.instance()["status"] == "stopping"
+    assert rig.gpu(0)["status"] == "held"
+
+
+def test_one_on_which_docker_hangs_runs_on_and_is_ended_by_the_kernels_word(rig: Rig) -> None:
+    rig.give(order())
+    hang = "Docker hangs on container gpulease-11, and answers for others."
+    rig.engine.held[11] = replace(rig.engine.held[11], hangs=hang, run=None, started_at=None)
+    rig.pass_time(15)
+    assert (rig.instance()["status"], rig.instance()["reason"]) == ("running", hang)
+    rig.give(order(generation=2, end_at=NOW + 7200))
+    assert rig.instance()["generation"] == 2
+    assert rig.instance()["started_at"] is not None
+    rig.give(order(generation=3, desired="stopped"))
+    assert rig.instance()["status"] == "stopped"
+    rig.give(order(generation=4, token=2))
+    assert (rig.instance()["status"], rig.instance()["reason"]) == ("loading", hang)
+    rig.engine.held[11] = replace(rig.engine.held[11], hangs=None)
+    rig.pass_time(15)
+    assert (rig.instance()["status"], rig.instance()["reason"]) == ("running", None)
+
+
+def test_one_that_is_looked_at_for_long_delays_no_other(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.give(order())
+    look, entered, released = rig.engine.containers, threading.Event(), threading.Event()
+
+    def look_long(of: int | None = None) -> list[Container]:
+        if of == 11:
+            entered.set()
+            assert released.wait(60)
+        return look(of)
+
+    monkeypatch.setattr(rig.engine, "containers", look_long)
+    thread = threading.Thread(target=rig.daemon.applier.settle, args=(11,))
+    thread.start()
+    assert entered.wait(60)
+    rig.give(order(instance_id=12, gpus=(1,), token=2))
+    assert rig.engine.is_running(12)
+    rig.give(order(instance_id=12, gpus=(1,), generation=2, desired="absent"))
+    assert 12 not in rig.engine.held
+    released.set()
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def test_a_removal_goes_on_although_the_journal_cannot_be_written(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.give(order())
+    rig.command(order(generation=2, desired="absent"))
+
+    def refuse(*_: object) -> None:
+        raise JournalError("no space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(rig.daemon.ledger._journal, "append", refuse)
+        rig.drain()
+        assert rig.engine.held == {}, "which may free some"
+    rig.pass_time(20)
+    assert rig.instance()["status"] == "absent"
+
+
+def test_one_that_ended_while_docker_hung_on_it_says_so(rig: Rig) -> None:
+    rig.give(order())
+    rig.engine.held[11] = replace(rig.engine.held[11], hangs="Docker hangs.", status="exited", run=None)
+    rig.pass_time(15)
+    assert rig.instance()["status"] == "exited"
+    assert "Docker hangs." in rig.instance()["reason"]
+    assert rig.gpu(0)["status"] == "free"
 
 
 def test_absent_of_an_unknown_instance_is_a_tombstone_at_once(rig: Rig) -> None:

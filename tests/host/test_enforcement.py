@@ -27,7 +27,7 @@ def rig(rig: Rig) -> Rig:
 def put_apart(rig: Rig) -> None:
     """Docker is restarted on other data; its containers live on without its knowledge."""
     rig.engine.data_root.now = DockerSight("docker-2", "/var/lib/docker", None, is_covered=False)
-    rig.engine.containers = list  # type: ignore[method-assign]
+    rig.engine.containers = lambda of=None: []  # type: ignore[method-assign]
     rig.run_id = "run-2"
     rig.pass_time(2)
     assert "without its data" in str(rig.daemon.docker.fault)

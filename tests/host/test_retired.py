@@ -81,6 +81,22 @@ def test_it_ends_what_runs_although_docker_is_not_believed(rig: Rig, error: Engi
     assert not rig.engine.is_running(11)
 
 
+def test_one_that_cannot_be_stopped_keeps_none_from_being_stopped(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.give(order(instance_id=12, gpus=(1,), token=2))
+    stop, told = rig.engine.stop, list[int]()
+
+    def refuse_one(instance_id: int, grace_s: int = 10) -> None:
+        told.append(instance_id)
+        if instance_id == 11:
+            raise EngineError("its processes cannot be ended")
+        stop(instance_id, grace_s)
+
+    monkeypatch.setattr(rig.engine, "stop", refuse_one)
+    be_told(rig)
+    assert told == [11, 12]
+    assert "not everything ended" in rig.log.getvalue(), "it is tried again"
+
+
 def test_it_ends_what_runs_although_docker_is_down(rig: Rig) -> None:
     rig.engine.is_down = True
     be_told(rig)

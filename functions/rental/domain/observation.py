@@ -229,17 +229,18 @@ def _learn_gone(
     report: Report,
     now: int,
 ) -> Book:
+    """Its GPUs return once it has stopped, also where the host still has files of it to remove."""
+    if reported.status not in GONE or report.holds_gpu(instance.id) or instance.is_removed:
+        return book
+    reason = instance.reason
     if instance.desired is Desired.ABSENT:
-        if reported.status != "absent":
-            return book
-        after = InstanceStatus.REMOVED
+        is_absent = reported.status == "absent"
+        after, reason = (InstanceStatus.REMOVED, reason) if is_absent else (InstanceStatus.STOPPED, reported.reason)
     else:
         keeps = instance.waits or instance.status is InstanceStatus.EXITED
         after = instance.status if keeps else InstanceStatus.STOPPED
-    if reported.status not in GONE or report.holds_gpu(instance.id):
-        return book
     book = book.with_manifest(return_lease(book.manifest, instance.id))
-    gone = replace(instance.become(after, instance.reason), token=None)
+    gone = replace(instance.become(after, reason), token=None)
     return _enter(book, contract_id, instance, gone, now, "confirmed")
 
 

@@ -7,9 +7,10 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
-from gpulease_host.docker_engine import kernel_limits
+from gpulease_host.docker_engine import fifos, kernel_limits
 from gpulease_host.docker_engine.cgroups import Cgroups
 from gpulease_host.docker_engine.container_config import Surroundings, container_config, container_name
 from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
@@ -147,9 +148,11 @@ class ContainerStart:
     def _start(self, order: Order, container_id: str) -> None:
         """Whatever an earlier life of Docker left in the way is put aside, and Docker needs a moment to see that."""
         name, mended = container_name(order.instance_id), False
+        root = partial(self._machine.storage.root_directory, container_id)
         for _ in range(START_TRIES):
             try:
-                self._api.start_container(name)
+                with fifos.opened_meanwhile(root):
+                    self._api.start_container(name)
             except RefusedError as error:
                 refusal = error
                 mended = self._clear_the_way(order, container_id, error) or mended

@@ -21,12 +21,8 @@ Status = Literal["created", "running", "exited"]
 IDENTITY = (CONTRACT_LABEL, INSTANCE_LABEL, GENERATION_LABEL, TOKEN_LABEL)
 # Asks the kernel whether it killed a process of this container (by id) since then; None when it cannot tell.
 KilledSince = Callable[[str, float], bool | None]
-_STATUS: Mapping[str, Status] = {
-    "created": "created",
-    "running": "running",
-    "paused": "running",
-    "restarting": "running",
-}
+RUNNING = frozenset({"running", "paused", "restarting"})
+_STATUS: Mapping[str, Status] = {"created": "created", **dict.fromkeys(RUNNING, "running")}
 
 
 def is_of_an_instance(listed: Mapping[str, Any]) -> bool:
@@ -54,6 +50,28 @@ def container_of(
         error=state["Error"] or None,
         gpus=gpu_uuids(labels, uuids_by_index),
         address=_address(inspected, int(labels[CONTRACT_LABEL])) if status == "running" else None,
+    )
+
+
+def listed_container(
+    listed: Mapping[str, Any], uuids_by_index: Mapping[int, str], *, runs: bool, hangs: str | None
+) -> Container:
+    """What Docker's list tells; `runs` is told beside it."""
+    labels, listed_status = listed["Labels"], _STATUS.get(listed["State"], "exited")
+    return Container(
+        contract_id=int(labels[CONTRACT_LABEL]),
+        instance_id=int(labels[INSTANCE_LABEL]),
+        generation=int(labels[GENERATION_LABEL]),
+        token=int(labels[TOKEN_LABEL]),
+        status="running" if runs else "created" if listed_status == "created" else "exited",
+        exit_code=None,
+        oom_killed=False,
+        started_at=None,
+        run=None,
+        error=None,
+        gpus=gpu_uuids(labels, uuids_by_index),
+        address=_address(listed, int(labels[CONTRACT_LABEL])) if runs else None,
+        hangs=hangs,
     )
 
 

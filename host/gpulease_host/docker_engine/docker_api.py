@@ -17,11 +17,21 @@ import docker.errors
 import requests
 import urllib3.exceptions
 
-from gpulease_host.engine import EngineError, EngineUnavailableError
+from gpulease_host.docker_engine.stuck_containers import StuckContainers
+from gpulease_host.engine import EngineError, EngineUnavailableError, StuckError
 
 TIMEOUT_S = 120
 LISTENING_TIMEOUT_S = 5
+LOOK_TIMEOUT_S = 5
+"""Docker has this in its memory."""
+STOP_TIMEOUT_S = 10
+"""Beyond the grace."""
+START_TIMEOUT_S = 120
+REMOVE_TIMEOUT_S = 60
+SIZE_TIMEOUT_S = 30
+PROBE_TIMEOUT_S = 600
 Json = dict[str, Any]
+_TIMEOUTS = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
 _UNREACHABLE = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
@@ -40,6 +50,7 @@ class DockerApi:
 
     def __init__(self, docker_host: str) -> None:
         self.docker_host = docker_host
+        self.stuck = StuckContainers(self._is_answered)
         self._lock = threading.Lock()
         self._client: Any = None
 
@@ -66,7 +77,10 @@ class DockerApi:
             return list(client._result(answer, json=True))
 
     def inspect_container(self, name: str) -> Json | None:
-        return self._or_none("inspect_container", name)
+        """Raises StuckError, as all do that name one container."""
+        with self._calling_one(name) as client:
+            answer = client._get(client._url("/containers/{0}/json", name), timeout=LOOK_TIMEOUT_S)
+            return None if answer.status_code == 404 else dict(client._result(answer, json=True))
 
     def is_running(self, name: str) -> bool:
         found = self.inspect_container(name)
@@ -76,8 +90,9 @@ class DockerApi:
         return self._or_none("inspect_image", image)
 
     def container_with_size(self, name: str) -> Json | None:
-        with self._calling() as client:
-            response = client.get(client._url("/containers/{0}/json", name), params={"size": 1})
+        with self._calling_one(name) as client:
+            url = client._url("/containers/{0}/json", name)
+            response = client._get(url, params={"size": 1}, timeout=SIZE_TIMEOUT_S)
             return dict(response.json()) if response.ok else None
 
     def create_container(self, name: str, config: Mapping[str, Any]) -> str:
@@ -85,16 +100,19 @@ class DockerApi:
             return str(client.create_container_from_config(dict(config), name)["Id"])
 
     def start_container(self, name: str) -> None:
-        with self._calling() as client:
-            client.start(name)
+        with self._calling_one(name) as client:
+            url = client._url("/containers/{0}/start", name)
+            client._raise_for_status(client._post(url, timeout=START_TIMEOUT_S))
 
     def stop_container(self, name: str, grace_s: int) -> None:
-        with self._calling() as client:
-            client.stop(name, timeout=grace_s)
+        with self._calling_one(name) as client:
+            url, timeout_s = client._url("/containers/{0}/stop", name), grace_s + STOP_TIMEOUT_S
+            client._raise_for_status(client._post(url, params={"t": grace_s}, timeout=timeout_s))
 
     def remove_container(self, name: str) -> None:
-        with self._calling() as client:
-            client.remove_container(name, force=True, v=True)
+        with self._calling_one(name) as client:
+            url, wanted = client._url("/containers/{0}", name), {"force": True, "v": True}
+            client._raise_for_status(client._delete(url, params=wanted, timeout=REMOVE_TIMEOUT_S))
 
     def create_network(self, body: Mapping[str, Any]) -> None:
         with self._calling() as client:
@@ -138,7 +156,7 @@ class DockerApi:
             client.remove_image(image)
 
     def create_exec(self, container: str, command: Sequence[str]) -> str:
-        with self._calling() as client:
+        with self._calling_one(container) as client:
             return str(client.exec_create(container, list(command))["Id"])
 
     def start_exec(self, exec_id: str) -> Iterator[tuple[int, bytes]]:
@@ -149,14 +167,15 @@ class DockerApi:
 
     def inspect_exec(self, exec_id: str) -> Json:
         with self._calling() as client:
-            return dict(client.exec_inspect(exec_id))
+            answer = client._get(client._url("/exec/{0}/json", exec_id), timeout=LOOK_TIMEOUT_S)
+            return dict(client._result(answer, json=True))
 
     def logs(self, container: str, tail: int | None, since: int | str | None) -> list[tuple[int, bytes]]:
         """Pieces of its log with their stream, each line with its time in front."""
         wanted: Json = {"stdout": 1, "stderr": 1, "timestamps": 1, "tail": "all" if tail is None else tail}
         if since is not None:
             wanted["since"] = since
-        with self._calling() as client:
+        with self._calling_one(container) as client:
             response = client._get(client._url("/containers/{0}/logs", container), params=wanted)
             client._raise_for_status(response)
             return list(_frames(response.content))
@@ -176,6 +195,30 @@ class DockerApi:
                 return None
             raise
 
+    def _is_answered(self, name: str) -> bool:
+        """Whether Docker says anything of it, or is not there at all."""
+        try:
+            with self._calling() as client:
+                client._get(client._url("/containers/{0}/json", name), timeout=PROBE_TIMEOUT_S)
+        except EngineUnavailableError as error:
+            return not isinstance(error.__cause__, _TIMEOUTS)
+        return True
+
+    @contextmanager
+    def _calling_one(self, name: str) -> Iterator[Any]:
+        """For a call that names one container: what Docker does not answer it while it goes on, is stuck."""
+        if name in self.stuck:
+            raise _stuck(name)
+        try:
+            with self._calling() as client:
+                yield client
+        except EngineUnavailableError as error:
+            if not isinstance(error.__cause__, _TIMEOUTS):
+                raise
+            self.check_listening()
+            self.stuck.add(name)
+            raise _stuck(name) from error
+
     @contextmanager
     def _calling(self) -> Iterator[Any]:
         try:
@@ -190,6 +233,13 @@ class DockerApi:
             if self._client is None:
                 self._client = docker.APIClient(base_url=self.docker_host, version="auto", timeout=TIMEOUT_S)
             return self._client
+
+
+def _stuck(name: str) -> StuckError:
+    return StuckError(
+        f"Docker hangs on container {name}, and answers for others: its /etc/passwd or /etc/group may be no file. "
+        "If nothing else helps, the host's owner can restart Docker."
+    )
 
 
 def _frames(content: bytes) -> Iterator[tuple[int, bytes]]:

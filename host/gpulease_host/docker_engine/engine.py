@@ -7,14 +7,13 @@ that path asks Docker twice, and no program is run.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cached_property, partial
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from gpulease_host import inventory, readiness
-from gpulease_host.docker_engine import container_calls, container_state, oom_records
+from gpulease_host.docker_engine import container_calls, container_state, fifos, oom_records
 from gpulease_host.docker_engine.cgroups import Cgroups
 from gpulease_host.docker_engine.container_config import HOST_LABEL, INSTANCE_LABEL, container_name
 from gpulease_host.docker_engine.container_start import ContainerStart
@@ -34,6 +33,8 @@ from gpulease_host.docker_engine.oom_marks import OomMarks
 from gpulease_host.docker_engine.pacing import Paced
 from gpulease_host.docker_engine.ruleset_changes import RulesetChanges
 from gpulease_host.docker_engine.shares import Shares, do_all
+from gpulease_host.docker_engine.sightings import Sightings
+from gpulease_host.docker_engine.stops import Stops
 from gpulease_host.docker_engine.tenant_disks import TenantDisks
 from gpulease_host.docker_engine.tenants_group import TenantsGroup
 from gpulease_host.docker_engine.ways_in import WaysIn
@@ -102,7 +103,7 @@ class DockerEngine:
         self._images = Images(self._api, self._image_memory, self._image_room_bytes, terms)
         self._networks = ContractNetworks(self._api, host_id, address_pool)
         self._known = KnownContainers(known_path)
-        self._ran: frozenset[str] = frozenset()
+        self._stops = Stops(self._api, self._known, self._cgroups, parent_group, self._free)
         self._oom_kills: dict[tuple[str, float], bool | None] = {}
         self._inventory: tuple[float, dict[str, Any]] | None = None
 
@@ -114,15 +115,8 @@ class DockerEngine:
         told = readiness.say(self._ways_in.modes(), not_ready)
         return self._inventory[1] | inventory.describe_gpus(self._gpus) | told
 
-    def containers(self) -> list[Container]:
-        inspected = [self._api.inspect_container(listed["Id"]) for listed in self._list(all_states=True)]
-        self._known.note_seen(
-            {int(each["Config"]["Labels"][INSTANCE_LABEL]): str(each["Id"]) for each in inspected if each}
-        )
-        self._end_ghosts(inspected)
-        self._believe_ends(inspected)
-        uuids = self._uuids_by_index
-        return [container_state.container_of(each, self._killed_since, uuids) for each in inspected if each is not None]
+    def containers(self, of: int | None = None) -> list[Container]:
+        return self._sightings.containers(self._list(all_states=True), of)
 
     def pull(self, order: Order, secrets: Secrets, watch: PullWatch) -> None:
         """A container that was made already needs no image any more."""
@@ -159,8 +153,7 @@ class DockerEngine:
         self._ways_in.set_ssh_keys(instance_id, keys)
 
     def stop(self, instance_id: int, grace_s: int = 10) -> None:
-        with _absence_is_fine():
-            self._api.stop_container(container_name(instance_id), grace_s)
+        self._stops.stop(instance_id, grace_s)
 
     def kill(self, instance_id: int) -> bool:
         container_id = self._known.id_of(instance_id)
@@ -192,6 +185,7 @@ class DockerEngine:
         holders = {
             uuid: int(listed["Labels"][INSTANCE_LABEL])
             for listed in self._list(all_states=False)
+            if self._sightings.holds_gpus(listed)
             for uuid in container_state.gpu_uuids(listed["Labels"], self._uuids_by_index)
         }
         return [_held_by(check, holders.get(check.uuid)) for check in self._gpus.checks()]
@@ -251,6 +245,11 @@ class DockerEngine:
         return Ghosts(self._cgroups, self._tenants)
 
     @cached_property
+    def _sightings(self) -> Sightings:
+        parts = (self._api, self._known, self._ghosts, self._cgroups, self._tenants)
+        return Sightings(*parts, lambda: self._uuids_by_index, self._describe)
+
+    @cached_property
     def _starts(self) -> ContainerStart:
         return ContainerStart(
             self._api,
@@ -272,17 +271,10 @@ class DockerEngine:
         listed = self._api.list_containers(label, all_states=all_states, timeout_s=timeout_s)
         return [each for each in listed if container_state.is_of_an_instance(each)]
 
-    def _believe_ends(self, inspected: Iterable[dict[str, Any] | None]) -> None:
-        """What has ended by itself ended in a Docker that goes on: one that stops ends containers before it is gone."""
-        running = frozenset(found["Id"] for found in inspected if found is not None and found["State"]["Running"])
-        if self._ran - running:
-            self._api.check_listening()
-        self._ran = running
-
-    def _end_ghosts(self, inspected: Iterable[dict[str, Any] | None]) -> None:
-        for found in inspected:
-            if found is not None and not found["State"]["Running"]:
-                self._ghosts.lay(found["Id"], partial(self._api.is_running, found["Id"]))
+    def _free(self, container_id: str) -> None:
+        root = self._machine.storage.root_directory(container_id)
+        if root is not None:
+            fifos.open_once(root)
 
     def _prepare_host(self) -> None:
         """What is wrong with the host as a whole is no fault of a contract: its start is tried again later."""
@@ -290,6 +282,9 @@ class DockerEngine:
             do_all(self._firewall.first_time, lambda: self._tenants.ensure())
         except EngineError as error:
             raise EngineUnavailableError(str(error)) from error
+
+    def _describe(self, inspected: dict[str, Any]) -> Container:
+        return container_state.container_of(inspected, self._killed_since, self._uuids_by_index)
 
     def _killed_since(self, container_id: str, started_at: float) -> bool | None:
         key = (container_id, started_at)
@@ -318,15 +313,6 @@ class DockerEngine:
             if time.monotonic() > deadline:
                 raise EngineError(f"Docker has not removed {name} within {REMOVAL_TIMEOUT_S:.0f} s")
             time.sleep(0.05)
-
-
-@contextmanager
-def _absence_is_fine() -> Iterator[None]:
-    try:
-        yield
-    except RefusedError as error:
-        if error.status != 404:
-            raise
 
 
 def _held_by(check: GpuCheck, instance_id: int | None) -> GpuCheck:

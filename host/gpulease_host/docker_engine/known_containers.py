@@ -69,6 +69,10 @@ def kill_processes(
     return found
 
 
+def processes(cgroups: Cgroups, parent: str, container_id: str) -> list[int]:
+    return [pid for group in possible_groups(parent, container_id) for pid in cgroups.pids(group)]
+
+
 def _read(path: Path) -> dict[int, str]:
     """One that is damaged counts as none: what Docker shows makes it anew."""
     try:

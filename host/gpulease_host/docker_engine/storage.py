@@ -114,6 +114,17 @@ class Storage:
         except OSError:
             return None
 
+    def root_directory(self, container_id: str) -> Path | None:
+        """All of its files, as Docker sees them while it starts it or it runs; None for drivers that we do not know."""
+        try:
+            if self.snapshots is not None:
+                return self.data_root / "rootfs" / self.driver / container_id
+            if self.driver == "btrfs":
+                return self._subvolume(container_id)
+            return self._layer(container_id) / "merged" if self.driver in ("overlay2", "fuse-overlayfs") else None
+        except OSError:
+            return None
+
     def is_counted(self, container_id: str, volume: Path) -> bool:
         """Whether a volume is in the container's own limit."""
         if not self.enforced or self.driver != "overlay2":

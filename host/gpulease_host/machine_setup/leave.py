@@ -13,17 +13,14 @@ from typing import Protocol
 from gpulease_host.engine import Container
 from gpulease_host.ledger import Ledger
 from gpulease_host.machine_setup.errors import MachineSetupError
+from gpulease_host.removal import Remover, remove_all
 from gpulease_host.settings import HostConfig, Settings, lock_folder
 
 
-class HostLeftovers(Protocol):
+class HostLeftovers(Remover, Protocol):
     """Of one host."""
 
     def containers(self) -> list[Container]: ...
-
-    def stop(self, instance_id: int, grace_s: int = 10) -> None: ...
-
-    def remove(self, contract_id: int, instance_id: int) -> None: ...
 
     def remove_networks(self) -> None: ...
 
@@ -57,9 +54,7 @@ class Leaving:
             here = self._instances(host_id, containers)
             if here and not lose_data:
                 raise MachineSetupError(_refusal(here))
-            for container in containers:
-                leftovers.stop(container.instance_id, self.settings.stop_grace_s)
-                leftovers.remove(container.contract_id, container.instance_id)
+            remove_all(leftovers, containers, self.settings.stop_grace_s)
             leftovers.remove_networks()
             yield f"{len(containers)} containers of host {host_id} removed, and its networks"
             yield f"{leftovers.remove_images()} images removed that it had pulled"

@@ -12,8 +12,10 @@ from urllib.parse import parse_qs, urlparse
 
 import pytest
 
+from gpulease_host.docker_engine import docker_api
 from gpulease_host.docker_engine.docker_api import DockerApi
-from gpulease_host.engine import EngineUnavailableError
+from gpulease_host.engine import EngineUnavailableError, StuckError
+from tests.host.docker_engine.bench import wait_until
 
 
 class Server(socketserver.ThreadingUnixStreamServer):
@@ -24,6 +26,8 @@ class Server(socketserver.ThreadingUnixStreamServer):
         super().__init__(str(path), Handler)
         self.asked: list[str] = []
         self.hangs = False
+        self.stuck = ""
+        """On what is asked of this one only, it hangs."""
         self.released = threading.Event()
 
 
@@ -33,10 +37,19 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)
-        if self.server.hangs:
+        if self.server.hangs or f"/{self.server.stuck}/" in self.path:
             self.server.released.wait(30)
+            self.close_connection = True
             return
-        answers = {"version": {"ApiVersion": "1.44"}, "info": {"ID": "docker-1"}, "json": [{"Id": "abc"}]}
+        answers: dict[str, object] = {
+            "version": {"ApiVersion": "1.44"},
+            "info": {"ID": "docker-1"},
+            "json": [{"Id": "abc"}],
+        }
+        if self.path.endswith("/_ping"):
+            answers["_ping"] = "OK"
+        if "/containers/c" in self.path:
+            answers["json"] = {"Id": "abc"}
         body = json.dumps(answers[urlparse(self.path).path.rpartition("/")[2]]).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -79,3 +92,35 @@ def test_a_docker_that_hangs_is_waited_for_no_longer_than_was_said(server: Serve
     for ask in (lambda: api.info(0.2), lambda: api.list_containers("gpulease.host", timeout_s=0.2)):
         with pytest.raises(EngineUnavailableError, match="timed out"):
             ask()
+
+
+def test_one_container_on_which_docker_hangs_is_told_apart_and_waited_for_once(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docker_api, "LOOK_TIMEOUT_S", 0.3)
+    api, server.stuck = api_of(server), "c-1"
+    with pytest.raises(StuckError, match="c-1"):
+        api.inspect_container("c-1")
+    asked = server.asked.count("/v1.44/containers/c-1/json")
+    for call in (api.inspect_container, api.remove_container, api.container_with_size):
+        with pytest.raises(StuckError):
+            call("c-1")
+    assert server.asked.count("/v1.44/containers/c-1/json") <= asked + 1, "somebody waits for it, and nobody else"
+    assert api.inspect_container("c-2") == {"Id": "abc"}
+    server.stuck = ""
+    server.released.set()
+    wait_until(lambda: "c-1" not in api.stuck, 10)
+    assert api.inspect_container("c-1") == {"Id": "abc"}
+
+
+def test_a_docker_that_hangs_as_a_whole_is_no_fault_of_a_container(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docker_api, "LOOK_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(docker_api, "LISTENING_TIMEOUT_S", 0.3)
+    api = api_of(server)
+    api.info()
+    server.hangs = True
+    with pytest.raises(EngineUnavailableError):
+        api.inspect_container("c-1")
+    assert "c-1" not in api.stuck

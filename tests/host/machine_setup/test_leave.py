@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from gpulease_host.engine import Container
+from gpulease_host.engine import Container, StuckError
 from gpulease_host.journal import Journal
 from gpulease_host.ledger import Ledger
 from gpulease_host.machine_setup.errors import MachineSetupError
@@ -26,6 +26,7 @@ CONTAINER = Container(
 class FakeLeftovers:
     here: list[Container] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
+    stuck: int = 0
 
     def containers(self) -> list[Container]:
         return list(self.here)
@@ -34,6 +35,8 @@ class FakeLeftovers:
         self.done.append(f"stop {instance_id}")
 
     def remove(self, contract_id: int, instance_id: int) -> None:
+        if instance_id == self.stuck:
+            raise StuckError("Docker hangs on it.")
         self.done.append(f"remove {contract_id} {instance_id}")
 
     def remove_networks(self) -> None:
@@ -98,6 +101,17 @@ def test_data_goes_when_it_may_be_lost(leave: Leave, leftovers: FakeLeftovers) -
     leftovers.here.append(CONTAINER)
     leave(True)
     assert leftovers.done == ["stop 6", "remove 5 6", "networks", "images", "shared", "mark"]
+
+
+def test_one_that_cannot_be_removed_keeps_no_other(leave: Leave, leftovers: FakeLeftovers) -> None:
+    leftovers.here += [CONTAINER, replace(CONTAINER, instance_id=7)]
+    leftovers.stuck = 6
+    with pytest.raises(StuckError):
+        leave(True)
+    assert leftovers.done == ["stop 6", "stop 7", "remove 5 7"]
+    leftovers.stuck = 0
+    leave(True)
+    assert leftovers.done[-1] == "mark"
 
 
 def test_nothing_goes_under_a_daemon_that_runs(settings: Settings, leave: Leave, leftovers: FakeLeftovers) -> None:
