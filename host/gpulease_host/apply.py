@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NoReturn, assert_never
 
@@ -31,8 +31,11 @@ from gpulease_host.engine import (
     Engine,
     EngineError,
     EngineUnavailableError,
+    HostFaultError,
+    NotStartedError,
     Order,
     OvertakenError,
+    PortTakenError,
     PullWatch,
     Secrets,
 )
@@ -44,6 +47,8 @@ from gpulease_host.loading import Loading
 from gpulease_host.log import Log
 from gpulease_host.permission import Denied, Granted, KeysUnknownError, Permissions, Unreachable, Unusable
 from gpulease_host.records import HOLDING, Record
+from gpulease_host.start_faults import StartFaults
+from gpulease_host.taken_ports import TakenPorts
 from gpulease_host.world import World
 
 MAX_STEPS = 12
@@ -70,6 +75,10 @@ class Applier:
     backoff: Backoff
     log: Log
     stop_grace_s: int
+    start_faults: StartFaults = field(default_factory=StartFaults)
+    taken_ports: TakenPorts = field(default_factory=TakenPorts)
+    try_soon: Callable[[], None] = lambda: None
+    """Have a container of the host's own started: whether a start fails for it as well tells whose fault it is."""
     withdraw: Callable[[int], None] = lambda _instance_id: None
     """Have no proxy lead to an instance any more: its address is about to be free."""
 
@@ -245,11 +254,23 @@ class Applier:
         except EngineError as error:
             with suppress(EngineError):
                 self.engine.stop(instance_id, REMOVE_GRACE_S)
+            self._note_fault(order, error)
+            self.log.say("not started", instance_id=instance_id, details=secrets.hide(error.details))
             self._fail(record, secrets.hide(str(error)))
         else:
             self.ledger.amend(instance_id, begun=True, run_id=self.world.run_id)
+            self.start_faults.succeeded([gpu.uuid for gpu in order.gpus])
         finally:
             self.loading.forget(instance_id)
+
+    def _note_fault(self, order: Order, error: EngineError) -> None:
+        """Before the record says that it failed, so that one report tells both."""
+        if isinstance(error, PortTakenError):
+            self.taken_ports.note(error.ports)
+        elif isinstance(error, HostFaultError):
+            self.start_faults.note(error, [gpu.uuid for gpu in order.gpus])
+        if isinstance(error, NotStartedError):
+            self.try_soon()
 
     def _is_still_wanted(self, order: Order) -> bool:
         """Preparing took time; the lease that it is for may be over. An extension is no reason to begin anew."""

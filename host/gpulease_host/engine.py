@@ -179,14 +179,23 @@ class EngineError(Exception):
 
     - ImageMissingError: the image is not to be had, or may not be used; says why, and what to do
     - EngineUnavailableError: Docker does not answer, or the host lacks what every container needs; tried again later
+      ├── HostNotPreparedError: the host's own rules or groups could not be made
       └── DataMissingError: it does, but without the data that it had
     - LimitsError: a limit could not be set, or read back differently
     - DiskError: the disk allocation could not be made
-    - PortTakenError: a port of the host on which one of the container was to be published is in use
+    - NotStartedError: a container did not start; the code says why
+      ├── HostFaultError: nothing that its client could have done would have helped
+      └── PortTakenError: a port of the host on which one of the container was to be published is in use
     - OvertakenError: nothing was started, because it is no longer wanted
+
+    `details` is what another program said, for this host's log: no report passes it on.
     """
 
     code = "engine_error"
+
+    def __init__(self, sentence: str = "", details: str = "") -> None:
+        super().__init__(sentence)
+        self.details = details
 
 
 class ImageMissingError(EngineError):
@@ -195,6 +204,10 @@ class ImageMissingError(EngineError):
 
 class EngineUnavailableError(EngineError):
     code = "engine_unavailable"
+
+
+class HostNotPreparedError(EngineUnavailableError):
+    code = "host_not_prepared"
 
 
 class DataMissingError(EngineUnavailableError):
@@ -209,8 +222,26 @@ class DiskError(EngineError):
     code = "disk_refused"
 
 
-class PortTakenError(EngineError):
-    code = "port_taken"
+class NotStartedError(EngineError):
+    """The sentence is for the client of the contract."""
+
+    def __init__(self, sentence: str, code: str = "start_failed", details: str = "") -> None:
+        super().__init__(sentence, details)
+        self.code = code
+
+
+class HostFaultError(NotStartedError):
+    """`for_owner` says what is to be mended; `of_gpus`: only where these GPUs are asked for."""
+
+    def __init__(self, sentence: str, code: str, for_owner: str, *, of_gpus: bool = False, details: str = "") -> None:
+        super().__init__(sentence, code, details)
+        self.for_owner, self.of_gpus = for_owner, of_gpus
+
+
+class PortTakenError(NotStartedError):
+    def __init__(self, sentence: str, ports: tuple[Port, ...], details: str = "") -> None:
+        super().__init__(sentence, "port_taken", details)
+        self.ports = ports
 
 
 class OvertakenError(EngineError):
@@ -258,6 +289,10 @@ class Engine(CallEngine, Protocol):
 
     def start(self, order: Order, secrets: Secrets, still_wanted: StillWanted) -> None:
         """Raises OvertakenError when it is no longer wanted once everything is prepared."""
+        ...
+
+    def try_start(self, gpus: Sequence[OrderedGpu]) -> None:
+        """Start a container of the host's own as a client's would be, and remove it. Raises as `start` does."""
         ...
 
     def why_not_startable(self, order: Order) -> str | None:

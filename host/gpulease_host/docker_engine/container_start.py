@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -29,7 +28,6 @@ from gpulease_host.engine import (
     LimitsError,
     Order,
     OvertakenError,
-    PortTakenError,
     Secrets,
     StillWanted,
 )
@@ -39,8 +37,6 @@ APPEARANCE_TRIES = 50
 APPEARANCE_PAUSE_S = 0.1
 START_TRIES = 10
 START_PAUSE_S = 0.2
-# What the kernel says to Docker, and what Docker says by itself of a port of another container.
-PORT_TAKEN = ("address already in use", "port is already allocated")
 
 
 class ContainerStart:
@@ -154,11 +150,11 @@ class ContainerStart:
                 refusal = error
                 mended = self._clear_the_way(order, container_id, error) or mended
                 if not mended:
-                    raise explained(order, error) from error
+                    raise
                 time.sleep(START_PAUSE_S)
             else:
                 return
-        raise explained(order, refusal) from refusal
+        raise refusal
 
     def _clear_the_way(self, order: Order, container_id: str, refusal: RefusedError) -> bool:
         if refusal.status == 404 and "network" in str(refusal):
@@ -186,14 +182,3 @@ class ContainerStart:
         if order.mode in WAYS_IN and self._existing(order) is None:
             with suppress(WayInError):  # why it did not start is said instead; its removal tries again
                 self._ways_in.remove(order.instance_id)
-
-
-def explained(order: Order, refusal: RefusedError) -> EngineError:
-    """A refusal to start, by what is in the way. A port stays taken until a person frees it, so this is no retry."""
-    said = str(refusal)
-    if not any(words in said for words in PORT_TAKEN):
-        return refusal
-    published = [port for port in order.ports if port.host is not None]
-    named = [port for port in published if re.search(rf":{port.host}\b", said)] or published
-    ports = " or ".join(f"{port.host}/{port.protocol}" for port in named)
-    return PortTakenError(f"Port {ports} of the host is in use by something that is not of this contract (port_taken).")

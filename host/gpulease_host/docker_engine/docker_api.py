@@ -133,6 +133,12 @@ class DockerApi:
             client.disconnect_container_from_network(container, network, force=True)
             client.connect_container_to_network(container, network)
 
+    def import_image(self, name: str, archive: bytes, changes: Sequence[str]) -> None:
+        """What Docker says on the way is not read: without its image a container is not created."""
+        repository, _, tag = name.rpartition(":")
+        with self._calling() as client:
+            client.import_image_from_data(archive, repository, tag, changes=list(changes))
+
     def remove_image(self, image: str) -> None:
         with self._calling() as client:
             client.remove_image(image)

@@ -34,8 +34,10 @@ from gpulease_host.docker_engine.oom_marks import OomMarks
 from gpulease_host.docker_engine.pacing import Paced
 from gpulease_host.docker_engine.ruleset_changes import RulesetChanges
 from gpulease_host.docker_engine.shares import Shares, do_all
+from gpulease_host.docker_engine.start_errors import PREPARING, explained, host_fault
 from gpulease_host.docker_engine.tenant_disks import TenantDisks
 from gpulease_host.docker_engine.tenants_group import TenantsGroup
+from gpulease_host.docker_engine.trial_container import TrialContainer
 from gpulease_host.docker_engine.ways_in import WaysIn
 from gpulease_host.engine import (
     WAYS_IN,
@@ -43,8 +45,10 @@ from gpulease_host.engine import (
     EngineError,
     EngineUnavailableError,
     GpuCheck,
+    HostNotPreparedError,
     Limits,
     Order,
+    OrderedGpu,
     Overrun,
     PullWatch,
     Secrets,
@@ -127,15 +131,29 @@ class DockerEngine:
             self._images.provide(order, secrets.login, watch)
 
     def start(self, order: Order, secrets: Secrets, still_wanted: StillWanted = lambda: True) -> None:
+        self._start_by(self._starts, order, secrets, still_wanted)
+
+    def try_start(self, gpus: Sequence[OrderedGpu]) -> None:
+        """It is nobody's container for who looks for those of this host."""
+        try:
+            self._trial.run(gpus, lambda order: self._start_by(self._starts_of_nobody, order, Secrets(), lambda: True))
+        except HostNotPreparedError as error:
+            raise host_fault(error, PREPARING) from error
+
+    def clear_trial(self) -> None:
+        self._trial.clear()
+
+    def _start_by(self, starts: ContainerStart, order: Order, secrets: Secrets, still_wanted: StillWanted) -> None:
         self._prepare_host()
         if self._gpus.simulated:
             self._machine.declare_simulated(gpu.uuid for gpu in order.gpus)
         by_request = not self._gpus.simulated or self._machine.hook_directory() is not None
         try:
-            self._starts.run(order, secrets, still_wanted, gpus_by_request=by_request)
-        except RefusedError:
-            self._api.check_listening()  # of one that is going away it is no answer
-            raise
+            starts.run(order, secrets, still_wanted, gpus_by_request=by_request)
+        except EngineError as error:
+            if isinstance(error, RefusedError):
+                self._api.check_listening()  # of one that is going away it is no answer
+            raise explained(order, error) from error
 
     def why_not_startable(self, order: Order) -> str | None:
         return self._ways_in.why_not_startable(order)
@@ -248,7 +266,18 @@ class DockerEngine:
         return Ghosts(self._cgroups, self._tenants)
 
     @cached_property
+    def _trial(self) -> TrialContainer:
+        return TrialContainer(self._api, self._networks, self._known, self._host_id)
+
+    @cached_property
     def _starts(self) -> ContainerStart:
+        return self._starts_as(self._host_id)
+
+    @cached_property
+    def _starts_of_nobody(self) -> ContainerStart:
+        return self._starts_as(0)
+
+    def _starts_as(self, host_id: int) -> ContainerStart:
         return ContainerStart(
             self._api,
             self._networks,
@@ -260,7 +289,7 @@ class DockerEngine:
             self._ways_in,
             GpuNodes(self._gpus.gpus()),
             self._known,
-            host_id=self._host_id,
+            host_id=host_id,
             publish_address=self._publish_address,
         )
 
@@ -283,8 +312,10 @@ class DockerEngine:
         """What is wrong with the host as a whole is no fault of a contract: its start is tried again later."""
         try:
             do_all(self._firewall.first_time, lambda: self._tenants.ensure())
+        except EngineUnavailableError:
+            raise
         except EngineError as error:
-            raise EngineUnavailableError(str(error)) from error
+            raise HostNotPreparedError(str(error)) from error
 
     def _killed_since(self, container_id: str, started_at: float) -> bool | None:
         key = (container_id, started_at)
