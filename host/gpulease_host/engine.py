@@ -116,6 +116,7 @@ class Container:
     run: str | None
     """Another for each start of the container, None before the first: seconds do not tell two quick starts apart."""
     error: str | None
+    """Why its program never began, in a sentence for the client."""
     gpus: tuple[str, ...]
     """Their UUIDs: the driver numbers its GPUs anew when one is gone."""
     address: str | None = None

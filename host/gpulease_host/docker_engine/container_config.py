@@ -59,6 +59,10 @@ class Surroundings:
     """Instead of shares, which Docker's runtimes convert each in its own way, where systemd keeps the weight."""
 
 
+NEVER = "0001-"
+"""The year that Docker writes for what never happened."""
+
+
 def container_name(instance_id: int) -> str:
     return f"gpulease-{instance_id}"
 
@@ -75,6 +79,14 @@ def container_config(order: Order, secrets: Secrets, surroundings: Surroundings)
         "HostConfig": _host_config(order, surroundings),
         **(launch_config() if surroundings.launch else {}),
     }
+
+
+def is_of_other_ports(order: Order, inspected: Mapping[str, Any]) -> bool:
+    """Whether the container has never run, and was made to be published under other numbers than the order has now."""
+    bindings = inspected["HostConfig"].get("PortBindings") or {}
+    made = {(port, binding["HostPort"]) for port, found in bindings.items() for binding in found}
+    wanted = {(_docker_port(port), str(port.host)) for port in _published(order)}
+    return inspected["State"]["StartedAt"].startswith(NEVER) and made != wanted
 
 
 def _host_config(order: Order, surroundings: Surroundings) -> dict[str, Any]:

@@ -10,7 +10,12 @@ from typing import Any
 
 from gpulease_host.docker_engine import kernel_limits
 from gpulease_host.docker_engine.cgroups import Cgroups
-from gpulease_host.docker_engine.container_config import Surroundings, container_config, container_name
+from gpulease_host.docker_engine.container_config import (
+    Surroundings,
+    container_config,
+    container_name,
+    is_of_other_ports,
+)
 from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
 from gpulease_host.docker_engine.ghosts import Ghosts
 from gpulease_host.docker_engine.gpu_nodes import DeviceNode, GpuNodes
@@ -92,8 +97,14 @@ class ContainerStart:
             self._limit(order, container_id)
 
     def _existing(self, order: Order) -> str | None:
+        """One that never ran is made anew where its ports have got other numbers."""
         found = self._api.inspect_container(container_name(order.instance_id))
-        return None if found is None else str(found["Id"])
+        if found is None:
+            return None
+        if is_of_other_ports(order, found):
+            self._api.remove_container(str(found["Id"]))
+            return None
+        return str(found["Id"])
 
     def _create(self, order: Order, secrets: Secrets, nodes: Sequence[DeviceNode], *, gpus_by_request: bool) -> str:
         image = self._image(order.image)

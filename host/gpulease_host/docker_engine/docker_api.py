@@ -10,6 +10,7 @@ import struct
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import docker
@@ -21,6 +22,8 @@ from gpulease_host.engine import EngineError, EngineUnavailableError
 
 TIMEOUT_S = 120
 LISTENING_TIMEOUT_S = 5
+HEAD_PIECES = 2
+TAR_BLOCK, TAR_KIND = 512, 156
 Json = dict[str, Any]
 _UNREACHABLE = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
@@ -167,6 +170,15 @@ class DockerApi:
             client._raise_for_status(response)
             return list(_frames(response.content))
 
+    def read_head(self, container: str, path: str, size: int) -> bytes | None:
+        """How a plain file in it begins; None where there is none at that path."""
+        try:
+            with self._calling() as client:
+                pieces, _ = client.get_archive(container, path)
+                return _head_of_file(b"".join(islice(pieces, HEAD_PIECES)), size)
+        except RefusedError:
+            return None
+
     def container_events(self, label: str, since: int) -> Iterator[Json]:
         """Blocks; ends with EngineUnavailableError when Docker goes away."""
         with self._calling() as client:
@@ -196,6 +208,14 @@ class DockerApi:
             if self._client is None:
                 self._client = docker.APIClient(base_url=self.docker_host, version="auto", timeout=TIMEOUT_S)
             return self._client
+
+
+def _head_of_file(archive: bytes, size: int) -> bytes | None:
+    """Of the first entry of a tar that may be cut off."""
+    if len(archive) < TAR_BLOCK or archive[TAR_KIND : TAR_KIND + 1] not in (b"0", b"\0"):
+        return None
+    length = int(archive[124:135].strip(b" \0") or b"0", 8)
+    return archive[TAR_BLOCK : TAR_BLOCK + min(length, size)]
 
 
 def _frames(content: bytes) -> Iterator[tuple[int, bytes]]:

@@ -21,6 +21,7 @@ from gpulease_host.docker_engine.container_start import ContainerStart
 from gpulease_host.docker_engine.data_root import DockerDataRoot
 from gpulease_host.docker_engine.docker_api import TIMEOUT_S, DockerApi, RefusedError
 from gpulease_host.docker_engine.event_stream import instance_changes
+from gpulease_host.docker_engine.exec_failures import ExecFailures
 from gpulease_host.docker_engine.firewall import Firewall
 from gpulease_host.docker_engine.ghosts import Ghosts
 from gpulease_host.docker_engine.gpu_nodes import GpuNodes
@@ -97,6 +98,7 @@ class DockerEngine:
         self._memory_bytes = memory_bytes or inventory.memory_for_tenants_bytes()
         self._api = DockerApi(docker_host)
         self.data_root = DockerDataRoot(self._api, host_id)
+        self._exec_failures = ExecFailures(self._api)
         self._machine = Machine(self._api)
         self._cgroups = Cgroups()
         self._disks = TenantDisks(self._api, self._machine, image_reserve_bytes)
@@ -123,7 +125,9 @@ class DockerEngine:
         self._end_ghosts(inspected)
         self._believe_ends(inspected)
         uuids = self._uuids_by_index
-        return [container_state.container_of(each, self._killed_since, uuids) for each in inspected if each is not None]
+        why = self._exec_failures.why_not_begun
+        found = [each for each in inspected if each is not None]
+        return [container_state.container_of(each, self._killed_since, uuids, why) for each in found]
 
     def pull(self, order: Order, secrets: Secrets, watch: PullWatch) -> None:
         """A container that was made already needs no image any more."""

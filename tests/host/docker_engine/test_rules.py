@@ -61,12 +61,12 @@ def test_a_container_of_an_older_host_program_has_the_gpus_of_its_numbers() -> N
     assert container.gpus == ("GPU-a",), "number 3 is gone"
 
 
-def test_a_container_that_never_ran_has_neither_start_nor_exit() -> None:
+def test_a_container_that_never_ran_has_neither_start_nor_exit_and_tells_no_raw_words() -> None:
     found = inspected("created", 127, flagged=False)
     found["State"] |= {"StartedAt": "0001-01-01T00:00:00Z", "Error": "no such program"}
     container = container_state.container_of(found, lambda _id, _since: None, {})
     assert (container.status, container.started_at, container.exit_code) == ("created", None, None)
-    assert container.error == "no such program"
+    assert container.error is None
 
 
 def test_the_kernels_log_names_victims_and_says_when(tmp_path: Path) -> None:
