@@ -16,7 +16,9 @@ from rental.domain.ending import fail
 from rental.domain.host import Inventory
 from rental.domain.ids import ContractId, HostId, InstanceId
 from rental.domain.lifecycle import REMOVING, ContractStatus, Desired, InstanceStatus
+from rental.domain.publishing import renumber
 from rental.domain.readiness import Readiness
+from rental.domain.ways_in import HostPort
 
 COMMAND_IN_FLIGHT_S = 130
 """A command is given up by SSM after 120 s; what still differs later than this is commanded again."""
@@ -65,6 +67,8 @@ class Report:
     instances: Mapping[InstanceId, ReportedInstance]
     gpus: tuple[ReportedGpu, ...]
     readiness: Readiness = field(default_factory=Readiness)
+    ports_in_use: tuple[HostPort, ...] = ()
+    """Published numbers that something which is not of any contract has; a host's program may be too old to tell."""
 
     def holds_gpu(self, instance_id: InstanceId) -> bool:
         """Whether the host still sees this instance on a GPU."""
@@ -95,8 +99,8 @@ def contracts_to_read(manifest: Manifest, report: Report, now: int) -> tuple[Con
 def observe(book: Book, report: Report, now: int) -> Book:
     """The book after the report. The contracts named by `contracts_to_read` must stand in it."""
     out_of_use = report.out_of_use(book.manifest.inventory)
-    if (book.manifest.quarantined, book.manifest.readiness) != (out_of_use, report.readiness):
-        told = replace(book.manifest, quarantined=out_of_use, readiness=report.readiness)
+    told = replace(book.manifest, quarantined=out_of_use, readiness=report.readiness, ports_in_use=report.ports_in_use)
+    if told != book.manifest:
         book = book.with_manifest(told)
     for contract in tuple(book.contracts.values()):
         book = book.with_contract(contract.be_heard())
@@ -176,6 +180,9 @@ def _learn(
         loading = replace(known.become(InstanceStatus.LOADING, reported.reason), progress=reported.progress)
         return _enter(book, contract_id, instance, loading, now, "loading")
     if reported.status == "failed" and book.contract(contract_id).status is ContractStatus.PENDING:
+        renumbered = renumber(book, contract_id, instance, now)
+        if renumbered is not None:
+            return renumbered
         reason = reported.reason or "The host could not start the container."
         return fail(book, contract_id, reason, now, Cause(HOST, "could not start"))
     if reported.status in GONE and not report.holds_gpu(instance.id):
