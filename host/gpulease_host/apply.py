@@ -89,7 +89,9 @@ class Applier:
                 self.backoff.succeeded(instance_id)
             else:
                 self._later(instance_id, "It does not come to rest.")
-        except (EngineError, JournalError, NotYetError, KeysUnknownError) as error:
+        except EngineError as error:
+            self._later(instance_id, error.for_log)
+        except (JournalError, NotYetError, KeysUnknownError) as error:
             self._later(instance_id, str(error))
 
     def _steps(self, instance_id: int) -> bool:
@@ -247,7 +249,8 @@ class Applier:
             self.engine.pull(order, secrets, PullWatch(is_wanted, partial(self.loading.say, instance_id)))
             self.world.docker.check()
             self.engine.start(order, secrets, is_wanted)
-        except EngineUnavailableError:
+        except EngineUnavailableError as error:
+            self.ledger.swap(record, replace(record, reason=str(error)))
             raise
         except OvertakenError as error:
             self._say(record, "not started", str(error))

@@ -198,6 +198,10 @@ class EngineError(Exception):
         super().__init__(sentence)
         self.details = details
 
+    @property
+    def for_log(self) -> str:
+        return f"{self} ({self.details})" if self.details else str(self)
+
 
 class ImageMissingError(EngineError):
     code = "image_missing"

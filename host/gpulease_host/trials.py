@@ -57,7 +57,7 @@ class Trials:
                 self.world.docker.check()
                 self._try(free)
             except EngineError as error:
-                self.log.say("trial container not tried", reason=str(error))
+                self.log.say("trial container not tried", reason=error.for_log)
                 return False
         return bool(free)
 

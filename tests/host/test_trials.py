@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gpulease_host.engine import HostFaultError, NotStartedError, Port, PortTakenError
+from gpulease_host.engine import EngineUnavailableError, HostFaultError, NotStartedError, Port, PortTakenError
 from gpulease_host.taken_ports import TakenPorts
 from gpulease_host.trials import AGAIN_S, DAY_S, UNKNOWN
 from tests.host.orders import order
@@ -97,6 +97,16 @@ def test_a_trial_tells_nothing_while_docker_is_away_or_all_is_in_use(rig: Rig) -
     rig.daemon.start_faults.note(DRIVER, [])
     rig.daemon.trials.step()
     assert rig.daemon.start_faults.of_host is not None
+
+
+def test_a_start_that_waits_for_docker_says_so_and_passes_no_raw_words_on(rig: Rig) -> None:
+    rig.engine.start_error = EngineUnavailableError("Docker does not answer.", "dial unix: refused")
+    rig.give(order())
+    assert (rig.instance()["status"], rig.instance()["reason"]) == ("loading", "Docker does not answer.")
+    assert "dial unix: refused" in rig.log.getvalue()
+    rig.engine.start_error = None
+    rig.pass_time(30)
+    assert (rig.instance()["status"], rig.instance()["reason"]) == ("running", None)
 
 
 def test_a_port_in_use_is_told_until_it_is_free(rig: Rig) -> None:

@@ -201,7 +201,7 @@ class DockerApi:
         except docker.errors.APIError as error:
             raise RefusedError(error.status_code or 500, str(error.explanation or error)) from error
         except (docker.errors.DockerException, *_UNREACHABLE) as error:
-            raise EngineUnavailableError(f"Docker does not answer on {self.docker_host}: {error}") from error
+            raise EngineUnavailableError(f"Docker does not answer on {self.docker_host}.", str(error)) from error
 
     def _connected(self) -> Any:
         with self._lock:

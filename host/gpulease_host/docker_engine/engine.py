@@ -35,7 +35,7 @@ from gpulease_host.docker_engine.oom_marks import OomMarks
 from gpulease_host.docker_engine.pacing import Paced
 from gpulease_host.docker_engine.ruleset_changes import RulesetChanges
 from gpulease_host.docker_engine.shares import Shares, do_all
-from gpulease_host.docker_engine.start_errors import PREPARING, explained, host_fault
+from gpulease_host.docker_engine.start_errors import NOT_PREPARED, PREPARING, explained, host_fault
 from gpulease_host.docker_engine.tenant_disks import TenantDisks
 from gpulease_host.docker_engine.tenants_group import TenantsGroup
 from gpulease_host.docker_engine.trial_container import TrialContainer
@@ -319,7 +319,7 @@ class DockerEngine:
         except EngineUnavailableError:
             raise
         except EngineError as error:
-            raise HostNotPreparedError(str(error)) from error
+            raise HostNotPreparedError(NOT_PREPARED, error.for_log) from error
 
     def _killed_since(self, container_id: str, started_at: float) -> bool | None:
         key = (container_id, started_at)

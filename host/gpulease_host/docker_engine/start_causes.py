@@ -6,6 +6,7 @@ are looked for first, and signs of the host's only outside of quotation marks.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ CLIENTS = (
         "program_of_other_kind",
         "client",
         ("exec format error",),
-        "its program is neither for this kind of processor nor a script with a first line such as #!/bin/sh",
+        "the program is neither for this kind of processor nor a script with a first line such as #!/bin/sh",
         "mend the image, or choose a tag that is made for this processor",
     ),
     Cause(
@@ -200,6 +201,8 @@ CAUSES = (
         "it is tried again",
     ),
 )
+PROGRAM = re.compile(r'exec: "([^"]+)"')
+MOST_NAME = 80
 EXEC_OF_IMAGE = re.compile(r"(?:unable to start container process|starting container process caused)[^:]*: .*?exec:")
 
 
@@ -210,6 +213,12 @@ def cause_of(said: str) -> Cause | None:
         if found is not None:
             return found
     return _first(CAUSES, told)
+
+
+def program_of(said: str) -> str:
+    """In quotation marks, as the client or the image names it; empty where it is not said."""
+    found = PROGRAM.search(said)
+    return "" if found is None else json.dumps(found[1][:MOST_NAME], ensure_ascii=False)
 
 
 def unquoted(said: str) -> str:

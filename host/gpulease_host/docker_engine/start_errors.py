@@ -9,7 +9,7 @@ import re
 
 from gpulease_host.docker_engine.docker_api import RefusedError
 from gpulease_host.docker_engine.networks import NetworkPoolError
-from gpulease_host.docker_engine.start_causes import Cause, cause_of, unquoted
+from gpulease_host.docker_engine.start_causes import Cause, cause_of, program_of, unquoted
 from gpulease_host.docker_engine.ways_in import WayInError
 from gpulease_host.engine import (
     DiskError,
@@ -49,6 +49,10 @@ PREPARING = Cause(
     "What failed stands in the log: journalctl -u gpulease-host",
 )
 DISK = Cause("disk_refused", "host", (), "its disk cannot be set up", "Look at the file system of Docker's data.")
+NOT_PREPARED = (
+    "This host cannot set its firewall rules or control groups now, and tries again (host_not_prepared). Its log says "
+    "what failed: journalctl -u gpulease-host"
+)
 UNKNOWN = (
     "It could not be started, and this host does not know why (start_failed): try again, or choose another offer. Its "
     "owner finds what Docker said in the log (journalctl -u gpulease-host)."
@@ -75,11 +79,12 @@ def explained(order: Order, error: EngineError) -> EngineError:
     if cause is None:
         return NotStartedError(UNKNOWN, details=said)
     if cause.whose == "client":
+        what = cause.what.replace("the program", f"the program {program_of(said)}".rstrip(), 1)
         return NotStartedError(
-            f"It could not be started, because {cause.what}: {cause.remedy} ({cause.code}).", cause.code, said
+            f"It could not be started, because {what}: {cause.remedy} ({cause.code}).", cause.code, said
         )
     if cause.whose == "passing":
-        return EngineUnavailableError(f"It could not be started yet, because {cause.what}: {cause.remedy}.")
+        return EngineUnavailableError(f"It could not be started yet, because {cause.what}: {cause.remedy}.", said)
     return host_fault(error, cause)
 
 
@@ -90,7 +95,7 @@ def host_fault(error: EngineError, cause: Cause) -> HostFaultError:
         cause.code,
         f"Containers do not start here, because {cause.what} ({cause.code}). {cause.remedy}",
         of_gpus=cause.whose == "gpus",
-        details=str(error),
+        details=error.details or str(error),
     )
 
 
