@@ -248,6 +248,13 @@ class Host(BaseModel):
     inventory: Inventory | None = Field(description="null until the machine has registered.")
 
 
+class PortInUse(BaseModel):
+    """A number of a host that something which is of no contract has."""
+
+    protocol: Literal["tcp", "udp"]
+    port: int
+
+
 class HostView(Host):
     """A host with what is on it now."""
 
@@ -266,6 +273,10 @@ class HostView(Host):
     direct: Direct | None = Field(description="Where new contracts are published; null: nowhere.")
     gpus_held_by: dict[str, Id] = Field(description="The contract that holds each leased GPU, by GPU index.")
     quarantined: list[int] = Field(description="Indexes of GPUs that are not rented: a check failed, or they are gone.")
+    ports_in_use: list[PortInUse] = Field(
+        description="Numbers of its range that something of the machine's own has, found when a start failed over "
+        "them: no contract gets them until they are free."
+    )
     disk_free_bytes: Bytes | None
     contracts: list[Id]
 

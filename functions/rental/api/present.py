@@ -124,6 +124,7 @@ def present_host_view(view: HostView) -> dict[str, Any]:
         "direct": asdict(manifest.direct) if manifest is not None and manifest.direct is not None else None,
         "gpus_held_by": held,
         "quarantined": list(manifest.quarantined) if manifest is not None else [],
+        "ports_in_use": [asdict(port) for port in manifest.ports_in_use] if manifest is not None else [],
         "disk_free_bytes": manifest.disk_free_bytes if manifest is not None else None,
         "contracts": list(manifest.claims) if manifest is not None else [],
     }
