@@ -230,7 +230,9 @@ class DiskError(EngineError):
 class NotStartedError(EngineError):
     """The sentence is for the client of the contract."""
 
-    def __init__(self, sentence: str, code: str = "start_failed", details: str = "") -> None:
+    code = "start_failed"
+
+    def __init__(self, sentence: str, code: str = code, details: str = "") -> None:
         super().__init__(sentence, details)
         self.code = code
 

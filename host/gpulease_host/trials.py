@@ -81,14 +81,17 @@ class Trials:
             self.faults.succeeded(uuids)
 
     def _fault_with(self, gpus: Sequence[OrderedGpu]) -> HostFaultError | None:
-        """Whatever keeps our own container from starting is this host's fault."""
+        """Whatever keeps our own container from starting is this host's fault. Raises EngineError for what is not."""
         try:
             self.engine.try_start(gpus)
         except HostFaultError as error:
             fault = error
         except NotStartedError as error:
+            if error.code != NotStartedError.code:
+                raise  # it is about the image, and ours is not what is tried
             fault = HostFaultError(UNKNOWN, "trial_failed", UNKNOWN, details=error.details)
         else:
+            self.log.say("trial container started", gpus=[gpu.index for gpu in gpus])
             return None
         self.log.say("trial container not started", code=fault.code, details=fault.details)
         return fault

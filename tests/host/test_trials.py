@@ -85,6 +85,13 @@ def test_what_fails_for_the_hosts_own_container_is_its_fault_whatever_was_said(r
     assert rig.state()["inventory"]["not_ready"] == [UNKNOWN]
 
 
+def test_a_trial_that_fails_for_its_own_image_blames_nobody(rig: Rig) -> None:
+    rig.engine.trial_errors = {0: NotStartedError("It could not be started.", "libraries_not_listed")}
+    rig.daemon.trials.step()
+    assert rig.state()["inventory"]["not_ready"] == []
+    assert statuses(rig) == ["free"] * 4
+
+
 def test_a_trial_tells_nothing_while_docker_is_away_or_all_is_in_use(rig: Rig) -> None:
     rig.daemon.start_faults.note(DRIVER, [])
     rig.engine.is_down = True

@@ -89,6 +89,13 @@ CAUSES = (
         "choose an image for an older CUDA, or a host with a newer driver",
     ),
     Cause(
+        "libraries_not_listed",
+        "client",
+        ("ldcache error",),
+        "the image does not let NVIDIA's libraries be listed in it",
+        "mend its /etc/ld.so.conf and libraries, or choose a newer image",
+    ),
+    Cause(
         "too_long",
         "client",
         ("argument list too long",),

@@ -68,10 +68,16 @@ class TrialContainer:
         order = self._order(gpus)
         self.clear()
         try:
-            self._api.import_image(order.image, file_system(platform.machine()), [f'ENTRYPOINT ["/{PROGRAM}"]'])
+            self._api.import_image(order.image, self._file_system(), [f'ENTRYPOINT ["/{PROGRAM}"]'])
             start(order)
         finally:
             self.clear()
+
+    def _file_system(self) -> bytes:
+        processor = platform.machine()
+        if processor not in CODE:
+            raise EngineError(f"There is no trial container for {processor}.")
+        return file_system(processor)
 
     def clear(self) -> None:
         """What cannot be removed now is removed with the next one."""

@@ -44,6 +44,7 @@ SAID = {
         f'{OLD}process_linux.go:495: container init caused: chdir to cwd ("/work") set in config.json failed',
     ],
     "driver_too_old": [f"{NVIDIA}requirement error: unsatisfied condition: cuda>=12.4, please update your driver"],
+    "libraries_not_listed": [f"{NVIDIA}ldcache error: process /sbin/ldconfig failed with error code: 1: unknown"],
     "too_long": [f'{PROCESS}exec: "/bin/sh": argument list too long: unknown'],
     "disk_of_instance_full": ["mkdir /var/lib/docker/overlay2/1/merged/dev: disk quota exceeded"],
     "driver_mismatch": [f"{NVIDIA}initialization error: nvml error: driver/library version mismatch: unknown"],
