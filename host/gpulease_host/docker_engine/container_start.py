@@ -124,6 +124,7 @@ class ContainerStart:
             launch=launch,
             takes_seccomp=self._machine.takes_seccomp,
             device_nodes=nodes,
+            log_file_bytes=self._machine.log_file_bytes,
         )
         name = container_name(order.instance_id)
         try:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import platform
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
+from gpulease_host.docker_engine.image_memory import ImageMemory
+from gpulease_host.docker_engine.leftovers import DockerLeftovers
 from gpulease_host.docker_engine.networks import ContractNetworks
 from gpulease_host.docker_engine.trial_container import CODE, program
 from gpulease_host.engine import HostFaultError, NotStartedError, OrderedGpu
@@ -63,6 +66,16 @@ def test_a_trial_passes_over_what_an_earlier_one_left(bench: Bench, monkeypatch:
     assert everything(bench) != before
     assert bench.engine.containers() == [], "it is nobody's"
     bench.engine.try_start(gpus_of(bench))
+    assert everything(bench) == before
+
+
+@pytest.mark.docker
+def test_who_leaves_takes_a_trial_that_broke_off_along(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = everything(bench)
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.engine._trial, "clear", lambda: None)
+        bench.engine.try_start(gpus_of(bench))
+    DockerLeftovers(bench.engine, bench.engine._api, ImageMemory(None, time.time)).remove_networks()
     assert everything(bench) == before
 
 
