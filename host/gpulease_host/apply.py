@@ -54,6 +54,7 @@ from gpulease_host.world import World
 MAX_STEPS = 12
 WAY_IN_AGAIN_S = 0.25
 REMOVE_GRACE_S = 1
+NOT_YOURS = "That is this host's doing: choose another offer"
 
 
 class NotYetError(Exception):
@@ -218,7 +219,7 @@ class Applier:
         uuids = {gpu.uuid for gpu in order.gpus}
         gone = sorted(uuids - self.world.gpu_uuids)
         if gone:
-            self._fail(record, f"GPU {gone[0]} is gone from this machine.")
+            self._fail(record, f"GPU {gone[0]} is gone from this machine. {NOT_YOURS} (gpu_gone).")
             return
         with ExitStack() as stack:
             for lock in self.gpus.start_locks(uuids):
@@ -228,7 +229,7 @@ class Applier:
             self._evict(record, containers)
             dirt = self.gpus.why_not_clean(uuids)
             if dirt is not None:
-                self._fail(record, dirt)
+                self._fail(record, f"{dirt.rstrip('.')}. {NOT_YOURS} (gpu_not_clean).")
                 return
             last_run = next((each.run for each in containers if each.instance_id == order.instance_id), None)
             begun = replace(record, token=order.token, begun_over=last_run, begun=False, status="loading", reason=None)
