@@ -131,8 +131,11 @@ class DockerEngine:
 
     def pull(self, order: Order, secrets: Secrets, watch: PullWatch) -> None:
         """A container that was made already needs no image any more."""
-        if self._api.inspect_container(container_name(order.instance_id)) is None:
-            self._images.provide(order, secrets.login, watch)
+        try:
+            if self._api.inspect_container(container_name(order.instance_id)) is None:
+                self._images.provide(order, secrets.login, watch)
+        except EngineError as error:
+            raise explained(order, error) from error
 
     def start(self, order: Order, secrets: Secrets, still_wanted: StillWanted = lambda: True) -> None:
         self._start_by(self._starts, order, secrets, still_wanted)

@@ -41,6 +41,13 @@ WAY_IN = Cause(
     "its keys and files cannot be made",
     "Look whether the disk of /var/lib/gpulease is full.",
 )
+OWN_STEP = Cause(
+    "host_step_failed",
+    "host",
+    (),
+    "a step of the host's own failed",
+    "What failed stands in the log: journalctl -u gpulease-host",
+)
 PREPARING = Cause(
     "host_not_prepared",
     "host",
@@ -72,8 +79,10 @@ def explained(order: Order, error: EngineError) -> EngineError:
             return host_fault(error, POOL)
         case WayInError():
             return host_fault(error, WAY_IN)
+    if not isinstance(error, RefusedError):
+        return host_fault(error, OWN_STEP)
     said = str(error)
-    if isinstance(error, RefusedError) and any(words in unquoted(said) for words in PORT_TAKEN):
+    if any(words in unquoted(said) for words in PORT_TAKEN):
         return _port_taken(order, said)
     cause = cause_of(said)
     if cause is None:
@@ -95,7 +104,7 @@ def host_fault(error: EngineError, cause: Cause) -> HostFaultError:
         cause.code,
         f"Containers do not start here, because {cause.what} ({cause.code}). {cause.remedy}",
         of_gpus=cause.whose == "gpus",
-        details=error.details or str(error),
+        details=error.for_log,
     )
 
 

@@ -126,7 +126,10 @@ def test_a_fault_of_some_gpus_is_not_one_of_the_whole_host() -> None:
     assert (of_gpus.of_gpus, of_host.of_gpus) == (True, False)
 
 
-@pytest.mark.parametrize(("error", "code"), [(LimitsError("x"), "limits_refused"), (DiskError("x"), "disk_refused")])
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(LimitsError("x"), "limits_refused"), (DiskError("x"), "disk_refused"), (EngineError("x"), "host_step_failed")],
+)
 def test_what_the_host_promises_and_cannot_set_is_its_own_fault(error: EngineError, code: str) -> None:
     told = explained(order(), error)
     assert isinstance(told, HostFaultError)
