@@ -20,11 +20,13 @@ from rental.domain.liveness import Sighting
 from rental.domain.observation import Report, ReportedGpu, ReportedInstance
 from rental.domain.refusal import Why
 from rental.domain.sentences import one_line
+from rental.domain.ways_in import HostPort
 from rental.service.observing import Observing
 
 MAX_REPORT_BYTES = 256 * 1024
 MAX_REASON_LENGTH = 500
 MAX_GPU_FAULT_LENGTH = 300
+MAX_PORTS_IN_USE = 64
 MAX_INTEGER = (1 << 53) - 1
 MAX_HOST_KEY_LENGTH = 1000
 HOST_KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}")
@@ -80,7 +82,16 @@ def _read_state(host_id: HostId, state: Any) -> Report:
     instances = [_read_instance(each) for each in state["instances"]]
     gpus = tuple(_read_gpu(each) for each in state["gpus"])
     readiness = read_readiness(state.get("inventory", {}))
-    return Report(host_id, {InstanceId(each.instance_id): each for each in instances}, gpus, readiness)
+    by_id = {InstanceId(each.instance_id): each for each in instances}
+    return Report(host_id, by_id, gpus, readiness, _read_ports(state.get("ports_in_use", [])))
+
+
+def _read_ports(listed: Any) -> tuple[HostPort, ...]:
+    _check_kind(list, listed)
+    ports = tuple(from_record(HostPort, each) for each in listed[:MAX_PORTS_IN_USE])
+    if not all(0 < each.port < 1 << 16 for each in ports):
+        raise ValueError("a port is out of range")
+    return ports
 
 
 def _read_sighting(claims: Mapping[str, Any], now: int) -> Sighting:

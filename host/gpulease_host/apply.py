@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NoReturn, assert_never
 
@@ -31,8 +31,11 @@ from gpulease_host.engine import (
     Engine,
     EngineError,
     EngineUnavailableError,
+    HostFaultError,
+    NotStartedError,
     Order,
     OvertakenError,
+    PortTakenError,
     PullWatch,
     Secrets,
 )
@@ -44,11 +47,14 @@ from gpulease_host.loading import Loading
 from gpulease_host.log import Log
 from gpulease_host.permission import Denied, Granted, KeysUnknownError, Permissions, Unreachable, Unusable
 from gpulease_host.records import HOLDING, Record
+from gpulease_host.start_faults import StartFaults
+from gpulease_host.taken_ports import TakenPorts
 from gpulease_host.world import World
 
 MAX_STEPS = 12
 WAY_IN_AGAIN_S = 0.25
 REMOVE_GRACE_S = 1
+NOT_YOURS = "That is this host's doing: choose another offer"
 
 
 class NotYetError(Exception):
@@ -70,6 +76,10 @@ class Applier:
     backoff: Backoff
     log: Log
     stop_grace_s: int
+    start_faults: StartFaults = field(default_factory=StartFaults)
+    taken_ports: TakenPorts = field(default_factory=TakenPorts)
+    try_soon: Callable[[], None] = lambda: None
+    """Have a container of the host's own started: whether a start fails for it as well tells whose fault it is."""
     withdraw: Callable[[int], None] = lambda _instance_id: None
     """Have no proxy lead to an instance any more: its address is about to be free."""
 
@@ -80,7 +90,9 @@ class Applier:
                 self.backoff.succeeded(instance_id)
             else:
                 self._later(instance_id, "It does not come to rest.")
-        except (EngineError, JournalError, NotYetError, KeysUnknownError) as error:
+        except EngineError as error:
+            self._later(instance_id, error.for_log)
+        except (JournalError, NotYetError, KeysUnknownError) as error:
             self._later(instance_id, str(error))
 
     def _steps(self, instance_id: int) -> bool:
@@ -220,7 +232,7 @@ class Applier:
         uuids = {gpu.uuid for gpu in order.gpus}
         gone = sorted(self._unknown(uuids))
         if gone:
-            self._fail(record, f"GPU {gone[0]} is gone from this machine.")
+            self._fail(record, f"GPU {gone[0]} is gone from this machine. {NOT_YOURS} (gpu_gone).")
             return
         with ExitStack() as stack:
             for lock in self.gpus.start_locks(uuids):
@@ -230,7 +242,7 @@ class Applier:
             self._evict(record, containers)
             dirt = self.gpus.why_not_clean(uuids)
             if dirt is not None:
-                self._fail(record, dirt)
+                self._fail(record, f"{dirt.rstrip('.')}. {NOT_YOURS} (gpu_not_clean).")
                 return
             last_run = next((each.run for each in containers if each.instance_id == order.instance_id), None)
             begun = replace(record, token=order.token, begun_over=last_run, begun=False, status="loading", reason=None)
@@ -258,18 +270,31 @@ class Applier:
             self.engine.pull(order, secrets, PullWatch(is_wanted, partial(self.loading.say, instance_id)))
             self.world.docker.check()
             self.engine.start(order, secrets, is_wanted)
-        except EngineUnavailableError:
+        except EngineUnavailableError as error:
+            self.ledger.swap(record, replace(record, reason=str(error)))
             raise
         except OvertakenError as error:
             self._say(record, "not started", str(error))
         except EngineError as error:
             with suppress(EngineError):
                 self.engine.stop(instance_id, REMOVE_GRACE_S)
+            self._note_fault(order, error)
+            self.log.say("not started", instance_id=instance_id, details=secrets.hide(error.details))
             self._fail(record, secrets.hide(str(error)))
         else:
             self.ledger.amend(instance_id, begun=True, run_id=self.world.run_id)
+            self.start_faults.succeeded([gpu.uuid for gpu in order.gpus])
         finally:
             self.loading.forget(instance_id)
+
+    def _note_fault(self, order: Order, error: EngineError) -> None:
+        """Before the record says that it failed, so that one report tells both."""
+        if isinstance(error, PortTakenError):
+            self.taken_ports.note(error.ports)
+        elif isinstance(error, HostFaultError):
+            self.start_faults.note(error, [gpu.uuid for gpu in order.gpus])
+        if isinstance(error, NotStartedError):
+            self.try_soon()
 
     def _is_still_wanted(self, order: Order) -> bool:
         """Preparing took time; the lease that it is for may be over. An extension is no reason to begin anew."""

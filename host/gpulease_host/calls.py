@@ -121,6 +121,7 @@ class Calls:
                 return self.engine.run_command(call.instance_id, asked["command"], asked["timeout_s"])
             return self.engine.read_logs(call.instance_id, asked["tail"], asked["since"], asked["cursor"])
         except EngineError as error:
+            self.log.say("call failed", instance_id=call.instance_id, kind=call.kind, reason=str(error))
             return {"error": str(error)}
 
 

@@ -40,7 +40,10 @@ from gpulease_host.rotation import KeyApi, Rotation
 from gpulease_host.same_docker import SameDocker
 from gpulease_host.sender import Sender, Sink
 from gpulease_host.settings import Settings
+from gpulease_host.start_faults import StartFaults
+from gpulease_host.taken_ports import TakenPorts
 from gpulease_host.threads import repeat
+from gpulease_host.trials import Trials
 from gpulease_host.trusted_clock import TrustedClock
 from gpulease_host.tunnels.connection import Connect, SshConnection
 from gpulease_host.tunnels.tunnels import TunnelApi, Tunnels
@@ -94,12 +97,19 @@ class Daemon:
         self.enforcement = enforcement_of(parts, self.ledger)
         self.docker = self._build_docker()
         docker_down = DockerDown(parts.elapsed)
-        self.world = World(parts.engine, inventory, parts.read_run, parts.clock, self.docker, docker_down)
+        self.start_faults = StartFaults(lambda: self.sender.ring())
+        self.taken_ports = TakenPorts()
+        self.world = World(
+            parts.engine, inventory, parts.read_run, parts.clock, self.docker, docker_down, self.start_faults
+        )
         self.gpus = Gpus(parts.engine, inventory, parts.elapsed, parts.sleep)
         self.rotation = Rotation(parts.keys, parts.open_key_api, parts.host_id, parts.log)
         self.asker = self._build_asker()
         self.loading = Loading(parts.elapsed, lambda: self.sender.ring())
-        self.reporter = Reporter(self.ledger, self.world, self.gpus, self.loading, lambda: self.asker.is_sweeping)
+        self.reporter = Reporter(
+            self.ledger, self.world, self.gpus, self.loading, lambda: self.asker.is_sweeping, self.taken_ports
+        )
+        self.trials = self._build_trials()
         self.sender = self._build_sender()
         self.ledger.on_change = self.sender.ring
         self.certificates = self._build_certificates()
@@ -126,6 +136,7 @@ class Daemon:
         repeat("watch", self._watch_once, self.stopping, self.stopping)
         repeat("events", self._follow_events, self.stopping, self.stopping)
         repeat("asking", self._ask_once, self.stopping, self.stopping)
+        repeat("trials", self.trials.step, self.stopping, self.stopping)
         repeat("certificates", self.renew_certificates, self.stopping, self.stopping)
         repeat("key", self._finish_rotation, self.stopping, self.stopping)
         repeat("tunnels", self.tunnels.step, self.stopping, self.stopping)
@@ -285,7 +296,14 @@ class Daemon:
             log=parts.log,
             stop_grace_s=parts.settings.stop_grace_s,
             withdraw=self.tunnels.withdraw,
+            start_faults=self.start_faults,
+            taken_ports=self.taken_ports,
+            try_soon=self.trials.soon,
         )
+
+    def _build_trials(self) -> Trials:
+        parts = self.parts
+        return Trials(parts.engine, self.gpus, self.ledger, self.world, self.start_faults, parts.elapsed, parts.log)
 
     def _build_tunnels(self) -> Tunnels:
         parts = self.parts

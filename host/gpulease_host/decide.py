@@ -227,6 +227,8 @@ def _exit_reason(record: Record, container: Container) -> str:
         return f"It ended, and nobody knows how. {container.hangs}"
     if container.oom_killed:
         return "oom"
+    if container.error is not None:
+        return container.error
     if is_being_tried(record) and record.order.mode in WAYS_IN:
         return f"It ended with exit code {container.exit_code} before anyone could get in. {record.reason}"
     return "done" if container.exit_code == 0 else "error"

@@ -119,6 +119,7 @@ class Container:
     run: str | None
     """Another for each start of the container, None before the first: seconds do not tell two quick starts apart."""
     error: str | None
+    """Why its program never began, in a sentence for the client."""
     gpus: tuple[str, ...]
     """Their UUIDs: the driver numbers its GPUs anew when one is gone."""
     address: str | None = None
@@ -184,15 +185,28 @@ class EngineError(Exception):
 
     - ImageMissingError: the image is not to be had, or may not be used; says why, and what to do
     - EngineUnavailableError: Docker does not answer, or the host lacks what every container needs; tried again later
+      ├── HostNotPreparedError: the host's own rules or groups could not be made
       └── DataMissingError: it does, but without the data that it had
     - LimitsError: a limit could not be set, or read back differently
     - DiskError: the disk allocation could not be made
-    - PortTakenError: a port of the host on which one of the container was to be published is in use
+    - NotStartedError: a container did not start; the code says why
+      ├── HostFaultError: nothing that its client could have done would have helped
+      └── PortTakenError: a port of the host on which one of the container was to be published is in use
     - OvertakenError: nothing was started, because it is no longer wanted
     - StuckError: Docker answers for others, and hangs on this container
+
+    `details` is what another program said, for this host's log: no report passes it on.
     """
 
     code = "engine_error"
+
+    def __init__(self, sentence: str = "", details: str = "") -> None:
+        super().__init__(sentence)
+        self.details = details
+
+    @property
+    def for_log(self) -> str:
+        return f"{self} ({self.details})" if self.details else str(self)
 
 
 class ImageMissingError(EngineError):
@@ -201,6 +215,10 @@ class ImageMissingError(EngineError):
 
 class EngineUnavailableError(EngineError):
     code = "engine_unavailable"
+
+
+class HostNotPreparedError(EngineUnavailableError):
+    code = "host_not_prepared"
 
 
 class DataMissingError(EngineUnavailableError):
@@ -215,8 +233,28 @@ class DiskError(EngineError):
     code = "disk_refused"
 
 
-class PortTakenError(EngineError):
-    code = "port_taken"
+class NotStartedError(EngineError):
+    """The sentence is for the client of the contract."""
+
+    code = "start_failed"
+
+    def __init__(self, sentence: str, code: str = code, details: str = "") -> None:
+        super().__init__(sentence, details)
+        self.code = code
+
+
+class HostFaultError(NotStartedError):
+    """`for_owner` says what is to be mended; `of_gpus`: only where these GPUs are asked for."""
+
+    def __init__(self, sentence: str, code: str, for_owner: str, *, of_gpus: bool = False, details: str = "") -> None:
+        super().__init__(sentence, code, details)
+        self.for_owner, self.of_gpus = for_owner, of_gpus
+
+
+class PortTakenError(NotStartedError):
+    def __init__(self, sentence: str, ports: tuple[Port, ...], details: str = "") -> None:
+        super().__init__(sentence, "port_taken", details)
+        self.ports = ports
 
 
 class OvertakenError(EngineError):
@@ -273,6 +311,10 @@ class Engine(CallEngine, Protocol):
 
     def start(self, order: Order, secrets: Secrets, still_wanted: StillWanted) -> None:
         """Raises OvertakenError when it is no longer wanted once everything is prepared."""
+        ...
+
+    def try_start(self, gpus: Sequence[OrderedGpu]) -> None:
+        """Start a container of the host's own as a client's would be, and remove it. Raises as `start` does."""
         ...
 
     def why_not_startable(self, order: Order) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gpulease_host.engine import Engine, EngineError, GpuCheck
+from gpulease_host.engine import Engine, EngineError, GpuCheck, OrderedGpu
 from gpulease_host.records import HOLDING, Fence, Record
 
 SETTLING_S = 10
@@ -125,6 +125,12 @@ class Gpus:
         """Whether an unheld GPU is not known to be clean."""
         with self._lock:
             return any(not sight.clean for uuid, sight in self._sights.items() if uuid not in held)
+
+    def clean(self, held: Collection[str]) -> list[OrderedGpu]:
+        """Those that could be handed over now."""
+        with self._lock:
+            unheld = [OrderedGpu(gpu["index"], gpu["uuid"]) for gpu in self._gpus if gpu["uuid"] not in held]
+            return [gpu for gpu in unheld if self._sights[gpu.uuid].clean]
 
     def report(self, held: Mapping[str, int], fences: Mapping[str, Fence]) -> list[dict[str, Any]]:
         """Every GPU as the wire says it."""

@@ -11,6 +11,7 @@ from gpulease_host.gpus import Gpus, holders
 from gpulease_host.ledger import Ledger
 from gpulease_host.loading import Loading, Said
 from gpulease_host.records import HOLDING, Record, Status
+from gpulease_host.taken_ports import TakenPorts
 from gpulease_host.world import World
 
 MOST_INSTANCES = 400
@@ -30,6 +31,7 @@ class Reporter:
     gpus: Gpus
     loading: Loading
     is_sweeping: Callable[[], bool]
+    taken_ports: TakenPorts
 
     def state(self) -> dict[str, Any]:
         view = self.ledger.view()
@@ -39,16 +41,17 @@ class Reporter:
         told = foremost(view.records)
         inventory = self.world.inventory
         held = {**_held_by_strays(strays), **holders(view.records)}
-        gpus = self.gpus.report(held, view.fences)
+        gpus, unfit = self.gpus.report(held, view.fences), self.world.start_faults.of_gpus
         return {
             "inventory": inventory,
-            "gpus": [_withheld(each, self.world.docker.fault) for each in gpus],
+            "gpus": [_withheld(each, self.world.docker.fault or unfit.get(each["uuid"])) for each in gpus],
             "instances": [
                 *(self._say(record, used.get(each), said.get(each)) for each, record in told),
                 *(_say_stray(each, used.get(each.instance_id)) for each in strays[: MOST_INSTANCES - len(told)]),
             ],
             "disk_free_bytes": _disk_free_bytes(inventory["disk_bytes"], view.records.values()),
             "sweeping": self.is_sweeping(),
+            "ports_in_use": [{"protocol": protocol, "port": port} for protocol, port in self.taken_ports.look()],
         }
 
     def _say(self, record: Record, disk_used_bytes: int | None, said: Said | None) -> dict[str, Any]:
@@ -81,7 +84,7 @@ def _unseen(record: Record) -> Status:
 
 
 def _withheld(gpu: dict[str, Any], fault: str | None) -> dict[str, Any]:
-    """No new contract comes to a machine without its data."""
+    """No new contract comes to a machine without its data, or to a GPU on which nothing starts."""
     if fault is None or gpu["status"] != "free":
         return gpu
     return {**gpu, "status": "quarantined", "reason": fault[:MOST_REASON]}

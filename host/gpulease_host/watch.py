@@ -61,13 +61,15 @@ class Watch:
             try:
                 step()
             except EngineUnavailableError as error:
-                faults.append(str(error))
+                faults.append(error.for_log)
                 if isinstance(error, DataMissingError):
                     self.world.docker_down.answered()
                 else:
                     self.world.docker_down.failed(began_at, str(error))
                 break  # the others would wait for it too, and the next end would be late
-            except (EngineError, JournalError) as error:
+            except EngineError as error:
+                faults.append(error.for_log)
+            except JournalError as error:
                 faults.append(str(error))
             except Exception as error:  # noqa: BLE001 - nobody foresaw it: the others go on, and so does the daemon
                 faults.append(describe(error))

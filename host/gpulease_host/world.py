@@ -15,6 +15,7 @@ from gpulease_host.ledger import Ledger
 from gpulease_host.readiness import also_not_ready
 from gpulease_host.records import Record
 from gpulease_host.same_docker import SameDocker
+from gpulease_host.start_faults import StartFaults
 from gpulease_host.trusted_clock import BOOT_ID, TrustedClock
 
 NOT_TRIED = "It has started; whether it lets people in is about to be tried."
@@ -47,8 +48,10 @@ class World:
         clock: TrustedClock,
         docker: SameDocker,
         docker_down: DockerDown,
+        start_faults: StartFaults,
     ) -> None:
         self.docker = docker
+        self.start_faults = start_faults
         self.docker_down = docker_down
         self._inventory = inventory
         self._engine = engine
@@ -72,7 +75,12 @@ class World:
         return {**inventory, "disk_bytes": disk_bytes}
 
     def faults(self) -> list[str]:
-        found = (self.docker_down.fault, self.docker.fault, self._clock.why_not_right())
+        found = (
+            self.docker_down.fault,
+            self.docker.fault,
+            self._clock.why_not_right(),
+            self.start_faults.of_host,
+        )
         return [each for each in found if each is not None]
 
     @property

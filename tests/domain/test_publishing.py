@@ -13,11 +13,13 @@ from rental.domain.contract import Contract, Instance, Launch
 from rental.domain.ending import end_early
 from rental.domain.errors import NoPortsFreeError, NotReachableError, RentalError
 from rental.domain.ids import ContractId
+from rental.domain.lifecycle import ContractStatus, InstanceStatus
+from rental.domain.observation import ReportedStatus, observe
 from rental.domain.publishing import MAX_PORTS_PER_HOST, count_proxy_ports
 from rental.domain.renting import MAX_INSTANCES
-from rental.domain.ways_in import ContainerPort, Direct, JupyterVia, Proxy, Transport
+from rental.domain.ways_in import ContainerPort, Direct, HostPort, JupyterVia, Proxy, Transport
 from rental.service.ledger import WRITES_PER_COMMIT
-from tests.fakes.builders import CAUSE, DIRECT, PROXY, active, hear, make_manifest, rent
+from tests.fakes.builders import CAUSE, DIRECT, PROXY, active, hear, make_manifest, make_report, rent, reported
 from tests.fakes.ports import NOW
 
 A = ContractId(100)
@@ -218,3 +220,50 @@ def check_held_once(book: Book) -> None:
 
 def held_instances(book: Book) -> list[Instance]:
     return [each for number in book.manifest.claims for each in book.contract(number).instances]
+
+
+def told_in_use(book: Book, *ports: HostPort, status: ReportedStatus = "failed", contract_id: int = 100) -> Book:
+    """The book after its host could not start the contract, and says which numbers something of its own has."""
+    said = reported(book.contract(ContractId(contract_id)), status)
+    return observe(book, make_report(said, ports_in_use=ports), NOW)
+
+
+def test_a_number_that_the_host_needs_itself_is_replaced_before_the_contract_fails() -> None:
+    before = rent(site(), launch=launch("args", WEB, DNS))
+    after = told_in_use(before, HostPort("tcp", 20_000))
+    assert numbers(after) == [(8080, "tcp", 20_001), (53, "udp", 20_000)]
+    contract, instance = after.contract(A), after.contract(A).instances[0]
+    assert (contract.status, instance.status) == (ContractStatus.PENDING, InstanceStatus.CREATING)
+    assert (instance.generation, instance.token) == (2, before.contract(A).instances[0].token)
+    assert after.bells[-1].generation == 2
+    assert after.manifest.claims[A].tcp_ports == (20_001,)
+    assert numbers(hear(after, 100, "running")) == numbers(after)
+
+
+def test_an_older_word_on_the_start_that_failed_renumbers_nothing_again() -> None:
+    first = rent(site(), launch=launch("args", WEB))
+    said = reported(first.contract(A), "failed")
+    once = observe(first, make_report(said, ports_in_use=(HostPort("tcp", 20_000),)), NOW)
+    assert numbers(observe(once, make_report(said, ports_in_use=(HostPort("tcp", 20_000),)), NOW)) == numbers(once)
+
+
+def test_the_next_contract_gets_no_number_that_the_host_needs_itself_until_it_is_free() -> None:
+    book = told_in_use(rent(site(), launch=launch("args", WEB)), HostPort("tcp", 20_000), HostPort("tcp", 20_002))
+    book = rent(book, 200, launch=launch("args", WEB))
+    assert numbers(book, 200) == [(8080, "tcp", 20_003)]
+    book = hear(book, 100, "running")
+    assert numbers(rent(book, 300, launch=launch("args", WEB)), 300) == [(8080, "tcp", 20_000)]
+
+
+def test_a_start_that_failed_for_another_reason_or_has_no_other_number_fails() -> None:
+    book = rent(site(), launch=launch("args", WEB))
+    assert told_in_use(book, HostPort("udp", 20_000)).contract(A).status is ContractStatus.FAILED
+    one = rent(site(direct=replace(DIRECT, last_port=DIRECT.first_port)), launch=launch("args", WEB))
+    assert told_in_use(one, HostPort("tcp", 20_000)).contract(A).status is ContractStatus.FAILED
+
+
+def test_a_container_that_ran_keeps_its_numbers() -> None:
+    book = active(site(), launch=launch("args", WEB))
+    after = told_in_use(book, HostPort("tcp", 20_000))
+    assert numbers(after) == numbers(book)
+    assert after.contract(A).instances[0].status is InstanceStatus.STOPPED

@@ -13,7 +13,7 @@ from rental.domain.publishing import count_proxy_ports
 from rental.domain.readiness import Readiness
 from rental.domain.renting import Drawn, RentalRequest, RentalTerms, open_contract
 from rental.domain.shares import GIB
-from rental.domain.ways_in import Direct, Proxy
+from rental.domain.ways_in import Direct, HostPort, Proxy
 from tests.fakes.ports import NOW
 
 HOST = HostId(7)
@@ -105,13 +105,16 @@ def reported(contract: Contract, status: ReportedStatus, **changes: object) -> l
 
 
 def make_report(
-    said: list[ReportedInstance], gpus: tuple[ReportedGpu, ...] = (), readiness: Readiness | None = None
+    said: list[ReportedInstance],
+    gpus: tuple[ReportedGpu, ...] = (),
+    readiness: Readiness | None = None,
+    ports_in_use: tuple[HostPort, ...] = (),
 ) -> Report:
     """The GPUs that `gpus` does not tell of are free."""
     free = {index: ReportedGpu(index, "free", None, f"GPU-{index:04d}") for index in range(MOST_GPUS)}
     told = {gpu.index: gpu for gpu in gpus}
     by_id = {each.instance_id: each for each in said}
-    return Report(HOST, by_id, tuple({**free, **told}.values()), readiness or Readiness())
+    return Report(HOST, by_id, tuple({**free, **told}.values()), readiness or Readiness(), ports_in_use)
 
 
 def hear(book: Book, contract_id: int, status: ReportedStatus, now: int = NOW, **changes: object) -> Book:

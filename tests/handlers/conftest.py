@@ -206,11 +206,14 @@ class Site:
         seq: int | None = None,
         inventory: Any = None,
         gpus: Any = None,
+        ports_in_use: Any = None,
         **claims: Any,
     ) -> dict[str, Any]:
         """A signed report in its envelope."""
         free = [{"index": i, "uuid": f"GPU-{i:04d}", "status": "free", "instance_id": None} for i in range(MOST_GPUS)]
         state = {"instances": instances, "gpus": gpus or free, "inventory": inventory or {}}
+        if ports_in_use is not None:
+            state["ports_in_use"] = ports_in_use
         return {"detail": self.machine.sign_report(state, seq or next(self._seq), self.now, **claims)}
 
 

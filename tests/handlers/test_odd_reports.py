@@ -46,6 +46,7 @@ def claims_of(site: Site, contract_id: int) -> dict[str, Any]:
         "instances": [said],
         "disk_free_bytes": 1,
         "sweeping": False,
+        "ports_in_use": [{"protocol": "tcp", "port": 20_000}],
     }
     return {"v": 1, "host_id": site.host_id, "boot_id": "boot-1", "seq": 1, "sent_at": site.now, "state": state}
 

@@ -163,3 +163,23 @@ def test_what_a_machine_calls_itself_moves_no_cursor_either(site: Site) -> None:
     assert register(register_body(site.machine, token, inventory=told)).status == 200
     shown = call(api_hosts.handler, "GET", f"/v1/hosts/{host_id}", caller=site.owner).body["inventory"]
     assert {shown["hostname"], shown["driver_version"], shown["gpus"][0]["name"]} == {shown_as}
+
+
+def port_of(site: Site, contract_id: int) -> tuple[str, int]:
+    told = site.on_contract("GET", contract_id).body
+    return told["status"], told["instances"][0]["ports"]["8080/tcp"]["port"]
+
+
+def test_a_port_that_the_machine_needs_itself_is_replaced_and_shown_to_its_owner(site: Site) -> None:
+    on_direct(site, "PUT", DIRECT)
+    contract_id = site.rent(body=site.wish(ports=[{"container": 8080, "protocol": "tcp"}])).body["id"]
+    number = port_of(site, contract_id)[1]
+    in_use = [{"protocol": "tcp", "port": number}]
+    jsonschema.validate(in_use, EVENT_SCHEMA["$defs"]["state"]["properties"]["ports_in_use"])
+    failed = reported(contract_id, "failed", reason="Its port is in use (port_taken).")
+    on_instance_changed(site.event([failed], ports_in_use=in_use), None)
+    assert port_of(site, contract_id) == ("pending", number + 1)
+    assert show(site)["ports_in_use"] == in_use
+    on_instance_changed(site.event([reported(contract_id, generation=2)]), None)
+    assert port_of(site, contract_id) == ("active", number + 1)
+    assert show(site)["ports_in_use"] == [], "an older host's program tells of none"

@@ -25,6 +25,7 @@ from gpulease_host.engine import (
     GpuCheck,
     Limits,
     Order,
+    OrderedGpu,
     Overrun,
     OvertakenError,
     PullWatch,
@@ -95,6 +96,8 @@ class FakeEngine:
         self.violations: list[str] = []
         self.is_down = False
         self.start_error: EngineError | None = None
+        self.trial_errors: dict[int, EngineError] = {}
+        """By the index of the GPU."""
         self.remove_error: EngineError | None = None
         self.pull_error: EngineError | None = None
         self.watch_error: Exception | None = None
@@ -151,6 +154,13 @@ class FakeEngine:
                 "running", None, False, int(self.clock()), f"start {next(_starts)} of {os.getpid()}", None, gpus,
                 self.address,
             )  # fmt: skip
+
+    def try_start(self, gpus: Sequence[OrderedGpu]) -> None:
+        self._check_up()
+        self.calls.append("trial " + " ".join(str(gpu.index) for gpu in gpus))
+        for gpu in gpus:
+            if gpu.index in self.trial_errors:
+                raise self.trial_errors[gpu.index]
 
     def why_not_startable(self, order: Order) -> str | None:
         return self.not_startable

@@ -245,7 +245,11 @@ def test_an_exited_instance_wanted_stopped_keeps_its_reason(rig: Rig) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [ImageMissingError("The image is not here."), LimitsError("Read back 0."), PortTakenError("Port 40001/tcp is.")],
+    [
+        ImageMissingError("The image is not here."),
+        LimitsError("Read back 0."),
+        PortTakenError("Port 40001/tcp is.", ()),
+    ],
 )
 def test_a_start_that_fails_is_reported_failed_once(rig: Rig, error: EngineError) -> None:
     rig.engine.start_error = error

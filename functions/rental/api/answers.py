@@ -248,6 +248,13 @@ class Host(BaseModel):
     inventory: Inventory | None = Field(description="null until the machine has registered.")
 
 
+class PortInUse(BaseModel):
+    """A number of a host that something which is of no contract has."""
+
+    protocol: Literal["tcp", "udp"]
+    port: int
+
+
 class HostView(Host):
     """A host with what is on it now."""
 
@@ -269,6 +276,10 @@ class HostView(Host):
     gpu_faults: dict[str, str] = Field(
         description="Why a quarantined GPU is not rented, in a sentence, by GPU index; one that the host does not name "
         "has none."
+    )
+    ports_in_use: list[PortInUse] = Field(
+        description="Numbers of its range that something of the machine's own has, found when a start failed over "
+        "them: no contract gets them until they are free."
     )
     disk_free_bytes: Bytes | None
     contracts: list[Id]

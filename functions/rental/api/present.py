@@ -125,6 +125,7 @@ def present_host_view(view: HostView) -> dict[str, Any]:
         "gpus_held_by": held,
         "quarantined": list(manifest.quarantined) if manifest is not None else [],
         "gpu_faults": {str(index): reason for index, reason in manifest.gpu_faults.items()} if manifest else {},
+        "ports_in_use": [asdict(port) for port in manifest.ports_in_use] if manifest is not None else [],
         "disk_free_bytes": manifest.disk_free_bytes if manifest is not None else None,
         "contracts": list(manifest.claims) if manifest is not None else [],
     }

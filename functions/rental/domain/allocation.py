@@ -17,7 +17,7 @@ from rental.domain.ids import ContractId, HostId, InstanceId, OfferId
 from rental.domain.lifecycle import Desired, InstanceStatus
 from rental.domain.readiness import Readiness
 from rental.domain.shares import Capacity
-from rental.domain.ways_in import Direct, Transport
+from rental.domain.ways_in import Direct, HostPort, Transport
 
 MAX_CONTRACTS_PER_HOST = 200
 MAX_INSTANCES_PER_HOST = 350
@@ -106,7 +106,8 @@ class Manifest:
     names the machine key that new contracts are sealed to: whoever sealed to another has to read and seal again.
     `gpu_faults` has the host's reason for GPUs in quarantine, by index, where it told one.
     `direct` is where new contracts are published; what is published already keeps its numbers. `readiness` is as the
-    host last told, and concerns new contracts only.
+    host last told, and concerns new contracts only. `ports_in_use` are numbers that something of the host's own has, on
+    its last word: no contract gets them.
     """
 
     host_id: HostId
@@ -127,6 +128,7 @@ class Manifest:
     sealing_key_id: str | None = None
     direct: Direct | None = None
     readiness: Readiness = field(default_factory=Readiness)
+    ports_in_use: tuple[HostPort, ...] = ()
     rev: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict, compare=False)
 

@@ -17,7 +17,9 @@ from rental.domain.ending import fail
 from rental.domain.host import Inventory
 from rental.domain.ids import ContractId, HostId, InstanceId
 from rental.domain.lifecycle import REMOVING, ContractStatus, Desired, InstanceStatus
+from rental.domain.publishing import renumber
 from rental.domain.readiness import Readiness
+from rental.domain.ways_in import HostPort
 
 COMMAND_IN_FLIGHT_S = 130
 """A command is given up by SSM after 120 s; what still differs later than this is commanded again."""
@@ -67,6 +69,8 @@ class Report:
     instances: Mapping[InstanceId, ReportedInstance]
     gpus: tuple[ReportedGpu, ...]
     readiness: Readiness = field(default_factory=Readiness)
+    ports_in_use: tuple[HostPort, ...] = ()
+    """Published numbers that something which is not of any contract has; a host's program may be too old to tell."""
 
     def holds_gpu(self, instance_id: InstanceId) -> bool:
         """Whether the host still sees this instance on a GPU."""
@@ -106,7 +110,8 @@ def contracts_to_read(manifest: Manifest, report: Report, now: int) -> tuple[Con
 
 def observe(book: Book, report: Report, now: int) -> Book:
     """The book after the report. The contracts named by `contracts_to_read` must stand in it."""
-    book = book.with_manifest(_heed_machine(book.manifest, report))
+    if (manifest := _heed_machine(book.manifest, report)) != book.manifest:
+        book = book.with_manifest(manifest)
     for contract in tuple(book.contracts.values()):
         book = book.with_contract(contract.be_heard())
         for instance_id in (each.id for each in contract.instances):
@@ -127,10 +132,13 @@ def _heed_machine(manifest: Manifest, report: Report) -> Manifest:
     faults = report.gpu_faults(manifest.inventory)
     if _without_figures(faults) == _without_figures(manifest.gpu_faults):
         faults = dict(manifest.gpu_faults)
-    out_of_use = report.out_of_use(manifest.inventory)
-    if (manifest.quarantined, manifest.readiness, manifest.gpu_faults) == (out_of_use, report.readiness, faults):
-        return manifest
-    return replace(manifest, quarantined=out_of_use, readiness=report.readiness, gpu_faults=faults)
+    return replace(
+        manifest,
+        quarantined=report.out_of_use(manifest.inventory),
+        readiness=report.readiness,
+        gpu_faults=faults,
+        ports_in_use=report.ports_in_use,
+    )
 
 
 def _without_figures(faults: Mapping[int, str]) -> dict[int, str]:
@@ -200,6 +208,9 @@ def _learn(
         loading = replace(known.become(InstanceStatus.LOADING, reported.reason), progress=reported.progress)
         return _enter(book, contract_id, instance, loading, now, "loading")
     if reported.status == "failed" and book.contract(contract_id).status is ContractStatus.PENDING:
+        renumbered = renumber(book, contract_id, instance, now)
+        if renumbered is not None:
+            return renumbered
         reason = reported.reason or "The host could not start the container."
         return fail(book, contract_id, reason, now, Cause(HOST, "could not start"))
     if reported.status in GONE and not report.holds_gpu(instance.id):

@@ -9,12 +9,15 @@ from dataclasses import replace
 from itertools import islice
 
 from rental.domain.allocation import Manifest
+from rental.domain.book import Book, Cause
 from rental.domain.contract import Instance, Launch
 from rental.domain.errors import NoPortsFreeError, NotReachableError
+from rental.domain.ids import ContractId
 from rental.domain.ways_in import (
     WAYS_IN,
     ContainerPort,
     Direct,
+    HostPort,
     Proxy,
     PublishedPort,
     Transport,
@@ -23,6 +26,7 @@ from rental.domain.ways_in import (
     settle_jupyter_via,
 )
 
+TRANSPORTS: tuple[Transport, ...] = ("tcp", "udp")
 MAX_PORTS_PER_HOST = 8192
 """A manifest is one item, and ranges may move while numbers of old ones are held."""
 
@@ -53,11 +57,35 @@ def publish(manifest: Manifest, launch: Launch, instances: Sequence[Instance]) -
         return tuple(instances)
     wanted = (*ports_of_mode(launch.mode, launch.jupyter_via), *launch.ports)
     _check_room(manifest, len(wanted) * len(instances))
-    free: dict[Transport, Iterator[int]] = {
-        "tcp": _free_numbers(manifest, direct, "tcp"),
-        "udp": _free_numbers(manifest, direct, "udp"),
-    }
+    free = {protocol: _free_numbers(manifest, direct, protocol) for protocol in TRANSPORTS}
     return tuple(replace(each, ports=tuple(_take(free, port) for port in wanted)) for each in instances)
+
+
+def renumber(book: Book, contract_id: ContractId, instance: Instance, now: int) -> Book | None:
+    """The book with the instance wanted anew under other numbers, for those that its host says are in use.
+
+    None where that is not why it failed to start, or no number is left. Only for what never ran: a container keeps its
+    numbers for life. Each try takes a number out of the range, and `provision_by` ends them.
+    """
+    in_use, direct = set(book.manifest.ports_in_use), book.manifest.direct
+    clashing = [port for port in instance.ports if HostPort(port.protocol, port.host) in in_use]
+    if not clashing or direct is None:
+        return None
+    free = {protocol: _free_numbers(book.manifest, direct, protocol) for protocol in TRANSPORTS}
+    try:
+        ports = tuple(
+            _take(free, ContainerPort(port.container, port.protocol)) if port in clashing else port
+            for port in instance.ports
+        )
+    except NoPortsFreeError:
+        return None
+    again = replace(instance.want(instance.desired, now), ports=ports)
+    book = book.with_contract(book.contract(contract_id).with_instance(again))
+    numbers = ", ".join(f"{port.host}/{port.protocol}" for port in clashing)
+    reason = f"Something of the host's has its port {numbers}: it is started under another number."
+    cause = Cause("service", "port in use")
+    book = book.note(contract_id, again.status, now, cause, instance_id=again.id, reason=reason)
+    return book.ring(contract_id, again)
 
 
 def has_free_ports(manifest: Manifest, wanted: Sequence[ContainerPort]) -> bool:
@@ -101,7 +129,7 @@ def _free_numbers(manifest: Manifest, direct: Direct, protocol: Transport) -> It
         port
         for claim in manifest.claims.values()
         for port in (claim.tcp_ports if protocol == "tcp" else claim.udp_ports)
-    }
+    } | {each.port for each in manifest.ports_in_use if each.protocol == protocol}
     return (port for port in range(direct.first_port, direct.last_port + 1) if port not in held)
 
 

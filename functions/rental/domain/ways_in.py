@@ -50,6 +50,14 @@ class PublishedPort:
 
 
 @dataclass(frozen=True)
+class HostPort:
+    """A number of a host."""
+
+    protocol: Transport
+    port: int
+
+
+@dataclass(frozen=True)
 class Direct:
     """Where a host is reached from outside: an IP address, and a range of ports that lead to this machine."""
 

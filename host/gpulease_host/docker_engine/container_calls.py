@@ -20,6 +20,8 @@ LOG_BYTES = 128 * 1024
 ROOM_BYTES = MOST_BYTES - 1000
 """For texts, beside what is around them."""
 STDERR = 2
+NO_CONTAINER = (404, 409)
+"""As Docker answers for one that is not there, and for one that does not run."""
 SEPARATOR_BYTES = len(", ")
 LOOK_S = 0.02
 
@@ -68,7 +70,7 @@ def run_command(api: DockerApi, instance_id: int, command: Sequence[str], timeou
             _kill(state)
             reader.join(1)
     except RefusedError as error:
-        raise CallError(f"The command could not be run: {error}") from error
+        raise CallError(f"The command could not be run: {_why(error)}", str(error)) from error
     return {"exit_code": _exit_code(api, exec_id) if in_time else None, **output.say()}
 
 
@@ -78,11 +80,17 @@ def read_logs(api: DockerApi, instance_id: int, tail: int, since: int | None, cu
         raw = api.logs(container_name(instance_id), tail if cursor is None else None, cursor or since)
         lines = list(_lines(raw))
     except RefusedError as error:
-        raise CallError(f"The logs could not be read: {error}") from error
+        raise CallError(f"The logs could not be read: {_why(error)}", str(error)) from error
     if cursor is not None:
         lines = [each for each in lines if _stamp(each["at"]) > cursor][:tail]
     items = _bounded(lines) if cursor is not None else _bounded(lines[::-1])[::-1]
     return {"items": items, "next": _stamp(items[-1]["at"]) if items else cursor}
+
+
+def _why(refusal: RefusedError) -> str:
+    if refusal.status in NO_CONTAINER:
+        return "the instance has no container on its host that can do that now."
+    return "Docker refused it. Try again, or ask the host's owner to look at Docker's log."
 
 
 def _read(api: DockerApi, exec_id: str, output: _Output) -> None:

@@ -57,8 +57,14 @@ class Surroundings:
     takes_seccomp: bool = True
     """Else Docker would refuse the container, where its kernel has none."""
     device_nodes: Sequence[DeviceNode] = ()
+    log_file_bytes: int | None = None
+    """What the owner lets Docker's logs have, where that was said."""
     systemd_cpu_weight: int | None = None
     """Instead of shares, which Docker's runtimes convert each in its own way, where systemd keeps the weight."""
+
+
+NEVER = "0001-"
+"""The year that Docker writes for what never happened."""
 
 
 def container_name(instance_id: int) -> str:
@@ -77,6 +83,14 @@ def container_config(order: Order, secrets: Secrets, surroundings: Surroundings)
         "HostConfig": _host_config(order, surroundings),
         **(launch_config() if surroundings.launch else {}),
     }
+
+
+def is_of_other_ports(order: Order, inspected: Mapping[str, Any]) -> bool:
+    """Whether the container has never run, and was made to be published under other numbers than the order has now."""
+    bindings = inspected["HostConfig"].get("PortBindings") or {}
+    made = {(port, binding["HostPort"]) for port, found in bindings.items() for binding in found}
+    wanted = {(_docker_port(port), str(port.host)) for port in _published(order)}
+    return inspected["State"]["StartedAt"].startswith(NEVER) and made != wanted
 
 
 def _host_config(order: Order, surroundings: Surroundings) -> dict[str, Any]:
@@ -98,13 +112,15 @@ def _host_config(order: Order, surroundings: Surroundings) -> dict[str, Any]:
             _docker_port(port): [{"HostIp": surroundings.publish_address, "HostPort": str(port.host)}]
             for port in _published(order)
         },
-        **_limits(order.limits),
+        **_limits(order.limits, surroundings.log_file_bytes),
         **(launch_host_config(surroundings.launch) if surroundings.launch else {}),
     }
 
 
-def _limits(limits: Limits) -> dict[str, Any]:
-    log_options = {"max-size": str(log_file_bytes(limits.disk_bytes)), "max-file": str(LOG_FILES)}
+def _limits(limits: Limits, most_log_bytes: int | None) -> dict[str, Any]:
+    """Logs are no longer than the owner lets Docker's be."""
+    size = min(filter(None, (log_file_bytes(limits.disk_bytes), most_log_bytes)))
+    log_options = {"max-size": str(size), "max-file": str(LOG_FILES)}
     return {
         "Memory": limits.memory_limit_bytes,
         "MemorySwap": limits.memory_limit_bytes,  # both together: no swap

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -12,7 +11,12 @@ from typing import Any
 
 from gpulease_host.docker_engine import fifos, kernel_limits
 from gpulease_host.docker_engine.cgroups import Cgroups
-from gpulease_host.docker_engine.container_config import Surroundings, container_config, container_name
+from gpulease_host.docker_engine.container_config import (
+    Surroundings,
+    container_config,
+    container_name,
+    is_of_other_ports,
+)
 from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
 from gpulease_host.docker_engine.ghosts import Ghosts
 from gpulease_host.docker_engine.gpu_nodes import DeviceNode, GpuNodes
@@ -30,7 +34,6 @@ from gpulease_host.engine import (
     LimitsError,
     Order,
     OvertakenError,
-    PortTakenError,
     Secrets,
     StillWanted,
 )
@@ -40,8 +43,6 @@ APPEARANCE_TRIES = 50
 APPEARANCE_PAUSE_S = 0.1
 START_TRIES = 10
 START_PAUSE_S = 0.2
-# What the kernel says to Docker, and what Docker says by itself of a port of another container.
-PORT_TAKEN = ("address already in use", "port is already allocated")
 
 
 class ContainerStart:
@@ -97,8 +98,14 @@ class ContainerStart:
             self._limit(order, container_id)
 
     def _existing(self, order: Order) -> str | None:
+        """One that never ran is made anew where its ports have got other numbers."""
         found = self._api.inspect_container(container_name(order.instance_id))
-        return None if found is None else str(found["Id"])
+        if found is None:
+            return None
+        if is_of_other_ports(order, found):
+            self._api.remove_container(str(found["Id"]))
+            return None
+        return str(found["Id"])
 
     def _create(self, order: Order, secrets: Secrets, nodes: Sequence[DeviceNode], *, gpus_by_request: bool) -> str:
         image = self._image(order.image)
@@ -118,6 +125,7 @@ class ContainerStart:
             launch=launch,
             takes_seccomp=self._machine.takes_seccomp,
             device_nodes=nodes,
+            log_file_bytes=self._machine.log_file_bytes,
         )
         name = container_name(order.instance_id)
         try:
@@ -157,11 +165,11 @@ class ContainerStart:
                 refusal = error
                 mended = self._clear_the_way(order, container_id, error) or mended
                 if not mended:
-                    raise explained(order, error) from error
+                    raise
                 time.sleep(START_PAUSE_S)
             else:
                 return
-        raise explained(order, refusal) from refusal
+        raise refusal
 
     def _clear_the_way(self, order: Order, container_id: str, refusal: RefusedError) -> bool:
         if refusal.status == 404 and "network" in str(refusal):
@@ -189,14 +197,3 @@ class ContainerStart:
         if order.mode in WAYS_IN and self._existing(order) is None:
             with suppress(WayInError):  # why it did not start is said instead; its removal tries again
                 self._ways_in.remove(order.instance_id)
-
-
-def explained(order: Order, refusal: RefusedError) -> EngineError:
-    """A refusal to start, by what is in the way. A port stays taken until a person frees it, so this is no retry."""
-    said = str(refusal)
-    if not any(words in said for words in PORT_TAKEN):
-        return refusal
-    published = [port for port in order.ports if port.host is not None]
-    named = [port for port in published if re.search(rf":{port.host}\b", said)] or published
-    ports = " or ".join(f"{port.host}/{port.protocol}" for port in named)
-    return PortTakenError(f"Port {ports} of the host is in use by something that is not of this contract (port_taken).")

@@ -21,6 +21,8 @@ Status = Literal["created", "running", "exited"]
 IDENTITY = (CONTRACT_LABEL, INSTANCE_LABEL, GENERATION_LABEL, TOKEN_LABEL)
 # Asks the kernel whether it killed a process of this container (by id) since then; None when it cannot tell.
 KilledSince = Callable[[str, float], bool | None]
+WhyNotBegun = Callable[[Mapping[str, Any]], str | None]
+"""Why its program never began, in a sentence."""
 RUNNING = frozenset({"running", "paused", "restarting"})
 _STATUS: Mapping[str, Status] = {"created": "created", **dict.fromkeys(RUNNING, "running")}
 
@@ -32,7 +34,10 @@ def is_of_an_instance(listed: Mapping[str, Any]) -> bool:
 
 
 def container_of(
-    inspected: Mapping[str, Any], killed_since: KilledSince, uuids_by_index: Mapping[int, str]
+    inspected: Mapping[str, Any],
+    killed_since: KilledSince,
+    uuids_by_index: Mapping[int, str],
+    why_not_begun: WhyNotBegun = lambda _inspected: None,
 ) -> Container:
     labels, state = inspected["Config"]["Labels"], inspected["State"]
     status = _STATUS.get(state["Status"], "exited")
@@ -47,7 +52,7 @@ def container_of(
         oom_killed=status == "exited" and _was_oom(inspected["Id"], state, started_at, killed_since),
         started_at=None if started_at is None else int(started_at),
         run=None if started_at is None else state["StartedAt"],
-        error=state["Error"] or None,
+        error=why_not_begun(inspected),
         gpus=gpu_uuids(labels, uuids_by_index),
         address=_address(inspected, int(labels[CONTRACT_LABEL])) if status == "running" else None,
     )

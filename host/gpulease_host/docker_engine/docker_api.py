@@ -10,6 +10,7 @@ import struct
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import docker
@@ -30,6 +31,8 @@ START_TIMEOUT_S = 120
 REMOVE_TIMEOUT_S = 60
 SIZE_TIMEOUT_S = 30
 PROBE_TIMEOUT_S = 600
+HEAD_PIECES = 2
+TAR_BLOCK, TAR_KIND = 512, 156
 Json = dict[str, Any]
 _TIMEOUTS = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
 _UNREACHABLE = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
@@ -151,6 +154,12 @@ class DockerApi:
             client.disconnect_container_from_network(container, network, force=True)
             client.connect_container_to_network(container, network)
 
+    def import_image(self, name: str, archive: bytes, changes: Sequence[str]) -> None:
+        """What Docker says on the way is not read: without its image a container is not created."""
+        repository, _, tag = name.rpartition(":")
+        with self._calling() as client:
+            client.import_image_from_data(archive, repository, tag, changes=list(changes))
+
     def remove_image(self, image: str) -> None:
         with self._calling() as client:
             client.remove_image(image)
@@ -179,6 +188,15 @@ class DockerApi:
             response = client._get(client._url("/containers/{0}/logs", container), params=wanted)
             client._raise_for_status(response)
             return list(_frames(response.content))
+
+    def read_head(self, container: str, path: str, size: int) -> bytes | None:
+        """How a plain file in it begins; None where there is none at that path."""
+        try:
+            with self._calling() as client:
+                pieces, _ = client.get_archive(container, path)
+                return _head_of_file(b"".join(islice(pieces, HEAD_PIECES)), size)
+        except RefusedError:
+            return None
 
     def container_events(self, label: str, since: int) -> Iterator[Json]:
         """Blocks; ends with EngineUnavailableError when Docker goes away."""
@@ -226,7 +244,7 @@ class DockerApi:
         except docker.errors.APIError as error:
             raise RefusedError(error.status_code or 500, str(error.explanation or error)) from error
         except (docker.errors.DockerException, *_UNREACHABLE) as error:
-            raise EngineUnavailableError(f"Docker does not answer on {self.docker_host}: {error}") from error
+            raise EngineUnavailableError(f"Docker does not answer on {self.docker_host}.", str(error)) from error
 
     def _connected(self) -> Any:
         with self._lock:
@@ -240,6 +258,14 @@ def _stuck(name: str) -> StuckError:
         f"Docker hangs on container {name}, and answers for others: its /etc/passwd or /etc/group may be no file. "
         "If nothing else helps, the host's owner can restart Docker."
     )
+
+
+def _head_of_file(archive: bytes, size: int) -> bytes | None:
+    """Of the first entry of a tar that may be cut off."""
+    if len(archive) < TAR_BLOCK or archive[TAR_KIND : TAR_KIND + 1] not in (b"0", b"\0"):
+        return None
+    length = int(archive[124:135].strip(b" \0") or b"0", 8)
+    return archive[TAR_BLOCK : TAR_BLOCK + min(length, size)]
 
 
 def _frames(content: bytes) -> Iterator[tuple[int, bytes]]:

@@ -74,7 +74,15 @@ def why_uncontrolled(info: Json) -> str | None:
     return f"Docker lacks the kernel's control of {', '.join(missing)}: enable it in {where}, and restart Docker."
 
 
-CHECKS = (why_too_old, why_rootless, why_remapped, why_unconfined, why_in_swarm, why_uncontrolled)
+def why_without_runc(info: Json) -> str | None:
+    """Containers are confined by what runc is known to do, whatever Docker's default runtime is."""
+    runtimes = info.get("Runtimes")
+    if not runtimes or "runc" in runtimes:
+        return None
+    return "Docker has no runtime runc, which contracts are started with: install runc, and restart Docker."
+
+
+CHECKS = (why_too_old, why_rootless, why_remapped, why_unconfined, why_in_swarm, why_uncontrolled, why_without_runc)
 
 
 def _security(info: Json) -> set[str]:

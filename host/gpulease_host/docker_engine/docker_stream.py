@@ -39,7 +39,7 @@ def docker_lines(
             connection.settimeout(poll_s)
             yield _parsed(_Received(connection))
     except OSError as error:
-        raise EngineUnavailableError(f"Docker does not answer on {docker_host}: {error}") from error
+        raise EngineUnavailableError(f"Docker does not answer on {docker_host}.", str(error)) from error
 
 
 class _Received:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 PROC = Path("/proc")
+SIZE = re.compile(r"([0-9]{1,15})([kmg]?)i?b?")
+UNITS = {"": 0, "k": 10, "m": 20, "g": 30}
 CONFIG_FILE = "/etc/docker/daemon.json"
 
 
@@ -23,6 +26,8 @@ CONFIG_FILE = "/etc/docker/daemon.json"
 class DockerdSettings:
     dns: tuple[str, ...]
     sets_rules: bool
+    log_file_bytes: int | None = None
+    """At which size a container's log is begun anew, where its owner has said so."""
 
 
 def running_dockerds(proc: Path = PROC) -> list[DockerdSettings]:
@@ -49,7 +54,16 @@ def _settings(arguments: Sequence[str]) -> DockerdSettings:
     told = _values(arguments, "--iptables")
     sets_rules = told[-1] not in ("false", "0") if told else config.get("iptables") is not False
     dns = config.get("dns")
-    return DockerdSettings((*_values(arguments, "--dns"), *map(str, dns if isinstance(dns, list) else [])), sets_rules)
+    asked = (*_values(arguments, "--dns"), *map(str, dns if isinstance(dns, list) else []))
+    return DockerdSettings(asked, sets_rules, _log_file_bytes(arguments, config.get("log-opts")))
+
+
+def _log_file_bytes(arguments: Sequence[str], config: Any) -> int | None:
+    """Options of the command line come before the file's; Docker refuses both at once."""
+    told = [value.partition("=")[2] for value in _values(arguments, "--log-opt") if value.startswith("max-size=")]
+    told += [str(config["max-size"])] if isinstance(config, dict) and "max-size" in config else []
+    found = SIZE.fullmatch(told[0].strip().lower()) if told else None
+    return None if found is None else int(found[1]) << UNITS[found[2]]
 
 
 def _values(arguments: Sequence[str], option: str) -> list[str]:

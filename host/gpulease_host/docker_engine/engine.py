@@ -20,6 +20,7 @@ from gpulease_host.docker_engine.container_start import ContainerStart
 from gpulease_host.docker_engine.data_root import DockerDataRoot
 from gpulease_host.docker_engine.docker_api import TIMEOUT_S, DockerApi, RefusedError
 from gpulease_host.docker_engine.event_stream import instance_changes
+from gpulease_host.docker_engine.exec_failures import ExecFailures
 from gpulease_host.docker_engine.firewall import Firewall
 from gpulease_host.docker_engine.ghosts import Ghosts
 from gpulease_host.docker_engine.gpu_nodes import GpuNodes
@@ -34,9 +35,11 @@ from gpulease_host.docker_engine.pacing import Paced
 from gpulease_host.docker_engine.ruleset_changes import RulesetChanges
 from gpulease_host.docker_engine.shares import Shares, do_all
 from gpulease_host.docker_engine.sightings import Sightings
+from gpulease_host.docker_engine.start_errors import NOT_PREPARED, PREPARING, explained, host_fault
 from gpulease_host.docker_engine.stops import Stops
 from gpulease_host.docker_engine.tenant_disks import TenantDisks
 from gpulease_host.docker_engine.tenants_group import TenantsGroup
+from gpulease_host.docker_engine.trial_container import TrialContainer
 from gpulease_host.docker_engine.ways_in import WaysIn
 from gpulease_host.engine import (
     WAYS_IN,
@@ -44,8 +47,10 @@ from gpulease_host.engine import (
     EngineError,
     EngineUnavailableError,
     GpuCheck,
+    HostNotPreparedError,
     Limits,
     Order,
+    OrderedGpu,
     Overrun,
     PullWatch,
     Secrets,
@@ -94,6 +99,7 @@ class DockerEngine:
         self._memory_bytes = memory_bytes or inventory.memory_for_tenants_bytes()
         self._api = DockerApi(docker_host)
         self.data_root = DockerDataRoot(self._api, host_id)
+        self._exec_failures = ExecFailures(self._api)
         self._machine = Machine(self._api)
         self._cgroups = Cgroups()
         self._disks = TenantDisks(self._api, self._machine, image_reserve_bytes)
@@ -120,19 +126,36 @@ class DockerEngine:
 
     def pull(self, order: Order, secrets: Secrets, watch: PullWatch) -> None:
         """A container that was made already needs no image any more."""
-        if self._api.inspect_container(container_name(order.instance_id)) is None:
-            self._images.provide(order, secrets.login, watch)
+        try:
+            if self._api.inspect_container(container_name(order.instance_id)) is None:
+                self._images.provide(order, secrets.login, watch)
+        except EngineError as error:
+            raise explained(order, error) from error
 
     def start(self, order: Order, secrets: Secrets, still_wanted: StillWanted = lambda: True) -> None:
+        self._start_by(self._starts, order, secrets, still_wanted)
+
+    def try_start(self, gpus: Sequence[OrderedGpu]) -> None:
+        """It is nobody's container for who looks for those of this host."""
+        try:
+            self._trial.run(gpus, lambda order: self._start_by(self._starts_of_nobody, order, Secrets(), lambda: True))
+        except HostNotPreparedError as error:
+            raise host_fault(error, PREPARING) from error
+
+    def clear_trial(self) -> None:
+        self._trial.clear()
+
+    def _start_by(self, starts: ContainerStart, order: Order, secrets: Secrets, still_wanted: StillWanted) -> None:
         self._prepare_host()
         if self._gpus.simulated:
             self._machine.declare_simulated(gpu.uuid for gpu in order.gpus)
         by_request = not self._gpus.simulated or self._machine.hook_directory() is not None
         try:
-            self._starts.run(order, secrets, still_wanted, gpus_by_request=by_request)
-        except RefusedError:
-            self._api.check_listening()  # of one that is going away it is no answer
-            raise
+            starts.run(order, secrets, still_wanted, gpus_by_request=by_request)
+        except EngineError as error:
+            if isinstance(error, RefusedError):
+                self._api.check_listening()  # of one that is going away it is no answer
+            raise explained(order, error) from error
 
     def why_not_startable(self, order: Order) -> str | None:
         return self._gpus.fault() or self._ways_in.why_not_startable(order)
@@ -250,7 +273,18 @@ class DockerEngine:
         return Sightings(*parts, lambda: self._uuids_by_index, self._describe)
 
     @cached_property
+    def _trial(self) -> TrialContainer:
+        return TrialContainer(self._api, self._networks, self._known, self._host_id)
+
+    @cached_property
     def _starts(self) -> ContainerStart:
+        return self._starts_as(self._host_id)
+
+    @cached_property
+    def _starts_of_nobody(self) -> ContainerStart:
+        return self._starts_as(0)
+
+    def _starts_as(self, host_id: int) -> ContainerStart:
         return ContainerStart(
             self._api,
             self._networks,
@@ -262,7 +296,7 @@ class DockerEngine:
             self._ways_in,
             GpuNodes(self._gpus.gpus),
             self._known,
-            host_id=self._host_id,
+            host_id=host_id,
             publish_address=self._publish_address,
         )
 
@@ -280,11 +314,14 @@ class DockerEngine:
         """What is wrong with the host as a whole is no fault of a contract: its start is tried again later."""
         try:
             do_all(self._firewall.first_time, lambda: self._tenants.ensure())
+        except EngineUnavailableError:
+            raise
         except EngineError as error:
-            raise EngineUnavailableError(str(error)) from error
+            raise HostNotPreparedError(NOT_PREPARED, error.for_log) from error
 
     def _describe(self, inspected: dict[str, Any]) -> Container:
-        return container_state.container_of(inspected, self._killed_since, self._uuids_by_index)
+        why = self._exec_failures.why_not_begun
+        return container_state.container_of(inspected, self._killed_since, self._uuids_by_index, why)
 
     def _killed_since(self, container_id: str, started_at: float) -> bool | None:
         key = (container_id, started_at)

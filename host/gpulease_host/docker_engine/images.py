@@ -83,17 +83,20 @@ class Images:
                 self._pull(name, login, errand)
                 self._note(order.image, name, here)
         except (PullFailedError, RefusedError) as error:
-            is_here, with_login = here is not None, bool(login)
-            if not is_here and pull_errors.why(str(error), with_login=with_login) == pull_errors.NO_IMAGE:
+            is_here, why = here is not None, self._why_not_pulled(str(error), login)
+            if not is_here and why == pull_errors.NO_IMAGE:
                 with suppress(RefusedError):  # containerd keeps what it could not unpack, under this name
                     self._api.remove_image(order.image)
-            reason = pull_errors.sentence(order.image, str(error), with_login=with_login, is_here=is_here)
-            raise ImageMissingError(reason) from error
+            raise ImageMissingError(pull_errors.sentence(order.image, why, is_here=is_here), str(error)) from error
         if not login:
             self._memory.note_public(name.repository)
 
     def note_used(self, image: str) -> None:
         self._memory.note_used(ImageName.parse(image).key)
+
+    def _why_not_pulled(self, said: str, login: Login) -> str:
+        reads_zstd = pull_errors.reads_zstd(str(self._api.info().get("ServerVersion")))
+        return pull_errors.why(said, with_login=bool(login), reads_zstd=reads_zstd)
 
     def _find(self, image: str, name: ImageName) -> _Found | None:
         """The image of this name. Docker also answers to ids, by which nobody can be let in."""

@@ -43,6 +43,7 @@ class DockerLeftovers:
         self._engine.remove(contract_id, instance_id)
 
     def remove_networks(self) -> None:
+        self._engine.clear_trial()
         self._engine.remove_networks()
 
     def remove_images(self) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from gpulease_host.docker_engine.cgroups import ROOT
 from gpulease_host.docker_engine.docker_api import DockerApi
+from gpulease_host.docker_engine.dockerd_settings import running_dockerds
 from gpulease_host.docker_engine.storage import Storage, storage_of
 from gpulease_host.engine import EngineError
 from gpulease_host.inventory import DockerFacts
@@ -28,6 +29,7 @@ class Machine:
         self._info: dict[str, Any] = {}
         self._read_at = self._look_at = float("-inf")
         self._storage: tuple[dict[str, Any], Storage] | None = None
+        self._log_file_bytes: tuple[dict[str, Any], int | None] | None = None
 
     @property
     def storage(self) -> Storage:
@@ -36,6 +38,16 @@ class Machine:
         known = self._storage
         if known is None or known[0] is not info:
             known = self._storage = (info, storage_of(info))
+        return known[1]
+
+    @property
+    def log_file_bytes(self) -> int | None:
+        """What the owner lets a container's log have, where that was said."""
+        info = self._fresh_info()
+        known = self._log_file_bytes
+        if known is None or known[0] is not info:
+            told = filter(None, (each.log_file_bytes for each in running_dockerds()))
+            known = self._log_file_bytes = (info, min(told, default=None))
         return known[1]
 
     @property

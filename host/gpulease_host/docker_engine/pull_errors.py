@@ -1,4 +1,4 @@
-"""Why an image could not be pulled, in a sentence that says what to do next, with Docker's own words behind it."""
+"""Why an image could not be pulled, in a sentence that says what to do next. Docker's own words are for the log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ BROKEN = "The registry sent something else than it announced: push the image aga
 REGISTRY_FAULT = "The registry has a fault: try again later."
 BAD_NAME = "This is not the name of an image: write it as registry/repository:tag."
 LATE = "The time for it is over: try again, or choose a smaller image, a faster registry or another host."
-UNKNOWN = "Docker could not pull it."
+NO_ZSTD = (
+    "The host's Docker is older than 23.0 and cannot read layers compressed by zstd, which these seem to be: choose a "
+    "tag with gzip layers, or another host."
+)
+UNKNOWN = "This host's Docker could not pull it: try again, or choose another host. Its log says what Docker said."
+
+FIRST_WITH_ZSTD = 23
+UNREAD_LAYER = ("invalid tar header", "zstd")
 
 # In this order, because messages quote names and addresses that may hold the signs of others.
 _SIGNS: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -35,14 +42,21 @@ _SIGNS: tuple[tuple[tuple[str, ...], str], ...] = (
 )
 
 
-def why(said: str, *, with_login: bool) -> str:
+def why(said: str, *, with_login: bool, reads_zstd: bool = True) -> str:
     """`said` is what Docker answered."""
     lowered = said.lower()
+    if not reads_zstd and any(sign in lowered for sign in UNREAD_LAYER):
+        return NO_ZSTD
     found = next((sentence for signs, sentence in _SIGNS if any(sign in lowered for sign in signs)), UNKNOWN)
     return NO_LOGIN if found is NOT_LET_IN and not with_login else found
 
 
-def sentence(image: str, said: str, *, with_login: bool, is_here: bool) -> str:
-    """The whole reason: what to do comes before Docker's words, because reasons are cut off at the end."""
+def reads_zstd(docker_version: str) -> bool:
+    """One that does not say its version like a release is taken for a new one."""
+    major = docker_version.partition(".")[0]
+    return not major.isdigit() or int(major) >= FIRST_WITH_ZSTD
+
+
+def sentence(image: str, reason: str, *, is_here: bool) -> str:
     failed = "is private, so its registry is asked before it starts" if is_here else "could not be pulled"
-    return f"{image} {failed}. {why(said, with_login=with_login)} (Docker: {said})"
+    return f"{image} {failed}. {reason}"

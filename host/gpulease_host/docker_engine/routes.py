@@ -57,18 +57,18 @@ def default_mtu(found: Iterable[Route], devices: Path = DEVICES) -> int | None:
     try:
         return min((int((devices / name / "mtu").read_text()) for name in names), default=None)
     except (OSError, ValueError) as error:
-        raise RoutesError(f"The way out of this machine cannot be looked at: {error}.") from error
+        raise RoutesError("The way out of this machine cannot be looked at.", str(error)) from error
 
 
 def _told(arguments: list[str], run: Run) -> list[Mapping[str, Any]]:
     status, said = run(["ip", "-json", "-4", *arguments], "")
     if status != 0:
         remedy = " As root, run: apt-get install -y iproute2" if status == 127 else ""
-        raise RoutesError(f"The routes of this machine could not be read: {said.strip()}.{remedy}")
+        raise RoutesError(f"The routes of this machine could not be read by `ip`.{remedy}", said.strip())
     try:
         return list(json.loads(said or "[]"))
     except (ValueError, TypeError) as error:
-        raise RoutesError(f"The routes of this machine cannot be read from what `ip` prints: {error}.") from error
+        raise RoutesError("The routes of this machine cannot be read from what `ip` prints.", str(error)) from error
 
 
 def _route(told: Mapping[str, Any]) -> Route:
@@ -76,7 +76,7 @@ def _route(told: Mapping[str, Any]) -> Route:
     try:
         return _read(told)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise RoutesError(f"A route of this machine cannot be read from what `ip` prints: {error!r}.") from error
+        raise RoutesError("A route of this machine cannot be read from what `ip` prints.", repr(error)) from error
 
 
 def _read(told: Mapping[str, Any]) -> Route:

@@ -113,3 +113,11 @@ def test_a_client_cannot_name_a_port_that_is_another() -> None:
 
 def test_a_container_is_labelled_with_the_uuids_of_its_gpus() -> None:
     assert config_of()["Labels"]["gpulease.gpu-uuids"] == f"{uuid_of(0)},{uuid_of(2)}"
+
+
+def test_logs_are_no_longer_than_the_owner_lets_dockers_be_and_no_longer_than_ours() -> None:
+    ours = int(config_of()["HostConfig"]["LogConfig"]["Config"]["max-size"])
+    sizes = [
+        config_of(log_file_bytes=size)["HostConfig"]["LogConfig"]["Config"]["max-size"] for size in (1000, 1 << 40)
+    ]
+    assert sizes == ["1000", str(ours)]

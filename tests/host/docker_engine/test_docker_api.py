@@ -90,8 +90,9 @@ def test_a_docker_that_hangs_is_waited_for_no_longer_than_was_said(server: Serve
     api.info()
     server.hangs = True
     for ask in (lambda: api.info(0.2), lambda: api.list_containers("gpulease.host", timeout_s=0.2)):
-        with pytest.raises(EngineUnavailableError, match="timed out"):
+        with pytest.raises(EngineUnavailableError) as caught:
             ask()
+        assert "timed out" in caught.value.details
 
 
 def test_one_container_on_which_docker_hangs_is_told_apart_and_waited_for_once(

@@ -35,6 +35,7 @@ def said(**changes: Any) -> list[str]:
         {"ServerVersion": "dev", "Swarm": None},
         {"SecurityOptions": ["name=seccomp,profile=/etc/docker/seccomp.json"], "CgroupVersion": "2"},
         {"Swarm": {"LocalNodeState": ""}},
+        {"Runtimes": {"runc": {"path": "runc"}, "nvidia": {}}, "DefaultRuntime": "nvidia"},
         {"SecurityOptions": ["name=seccomp,profile=unconfined"]},
     ],
 )
@@ -54,6 +55,7 @@ def test_a_sound_docker_has_nothing_against_it(changes: dict[str, Any]) -> None:
         ),
         ({"SecurityOptions": ["name=seccomp,profile=default", "name=userns"]}, "userns-remap", "remove it from"),
         ({"SecurityOptions": None}, "cannot confine system calls", "take a kernel"),
+        ({"Runtimes": {"crun": {}}}, "no runtime runc", "install runc"),
         ({"Swarm": {"LocalNodeState": "active"}}, "in a swarm", "docker swarm leave"),
         ({"Swarm": {"LocalNodeState": "locked"}}, "in a swarm", "docker swarm leave"),
         ({"CgroupVersion": "2", "CPUShares": False}, "control of cpu", "cgroup.subtree_control"),

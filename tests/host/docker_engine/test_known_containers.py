@@ -121,8 +121,9 @@ def test_a_host_that_is_not_in_order_fails_no_start(tmp_path: Path, monkeypatch:
         raise LimitsError("the tenants' control group reads back other limits")
 
     monkeypatch.setattr(engine._firewall, "first_time", refuse)
-    with pytest.raises(EngineUnavailableError, match="reads back"):
+    with pytest.raises(EngineUnavailableError, match="host_not_prepared") as caught:
         engine._prepare_host()
+    assert "reads back" in caught.value.details
 
 
 def test_what_docker_said_of_the_machine_holds_for_a_while(tmp_path: Path) -> None:

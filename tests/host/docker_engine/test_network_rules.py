@@ -137,6 +137,31 @@ def test_what_dockerd_was_told_is_read_of_those_in_this_network_alone(tmp_path: 
     assert told == {(("10.0.0.4", "10.0.0.3"), False), (("10.0.0.5",), False), ((), True)}
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ('{"log-opts": {"max-size": "512k", "max-file": "3"}}', 512 << 10),
+        ('{"log-opts": {"max-size": "1g"}}', 1 << 30),
+        ('{"log-opts": {"max-size": "-1"}}', None),
+        ('{"log-opts": ["max-size=1k"]}', None),
+        ("{}", None),
+    ],
+)
+def test_how_long_logs_may_be_is_read_as_docker_reads_it(tmp_path: Path, written: str, told: int | None) -> None:
+    config = tmp_path / "daemon.json"
+    config.write_text(written)
+    fake_process(tmp_path, "self", "python", "net:[1]")
+    fake_process(tmp_path, "11", "dockerd", "net:[1]", "--config-file", str(config))
+    assert [each.log_file_bytes for each in running_dockerds(tmp_path)] == [told]
+
+
+def test_how_long_logs_may_be_is_read_of_an_option(tmp_path: Path) -> None:
+    options = ("--log-opt", "max-file=1", "--log-opt=max-size=2m", f"--config-file={tmp_path}/none")
+    fake_process(tmp_path, "self", "python", "net:[1]")
+    fake_process(tmp_path, "11", "dockerd", "net:[1]", *options)
+    assert [each.log_file_bytes for each in running_dockerds(tmp_path)] == [2 << 20]
+
+
 def test_no_name_that_a_tenant_gives_a_process_counts(tmp_path: Path) -> None:
     told = ("--iptables=false", "--dns=10.0.0.1", f"--config-file={tmp_path}/none")
     fake_process(tmp_path, "self", "python", "net:[1]")

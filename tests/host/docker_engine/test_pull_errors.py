@@ -58,7 +58,17 @@ def test_without_a_login_an_image_that_is_private_and_one_that_is_not_there_look
     assert pull_errors.why("unauthorized: authentication required", with_login=False) == pull_errors.NO_LOGIN
 
 
-def test_what_to_do_is_not_cut_off() -> None:
+def test_nothing_that_docker_said_is_passed_on_and_what_to_do_is_not_cut_off() -> None:
     image = "registry.example/" + "x" * 200 + ":1"
-    reason = pull_errors.sentence(image, "unexpected EOF " * 50, with_login=True, is_here=True)
+    reason = pull_errors.sentence(image, pull_errors.why("unexpected EOF", with_login=True), is_here=True)
     assert pull_errors.UNREACHABLE in reason[:MOST_REASON]
+    assert "EOF" not in reason
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [("20.10.24+dfsg1", pull_errors.NO_ZSTD), ("23.0.1", pull_errors.BROKEN), ("dev", pull_errors.BROKEN)],
+)
+def test_layers_that_an_old_docker_cannot_read_are_not_broken(version: str, told: str) -> None:
+    said = "failed to register layer: Error processing tar file(exit status 1): archive/tar: invalid tar header"
+    assert pull_errors.why(said, with_login=True, reads_zstd=pull_errors.reads_zstd(version)) == told

@@ -4,50 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gpulease_host.docker_engine import DockerEngine, container_start, container_state, oom_records
-from gpulease_host.docker_engine.docker_api import TIMEOUT_S, DockerApi, RefusedError
+from gpulease_host.docker_engine import DockerEngine, container_state, oom_records
+from gpulease_host.docker_engine.docker_api import TIMEOUT_S, DockerApi
 from gpulease_host.docker_engine.event_stream import instance_changes
 from gpulease_host.docker_engine.ways_in import WaysIn
-from gpulease_host.engine import EngineUnavailableError, Port, PortTakenError, Secrets
+from gpulease_host.engine import EngineUnavailableError, Secrets
 from gpulease_host.inventory_simulated import SimulatedGpus
 from gpulease_host.toolkit.store import ToolkitStore
 from tests.host.orders import order
 
 WITH_TWO_GPUS = order(gpus=(0, 2))
 SOME_SECRETS = Secrets(env={"A": "b", "LD_PRELOAD": "x"}, args=["sleep", "1"])
-
-
-IN_THE_WAY = "driver failed programming external connectivity on endpoint gpulease-11 (4f): "
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        f"{IN_THE_WAY}Error starting userland proxy: listen tcp4 0.0.0.0:40001: bind: address already in use",
-        f"{IN_THE_WAY}Bind for 0.0.0.0:40001 failed: port is already allocated",
-        "failed to set up container networking: " + IN_THE_WAY + "failed to bind host port for 0.0.0.0:40001"
-        ":10.213.0.2:8080/tcp: address already in use",
-    ],
-)
-def test_a_port_in_use_is_named_whatever_docker_calls_it(said: str) -> None:
-    given = replace(order(), ports=(Port(53, "udp", 40002), Port(8080, "tcp", 40001), Port(9000, "tcp", None)))
-    error = container_start.explained(given, RefusedError(500, said))
-    assert isinstance(error, PortTakenError)
-    assert error.code == "port_taken"
-    assert "Port 40001/tcp of the host is in use" in str(error)
-
-
-def test_any_other_refusal_stays_what_docker_said() -> None:
-    refusal = RefusedError(500, "OCI runtime create failed: no such file")
-    given = replace(order(), ports=(Port(8080, "tcp", 40001),))
-    assert container_start.explained(given, refusal) is refusal
 
 
 def inspected(status: str, code: int, *, flagged: bool) -> dict[str, Any]:
@@ -88,12 +61,12 @@ def test_a_container_of_an_older_host_program_has_the_gpus_of_its_numbers() -> N
     assert container.gpus == ("GPU-a",), "number 3 is gone"
 
 
-def test_a_container_that_never_ran_has_neither_start_nor_exit() -> None:
+def test_a_container_that_never_ran_has_neither_start_nor_exit_and_tells_no_raw_words() -> None:
     found = inspected("created", 127, flagged=False)
     found["State"] |= {"StartedAt": "0001-01-01T00:00:00Z", "Error": "no such program"}
     container = container_state.container_of(found, lambda _id, _since: None, {})
     assert (container.status, container.started_at, container.exit_code) == ("created", None, None)
-    assert container.error == "no such program"
+    assert container.error is None
 
 
 def test_the_kernels_log_names_victims_and_says_when(tmp_path: Path) -> None:
