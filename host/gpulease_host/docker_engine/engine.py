@@ -17,6 +17,7 @@ from gpulease_host import inventory, readiness
 from gpulease_host.docker_engine import container_calls, container_state, oom_records
 from gpulease_host.docker_engine.cgroups import Cgroups
 from gpulease_host.docker_engine.container_config import HOST_LABEL, INSTANCE_LABEL, container_name
+from gpulease_host.docker_engine.container_facts import OutsideKills, with_facts
 from gpulease_host.docker_engine.container_start import ContainerStart
 from gpulease_host.docker_engine.data_root import DockerDataRoot
 from gpulease_host.docker_engine.docker_api import TIMEOUT_S, DockerApi, RefusedError
@@ -102,6 +103,7 @@ class DockerEngine:
         self._images = Images(self._api, self._image_memory, self._image_room_bytes, terms)
         self._networks = ContractNetworks(self._api, host_id, address_pool)
         self._known = KnownContainers(known_path)
+        self._kills = OutsideKills()
         self._ran: frozenset[str] = frozenset()
         self._oom_kills: dict[tuple[str, float], bool | None] = {}
         self._inventory: tuple[float, dict[str, Any]] | None = None
@@ -119,7 +121,11 @@ class DockerEngine:
         self._end_ghosts(inspected)
         self._believe_ends(inspected)
         uuids = self._uuids_by_index
-        return [container_state.container_of(each, self._killed_since, uuids) for each in inspected if each is not None]
+        return [
+            with_facts(container_state.container_of(each, self._killed_since, uuids), each, self._images, self._kills)
+            for each in inspected
+            if each is not None
+        ]
 
     def pull(self, order: Order, secrets: Secrets, watch: PullWatch) -> None:
         """A container that was made already needs no image any more."""
@@ -130,6 +136,9 @@ class DockerEngine:
         self._prepare_host()
         if self._gpus.simulated:
             self._machine.declare_simulated(gpu.uuid for gpu in order.gpus)
+        container_id = self._known.id_of(order.instance_id)
+        if container_id is not None:
+            self._disks.recount(container_id)
         by_request = not self._gpus.simulated or self._machine.hook_directory() is not None
         try:
             self._starts.run(order, secrets, still_wanted, gpus_by_request=by_request)
@@ -211,7 +220,7 @@ class DockerEngine:
         return container_calls.read_logs(self._api, instance_id, tail, since, cursor)
 
     def events(self) -> Iterator[int]:
-        return instance_changes(self._api, self._host_id)
+        return instance_changes(self._api, self._host_id, self._kills.note)
 
     def disk_used_bytes(self, instance_id: int) -> int | None:
         return self._disks.used_bytes(instance_id)

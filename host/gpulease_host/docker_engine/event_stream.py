@@ -17,6 +17,7 @@ RETRY_S = 0.5
 def instance_changes(
     api: DockerApi,
     host_id: int,
+    note: Callable[[Mapping[str, Any]], None] = lambda _event: None,
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.time,
 ) -> Iterator[int]:
@@ -28,6 +29,7 @@ def instance_changes(
             for container in api.list_containers(label):
                 yield int(container["Labels"][INSTANCE_LABEL])
             for event in api.container_events(label, since):
+                note(event)
                 if _is_change(event):
                     yield int(event["Actor"]["Attributes"][INSTANCE_LABEL])
         except EngineError:

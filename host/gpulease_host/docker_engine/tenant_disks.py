@@ -30,8 +30,14 @@ class TenantDisks:
         return [
             Overrun(instance, size, limits[instance].disk_bytes)
             for instance, size in used.items()
-            if size is not None and size > limits[instance].disk_bytes
+            if size is not None
+            and size > limits[instance].disk_bytes
+            and self._meter.is_sure(str(running[instance]["Id"]))
         ]
+
+    def recount(self, container_id: str) -> None:
+        """What was counted in an earlier run of the container says nothing of this one."""
+        self._meter.forget(container_id)
 
     def used_bytes(self, instance_id: int) -> int | None:
         listed = self._api.list_containers(f"{INSTANCE_LABEL}={instance_id}")

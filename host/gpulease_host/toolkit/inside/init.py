@@ -125,7 +125,7 @@ def keep_path_at_login(path: str, profile: Path = PROFILE, part: Path = PROFILE_
 
 
 def _create(path: Path, text: str) -> None:
-    with open(path, "x", encoding="utf-8", errors="surrogateescape") as file:
+    with path.open("x", encoding="utf-8", errors="surrogateescape") as file:
         os.fchmod(file.fileno(), 0o644)
         file.write(text)
 
@@ -274,6 +274,8 @@ class Programs:
         name = self._running.pop(pid, None)
         if name == ONSTART:
             say(f"{name} ended with {code}")
+            with suppress(OSError):
+                (RUN / "onstart_exit_code").write_text(str(code))
         elif name is not None:
             say(f"{name} ended with {code} and is started again")
             self._due[name] = self._elapsed() + AGAIN_S
