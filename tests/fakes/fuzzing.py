@@ -43,6 +43,8 @@ BEYOND_ANY_SCHEMA = {
             r"signing_key, sealing_key: .*",
             r"ssh_keys: mode args lets nobody in over ssh\. .*",
             r"An SSH key is the one line of a \.pub file, without options: .*",
+            r"(This is|These are|DSA keys|Before the SSH key) .*",
+            r"body: init is for mode args: .*",
             r"The (RSA key|SSH key|comment of the SSH key) .*",
             r"body: onstart is for modes ssh and jupyter: in mode args use entrypoint and args",
             r"body: entrypoint and args are for mode args: in mode (ssh|jupyter) use onstart",

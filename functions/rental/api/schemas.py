@@ -47,12 +47,8 @@ Label = Annotated[str, Field(max_length=256, json_schema_extra=TOLD_NO_NUL), NO_
 Identifier = Annotated[int, Field(ge=1, le=MAX_ID), WHOLE]
 Microusd = Annotated[int, Field(ge=0, le=10**12), WHOLE]
 EpochSeconds = Annotated[int, Field(ge=0, lt=1 << 33), WHOLE]
-SshKeyLine = Annotated[
-    str,
-    Field(max_length=4096, json_schema_extra={"pattern": r"^\s*[a-z][a-z0-9@.-]* +[A-Za-z0-9+/]+={0,2}( .*)?\s*$"}),
-    NO_NUL,
-]
-"""A public key as its .pub file has it; `rental.domain.ssh_key` says what is wrong with one."""
+SshKeyText = Annotated[str, Field(max_length=4096, json_schema_extra=TOLD_NO_NUL), NO_NUL]
+"""A public key as people paste it; `rental.domain.pasted_key` says what is wrong with one."""
 
 
 class Body(BaseModel):
@@ -93,7 +89,7 @@ class OpenContract(Body):
         Field(description="The one way to JupyterLab; null: over the proxy where the deployment has one."),
     ] = None
     ssh_keys: Annotated[
-        Annotated[list[SshKeyLine], Field(max_length=16)] | None,
+        Annotated[list[SshKeyText], Field(max_length=16)] | None,
         Field(description="Public keys to let in, in modes `ssh` and `jupyter`. null: all of your account's."),
     ] = None
     login: Annotated[RegistryLogin | None, Field(description="For a private image.")] = None

@@ -1,4 +1,4 @@
-"""What a client is told of a container beyond Docker's state of it: its image's digest, how onstart and it itself ended."""
+"""What a client is told of a container beyond Docker's state of it: the digest of its image, and how things ended."""
 
 from __future__ import annotations
 
