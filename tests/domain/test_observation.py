@@ -46,6 +46,27 @@ def test_a_contract_is_active_once_all_its_instances_run() -> None:
     assert whole.contract(A).status is ContractStatus.ACTIVE
 
 
+def test_what_runs_may_have_a_reason_a_digest_and_an_exit_code_of_onstart() -> None:
+    told = {"reason": "Over 90 % of its disk.", "onstart_exit_code": 3, "image_digest": "sha256:1"}
+    book = hear(running(), A, "running", **told)
+    instance = book.contract(A).instances[0]
+    assert (instance.reason, instance.onstart_exit_code, instance.image_digest) == tuple(told.values())
+    (said,) = (replace(each, **told) for each in reported(book.contract(A), "running"))
+    assert contracts_to_read(book.manifest, make_report([said]), NOW) == ()
+    ended = replace(said, onstart_exit_code=4)
+    assert contracts_to_read(book.manifest, make_report([ended]), NOW) == (A,)
+    after = hear(book, A, "running").contract(A).instances[0]
+    assert (after.reason, after.image_digest) == (None, "sha256:1")
+
+
+def test_a_start_forgets_how_onstart_ended_before() -> None:
+    book = hear(running(), A, "running", onstart_exit_code=3)
+    book = hear(book, A, "exited", reason="done", exit_code=0, onstart_exit_code=3)
+    assert book.contract(A).instances[0].onstart_exit_code == 3
+    book = start_instances(book, A, None, NOW, CAUSE)
+    assert book.contract(A).instances[0].onstart_exit_code is None
+
+
 def test_a_loading_host_says_so_before_it_has_applied_the_generation() -> None:
     book = hear(pending(), A, "loading", generation=0, reason="pulling the image")
     assert (instance_status(book), book.contract(A).instances[0].reason) == (

@@ -45,6 +45,8 @@ BEYOND_ANY_SCHEMA = {
             r"An SSH key is the one line of a \.pub file, without options: .*",
             r"(This is|These are|DSA keys|Before the SSH key) .*",
             r"body: init is for mode args: .*",
+            r"env: NVIDIA_DRIVER_CAPABILITIES has one or more of .*",
+            r"Hosts publish ports on IPv4 only, .*",
             r"The (RSA key|SSH key|comment of the SSH key) .*",
             r"body: onstart is for modes ssh and jupyter: in mode args use entrypoint and args",
             r"body: entrypoint and args are for mode args: in mode (ssh|jupyter) use onstart",

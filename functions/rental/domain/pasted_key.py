@@ -12,13 +12,13 @@ import re
 from rental.domain.errors import InvalidRequestError
 
 KIND = r"(?:ssh|ecdsa|sk)-[a-z0-9@.-]+"
-BROKEN = re.compile(rf"({KIND})[ \t]+([A-Za-z0-9+/=\r\n]+)(?:[ \t]+([^\r\n]*))?")
-ALONE = re.compile(r"AAAA[A-Za-z0-9+/\r\n]+={0,2}")
+SPACE = r"[ \t\u00a0]+"
+BROKEN = re.compile(rf"({KIND}){SPACE}([A-Za-z0-9+/=\n]+)(?:{SPACE}([^\n]*))?")
+ALONE = re.compile(r"AAAA[A-Za-z0-9+/\n]+={0,2}")
 BEHIND_SOMETHING = re.compile(rf"\S.*[ \t,]({KIND})[ \t]+AAAA", re.DOTALL)
 RFC_4716 = re.compile(r"---- BEGIN SSH2 PUBLIC KEY ----(.*)---- END SSH2 PUBLIC KEY ----", re.DOTALL)
 PUTTY = re.compile(r"PuTTY-User-Key-File-\d+: *(\S+)")
-INVISIBLE = str.maketrans("", "", "\ufeff\u200b\u200c\u200d\u2060")
-SPACES = str.maketrans({"\u00a0": " ", "\t": " "})
+INVISIBLE = "\ufeff\u200b\u2060"
 ADVICE = "Send the one line of the .pub file"
 MISTAKES = (
     (r"PRIVATE KEY|Private-Lines:", "This is a private key: keep it, and send the one line of its .pub file."),
@@ -52,7 +52,7 @@ def one_line(text: str) -> str:
 
 def _bare(text: str) -> str:
     """Without what is around a key in files and messages: comments, quotation marks, what cannot be seen."""
-    lines = [line.strip() for line in text.translate(INVISIBLE).translate(SPACES).strip().splitlines()]
+    lines = [line.strip() for line in text.strip().strip(INVISIBLE).replace("\r\n", "\n").split("\n")]
     bare = "\n".join(line for line in lines if line and not line.startswith("#"))
     quoted = len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "\"'`"
     return bare[1:-1].strip() if quoted else bare

@@ -76,8 +76,10 @@ def read_ssh_key(line: str) -> SshKey:
 
 def parse_ssh_key(text: str) -> SshKey:
     """The key that is meant by `text`. Raises InvalidRequestError: what to do, and never the text itself."""
-    line = one_line(text) if len(text) <= MAX_LINE_LENGTH else ""
+    line = text.strip() if len(text.strip()) <= MAX_LINE_LENGTH else ""
     found = LINE.fullmatch(line)
+    if found is None or found["kind"] not in FIELDS:
+        found = LINE.fullmatch(one_line(line))
     if found is None or found["kind"] not in FIELDS:
         raise InvalidRequestError(
             f"An SSH key is the one line of a .pub file, without options: {', '.join(FIELDS)}, then the key."

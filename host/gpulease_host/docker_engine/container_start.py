@@ -40,6 +40,7 @@ APPEARANCE_PAUSE_S = 0.1
 START_TRIES = 10
 START_PAUSE_S = 0.2
 # What the kernel says to Docker, and what Docker says by itself of a port of another container.
+NO_INIT = "docker-init"
 PORT_TAKEN = ("address already in use", "port is already allocated")
 
 
@@ -191,6 +192,8 @@ class ContainerStart:
 def explained(order: Order, refusal: RefusedError) -> EngineError:
     """A refusal to start, by what is in the way. A port stays taken until a person frees it, so this is no retry."""
     said = str(refusal)
+    if order.init and NO_INIT in said:
+        return EngineError("The Docker of this host has no process that reaps: rent without init, or another host.")
     if not any(words in said for words in PORT_TAKEN):
         return refusal
     published = [port for port in order.ports if port.host is not None]

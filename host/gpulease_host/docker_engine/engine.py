@@ -220,7 +220,7 @@ class DockerEngine:
         return container_calls.read_logs(self._api, instance_id, tail, since, cursor)
 
     def events(self) -> Iterator[int]:
-        return instance_changes(self._api, self._host_id, self._kills.note)
+        return instance_changes(self._api, self._host_id, note=self._kills.note)
 
     def disk_used_bytes(self, instance_id: int) -> int | None:
         return self._disks.used_bytes(instance_id)

@@ -17,9 +17,9 @@ RETRY_S = 0.5
 def instance_changes(
     api: DockerApi,
     host_id: int,
-    note: Callable[[Mapping[str, Any]], None] = lambda _event: None,
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.time,
+    note: Callable[[Mapping[str, Any]], None] = lambda _event: None,
 ) -> Iterator[int]:
     """Each instance once at first and after every break, since anything may have happened; then each that changes."""
     label = f"{HOST_LABEL}={host_id}"

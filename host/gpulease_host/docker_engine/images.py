@@ -24,7 +24,14 @@ from gpulease_host.docker_engine.docker_stream import docker_lines
 from gpulease_host.docker_engine.image_memory import ImageMemory
 from gpulease_host.docker_engine.image_names import ImageName
 from gpulease_host.docker_engine.pull_progress import MIB, PullFailedError, PullState
-from gpulease_host.engine import EngineUnavailableError, ImageMissingError, Order, OvertakenError, PullWatch
+from gpulease_host.engine import (
+    EngineError,
+    EngineUnavailableError,
+    ImageMissingError,
+    Order,
+    OvertakenError,
+    PullWatch,
+)
 
 PULL_TIMEOUT_S = 900.0
 KEEP_S = 3600.0
@@ -99,14 +106,15 @@ class Images:
         if not login:
             self._memory.note_public(name.repository)
 
-    def digest_of(self, image: str, image_id: str) -> str:
-        """Of what a container was made: by which its registry has it, or its id where it has come from none."""
+    def digest_of(self, image: str, image_id: str) -> str | None:
+        """Of what a container was made: by which its registry has it, or its id where it has come from none.
+
+        None while Docker does not say: nothing else waits for this.
+        """
         if image_id not in self._digests:
-            try:
+            with suppress(EngineError):
                 self._digests[image_id] = self._read_digest(ImageName.parse(image), image_id)
-            except RefusedError:
-                return image_id
-        return self._digests[image_id]
+        return self._digests.get(image_id)
 
     def note_used(self, image: str) -> None:
         self._memory.note_used(ImageName.parse(image).key)

@@ -135,7 +135,7 @@ class InstanceFiles:
 
 def script_of(text: str) -> str:
     """With the line ends of Unix, whatever system it was typed on, and without the mark that editors put before it."""
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n") + "\n"
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").removesuffix("\r") + "\n"
 
 
 def files_of(folder: Path, instance_id: int) -> InstanceFiles:

@@ -44,6 +44,12 @@ def test_a_port_in_use_is_named_whatever_docker_calls_it(said: str) -> None:
     assert "Port 40001/tcp of the host is in use" in str(error)
 
 
+@pytest.mark.parametrize("said", ['exec: "docker-init": executable file not found in $PATH'])
+def test_a_docker_without_an_init_is_named(said: str) -> None:
+    told = str(container_start.explained(replace(order(), init=True), RefusedError(500, said)))
+    assert "without init" in told
+
+
 def test_any_other_refusal_stays_what_docker_said() -> None:
     refusal = RefusedError(500, "OCI runtime create failed: no such file")
     given = replace(order(), ports=(Port(8080, "tcp", 40001),))
@@ -60,7 +66,7 @@ def inspected(status: str, code: int, *, flagged: bool) -> dict[str, Any]:
         "StartedAt": "2026-11-23T13:04:05.123456789Z",
         "Error": "",
     }
-    return {"Id": "abc", "Config": {"Labels": labels}, "State": state}
+    return {"Id": "abc", "Image": "sha256:1", "Config": {"Labels": labels, "Image": "alpine:3"}, "State": state}
 
 
 @pytest.mark.parametrize(
