@@ -361,11 +361,16 @@ def test_login_shells_keep_the_path_of_the_image(tmp_path: Path) -> None:
     assert profile.read_text() == DEBIAN_PROFILE.format(part=part.parent)
 
 
-def test_an_image_without_a_profile_is_given_one_that_keeps_its_path(tmp_path: Path) -> None:
+def test_a_path_that_login_shells_have_already_stays_as_it_is(tmp_path: Path) -> None:
     profile, part = tmp_path / "profile", tmp_path / "profile.d" / "zz-gpulease.sh"
+    profile.write_text(f". {part}\n")
     keep_path_at_login("/opt/bin", profile, part)
-    assert _login_path(profile, "/bin") == "/opt/bin:/bin"
     assert _login_path(profile, "/x:/opt/bin:/bin") == "/x:/opt/bin:/bin"
+
+
+def test_an_image_without_a_profile_is_left_as_it_is(tmp_path: Path) -> None:
+    keep_path_at_login("/opt/bin", tmp_path / "profile", tmp_path / "profile.d" / "zz-gpulease.sh")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("obstacle", ["fifo", "folder", "file in place of the folder"])

@@ -111,23 +111,19 @@ def write_environment(given: Mapping[str, str], shell: str) -> None:
 
 
 def keep_path_at_login(path: str, profile: Path = PROFILE, part: Path = PROFILE_PART) -> None:
-    """Login shells begin with the system's PATH, so what the image has in its own is put in front of that.
+    """Login shells begin with the PATH of /etc/profile, so the image's own is put in front of that.
 
     Made anew, since what the image has there may be anything. Where it cannot be written, login shells do without.
     """
     text = f'p={shlex.quote(path)}\ncase ":$PATH:" in *":$p:"*) ;; *) PATH="$p:$PATH"; export PATH ;; esac\nunset p\n'
+    if not profile.exists():
+        return
     with suppress(OSError):
         part.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         part.unlink(missing_ok=True)
-        _create(part, text)
-        if not os.path.lexists(profile):
-            _create(profile, f". {part}\n")
-
-
-def _create(path: Path, text: str) -> None:
-    with path.open("x", encoding="utf-8", errors="surrogateescape") as file:
-        os.fchmod(file.fileno(), 0o644)
-        file.write(text)
+        with part.open("x", encoding="utf-8", errors="surrogateescape") as file:
+            os.fchmod(file.fileno(), 0o644)
+            file.write(text)
 
 
 class Sessions:
