@@ -80,10 +80,12 @@ def test_nobody_inside_ends_the_first_process(open_place: OpenPlace) -> None:
     assert visitor.said("cat /proc/1/comm") == "gpulease-init"
     for command in ("kill -INT 1", "kill -TERM 1", "kill -KILL 1", "kill -USR1 1", "killall -TERM gpulease-init"):
         visitor.ssh(command)
-    for command in ("reboot", "poweroff", "halt", "shutdown -h now"):
-        answered = visitor.ssh(command)
+    for command in ("reboot", "poweroff", "halt", "shutdown"):
+        answered = visitor.ssh(f"/.gl/power/{command}")
         assert answered.returncode == 1
         assert "with the API" in answered.stderr
+    for command in ("reboot", "poweroff", "halt"):  # busybox's shell takes its own, whatever is in PATH
+        assert "with the API" in visitor.ssh(options=["-tt"], stdin=f"{command}; sleep 1; exit\n").stdout
     assert processes(place, "gpulease-init") == [first]
     assert "with the API" in place.log
     seen = place.bench.seen(place.order)

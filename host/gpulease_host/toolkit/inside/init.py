@@ -65,6 +65,8 @@ TERMINALS = Path("/dev/pts")
 POWER = "/.gl/power"
 """`reboot` and its kin, which say what to do instead."""
 HALT_ANSWER = "This instance is not ended from inside: stop, reboot or end it with the API."
+ANSWER_S = 0.1
+"""Between two answers: whoever asks without end must not fill the log."""
 PROFILE = Path("/etc/profile")
 PROFILE_PART = Path("/etc/profile.d/zz-gpulease.sh")
 
@@ -346,7 +348,7 @@ class Init:
 
     def _take(self, told: signal.struct_siginfo) -> None:
         if not is_from_outside(told):
-            if time.monotonic() - self._answered_at >= AGAIN_S:
+            if time.monotonic() - self._answered_at >= ANSWER_S:
                 self._answered_at = time.monotonic()
                 answer_inside(told)
         elif told.si_signo in STOPS:
