@@ -1,6 +1,7 @@
 """Rules 2, 11, 12 and 13: what a host's report teaches, and what it cannot change."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_a_contract_is_active_once_all_its_instances_run() -> None:
 
 
 def test_what_runs_may_have_a_reason_a_digest_and_an_exit_code_of_onstart() -> None:
-    told = {"reason": "Over 90 % of its disk.", "onstart_exit_code": 3, "image_digest": "sha256:1"}
+    told: dict[str, Any] = {"reason": "Over 90 % of its disk.", "onstart_exit_code": 3, "image_digest": "sha256:1"}
     book = hear(running(), A, "running", **told)
     instance = book.contract(A).instances[0]
     assert (instance.reason, instance.onstart_exit_code, instance.image_digest) == tuple(told.values())

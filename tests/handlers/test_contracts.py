@@ -43,7 +43,7 @@ def test_a_rental_answers_201_with_the_whole_contract(site: Site) -> None:
 def test_how_it_stops_pulls_and_reaps_is_asked_for_and_told(site: Site) -> None:
     told = site.rent().body
     assert (told["stop_grace_s"], told["init"], told["pull"]) == (10, False, "changed")
-    wish = {"stop_grace_s": 120, "init": True, "pull": "missing"}
+    wish: dict[str, Any] = {"stop_grace_s": 120, "init": True, "pull": "missing"}
     told = site.rent(body=site.wish(**wish)).body
     assert {name: told[name] for name in wish} == wish
     assert told["instances"][0]["onstart_exit_code"] is told["instances"][0]["image_digest"] is None

@@ -69,7 +69,8 @@ def test_a_disk_that_is_nearly_full_is_told(used: int | None, enforced: bool, to
 
 def test_the_warning_is_the_reason_of_what_runs(rig: Rig) -> None:
     rig.engine.overruns = []
-    rig.engine.disk_used_bytes = lambda _instance_id: order().limits.disk_bytes * 9 // 10  # type: ignore[method-assign]
+    nearly = order().limits.disk_bytes * 9 // 10
+    rig.engine.disk_used_bytes = lambda instance_id: nearly  # type: ignore[method-assign]
     rig.pass_time(31)
     assert rig.instance()["status"] == "running"
     assert "Over 90 %" in rig.instance()["reason"]
