@@ -30,6 +30,7 @@ MAX_PORTS_IN_USE = 64
 MAX_INTEGER = (1 << 53) - 1
 MAX_HOST_KEY_LENGTH = 1000
 HOST_KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}")
+IMAGE_DIGEST = re.compile(r"[a-z0-9+._-]{1,20}:[a-f0-9]{32,128}")
 BOOT_ID = re.compile(r"[!-~]{1,100}")
 UNREADABLE = (RentalError, KeyError, TypeError, ValueError, OverflowError, RecursionError)
 """What reading raises for whatever a host may send, since each field is held to its type before it is used."""
@@ -106,6 +107,7 @@ def _read_instance(record: Mapping[str, Any]) -> ReportedInstance:
     """Raises TypeError or ValueError. What a host says must not fill the table."""
     instance = from_record(ReportedInstance, record)
     _check_bounds(instance.generation, instance.token, instance.exit_code, instance.started_at)
+    _check_bounds(instance.onstart_exit_code)
     if instance.started_at is not None and instance.started_at < 0:
         raise ValueError("it started before there was time")
     if instance.progress is not None:
@@ -114,6 +116,8 @@ def _read_instance(record: Mapping[str, Any]) -> ReportedInstance:
             raise ValueError("a pull is less than nowhere")
     if instance.ssh_host_key is not None:
         _check_host_key(instance.ssh_host_key)
+    if instance.image_digest is not None and not IMAGE_DIGEST.fullmatch(instance.image_digest):
+        raise ValueError("the image's digest is none")
     if instance.reason is None:
         return instance
     return replace(instance, reason=one_line(instance.reason, MAX_REASON_LENGTH))

@@ -48,6 +48,7 @@ from gpulease_host.log import Log
 from gpulease_host.permission import Denied, Granted, KeysUnknownError, Permissions, Unreachable, Unusable
 from gpulease_host.records import HOLDING, Record
 from gpulease_host.start_faults import StartFaults
+from gpulease_host.stop_grace import stop_grace_s
 from gpulease_host.taken_ports import TakenPorts
 from gpulease_host.world import World
 
@@ -118,7 +119,7 @@ class Applier:
             return
         with suppress(EngineError):
             if instance_id in {each.instance_id for each in self.world.running()}:
-                self.engine.stop(instance_id, self.stop_grace_s)
+                self.engine.stop(instance_id, self._grace_s(record))
 
     def _step(self, record: Record, containers: tuple[Container, ...]) -> bool:
         """One step; whether there was none left to do."""
@@ -165,9 +166,12 @@ class Applier:
                 self._say(record, "stopping", reason)
         except JournalError as error:
             self.log.say("stops without the journal", instance_id=record.order.instance_id, reason=str(error))
-        self.engine.stop(record.order.instance_id, self.stop_grace_s)
+        self.engine.stop(record.order.instance_id, self._grace_s(record))
         if record.status != "exited":
             self.ledger.note_ended(record.order.instance_id)
+
+    def _grace_s(self, record: Record) -> int:
+        return stop_grace_s(record.order, self.stop_grace_s, self.clock())
 
     def _remove(self, record: Record) -> None:
         order = record.order
@@ -246,7 +250,7 @@ class Applier:
                 return
             last_run = next((each.run for each in containers if each.instance_id == order.instance_id), None)
             begun = replace(record, token=order.token, begun_over=last_run, begun=False, status="loading", reason=None)
-            begun = replace(begun, keys_revision=order.keys_revision)
+            begun = replace(begun, keys_revision=order.keys_revision, onstart_exit_code=None)
             if self._may_still_begin(record) and self.ledger.swap(record, begun):
                 self.gpus.taken(uuids, order.instance_id)
                 self._run(begun, secrets)

@@ -24,6 +24,7 @@ STRAY_LIFE_S = 600
 TOMBSTONE_LIFE_S = 72 * 3600
 
 PAST_END = "Its end has passed."
+KILLED = "It was ended from outside: somebody had Docker signal its container on the host."
 GONE = "Its container is gone from Docker; somebody removed it."
 ASKING_FIRST = "Waits until the control plane has said that it may start again."
 
@@ -191,7 +192,17 @@ def _keep_running(record: Record, facts: Facts) -> Action:
         waits = {"status": "loading", "reason": facts.not_reached, "applied": record.applied}
         return _settle(record, record, facts.not_reached, **waits, **began)
     changes = {"status": "running", "reason": None, "exit_code": None, "begun": True, "run_id": facts.run_id}
-    return _settle(record, record, "It runs.", started_at=facts.container.started_at, **changes)
+    return _settle(record, record, "It runs.", **changes, **_told_by(facts.container, record))
+
+
+def _told_by(container: Container, record: Record) -> dict[str, Any]:
+    """What is known of a container that runs; what cannot be read now was known before."""
+    code = container.onstart_exit_code
+    return {
+        "started_at": container.started_at,
+        "image_digest": container.image_digest or record.image_digest,
+        "onstart_exit_code": record.onstart_exit_code if code is None else code,
+    }
 
 
 def _has_run_under_its_lease(record: Record, facts: Facts) -> bool:
@@ -231,6 +242,8 @@ def _exit_reason(record: Record, container: Container) -> str:
         return container.error
     if is_being_tried(record) and record.order.mode in WAYS_IN:
         return f"It ended with exit code {container.exit_code} before anyone could get in. {record.reason}"
+    if container.is_killed:
+        return KILLED
     return "done" if container.exit_code == 0 else "error"
 
 

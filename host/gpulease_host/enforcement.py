@@ -14,6 +14,7 @@ from gpulease_host.engine import Engine, EngineError
 from gpulease_host.ledger import Ledger
 from gpulease_host.log import Log
 from gpulease_host.records import HOLDING
+from gpulease_host.stop_grace import stop_grace_s
 
 STOP_TAKES_S = 20
 """Beyond its grace. What holds on for longer than both is killed."""
@@ -36,14 +37,15 @@ class Enforcement:
         """Docker may be away, stuck, or on other data for longer than an end may be late."""
         now, elapsed, view = self.clock(), self.elapsed(), self.ledger.view()
         ending = {
-            instance_id: record.order.end_at
+            instance_id: record.order
             for instance_id, record in view.records.items()
             if record.status in HOLDING and must_end(record, now, self.ledger.fenced_by(record))
         }
         self._ends_since = {each: self._ends_since.get(each, elapsed) for each in ending}
-        for instance_id, end_at in ending.items():
-            late_s = max(now - end_at, elapsed - self._ends_since[instance_id])
-            if late_s >= self.stop_grace_s + STOP_TAKES_S and self.engine.kill(instance_id):
+        for instance_id, order in ending.items():
+            late_s = max(now - order.end_at, elapsed - self._ends_since[instance_id])
+            grace_s = stop_grace_s(order, self.stop_grace_s, now - late_s)
+            if late_s >= grace_s + STOP_TAKES_S and self.engine.kill(instance_id):
                 self.log.say("killed", instance_id=instance_id, reason="Docker has not stopped it.")
 
     def hold_shares(self) -> None:

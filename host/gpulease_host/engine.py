@@ -16,6 +16,7 @@ TELLING_LENGTH = 6
 
 Desired = Literal["running", "stopped", "absent"]
 Transport = Literal["tcp", "udp"]
+Pull = Literal["missing", "changed"]
 
 NOBODY = 0
 """No instance has this id."""
@@ -76,6 +77,12 @@ class Order:
     proxy_ssh_port: int | None = None
     """Its number on the deployment's proxies, in modes ssh and jupyter; None where there is none."""
     proxy_jupyter_port: int | None = None
+    stop_grace_s: int | None = None
+    """Between being asked to stop and being killed; None: as this host has it."""
+    init: bool = False
+    """Whether a process that reaps is put before the image's own, in mode args."""
+    pull: Pull = "missing"
+    """`changed`: an image that is there is held against its registry, where that answers."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +133,12 @@ class Container:
     """Where this host reaches it, while it runs."""
     hangs: str | None = None
     """Why Docker does not say more of it; whether it runs is the kernel's word then."""
+    image_digest: str | None = None
+    """By which the image's registry has it, or its id where it has come from none."""
+    onstart_exit_code: int | None = None
+    """While it runs, once its `onstart` has ended."""
+    is_killed: bool = False
+    """Whether it ended because somebody had Docker signal it, who was not this host."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,11 @@ class Record:
     """Why nothing starts until the order is given again."""
     fault: str | None = None
     """Why this host ended the lease by itself, as a disk overrun."""
+    overrun_bytes: int | None = None
+    """What it used when it was ended for that; None once it has run a while with less than it may use."""
     tombstone_at: int | None = None
+    image_digest: str | None = None
+    onstart_exit_code: int | None = None
     keys_revision: int = 0
     """Of the order whose ssh keys it was begun with, or was given since."""
 
@@ -84,7 +88,10 @@ _PLAIN = (
     "run_id",
     "held",
     "fault",
+    "overrun_bytes",
     "tombstone_at",
+    "image_digest",
+    "onstart_exit_code",
     "keys_revision",
 )
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from gpulease_host.disk_overruns import disk_warning
 from gpulease_host.engine import Container
 from gpulease_host.gpus import Gpus, holders
 from gpulease_host.ledger import Ledger
@@ -62,6 +63,9 @@ class Reporter:
         if record.status != "loading":
             said = None
         reason = reason if said is None else said.sentence
+        if status == "running" and reason is None:
+            allowed, is_enforced = record.order.limits.disk_bytes, bool(self.world.inventory["disk_enforced"])
+            reason = disk_warning(disk_used_bytes, allowed, is_enforced=is_enforced)
         return {
             "contract_id": record.order.contract_id,
             "instance_id": record.order.instance_id,
@@ -71,6 +75,8 @@ class Reporter:
             "reason": None if reason is None else reason[:MOST_REASON],
             "progress": None if said is None else asdict(said.progress),
             "exit_code": record.exit_code,
+            "onstart_exit_code": record.onstart_exit_code,
+            "image_digest": record.image_digest,
             "started_at": record.started_at,
             "end_at": record.order.end_at,
             "disk_used_bytes": disk_used_bytes,
@@ -110,6 +116,8 @@ def _say_stray(container: Container, disk_used_bytes: int | None) -> dict[str, A
         "reason": UNCLAIMED,
         "progress": None,
         "exit_code": container.exit_code,
+        "onstart_exit_code": None,
+        "image_digest": container.image_digest,
         "started_at": container.started_at,
         "end_at": 0,
         "disk_used_bytes": disk_used_bytes,

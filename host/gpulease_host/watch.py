@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gpulease_host.decide import Nothing, decide
-from gpulease_host.engine import DataMissingError, Engine, EngineError, EngineUnavailableError, Overrun
+from gpulease_host.disk_overruns import DiskOverruns
+from gpulease_host.engine import DataMissingError, Engine, EngineError, EngineUnavailableError
 from gpulease_host.gpus import Gpus, holders
 from gpulease_host.journal import JournalError
 from gpulease_host.ledger import Ledger
@@ -43,6 +44,10 @@ class Watch:
     _reconciled_run: str | None = field(default=None, init=False)
     _last_fault: str = field(default="", init=False)
     _last_clock_fault: str | None = field(default=None, init=False)
+    _overruns: DiskOverruns = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._overruns = DiskOverruns(self.ledger, self.attend, self.elapsed)
 
     def tick(self) -> None:
         """Once a second. What fails is tried again with the next tick, and keeps nothing else from being done."""
@@ -135,16 +140,7 @@ class Watch:
     def _mind_disks(self) -> None:
         records = self.ledger.view().records
         limits = {each: record.order.limits for each, record in records.items() if record.status in HOLDING}
-        for overrun in self.engine.watch(limits):
-            self._end_overrun(overrun)
-
-    def _end_overrun(self, overrun: Overrun) -> None:
-        record = self.ledger.record(overrun.instance_id)
-        if record is None or record.status not in ("loading", "running") or record.order.desired != "running":
-            return
-        fault = f"It used {overrun.used_bytes} bytes of disk; its allocation is {overrun.allowed_bytes}."
-        self.ledger.amend(overrun.instance_id, fault=fault)
-        self.attend(overrun.instance_id)
+        self._overruns.mind(self.engine.watch(limits))
 
     def _mind_gpus(self) -> None:
         held = holders(self.ledger.view().records).keys()

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from gpulease_host.engine import Desired, Limits, Order, OrderedGpu, Port, Secrets, Transport
+from gpulease_host.engine import Desired, Limits, Order, OrderedGpu, Port, Pull, Secrets, Transport
 from gpulease_host.launch import ssh_keys
 
 WIRE_VERSION = 1
 _DESIRED = ("running", "stopped", "absent")
+_PULLS = ("missing", "changed")
+_MAX_STOP_GRACE_S = 120
 _MAX_ID = 2**53 - 1
 _MAX_PORT = 65535
 _LEAST_PROXY_PORT = 1024
@@ -151,6 +153,9 @@ def parse_order(value: Any) -> Order:
         keys_revision=_integer(body, "keys_revision", 0) if "keys_revision" in body else 0,
         proxy_ssh_port=_proxy_port(body, "proxy_ssh_port"),
         proxy_jupyter_port=_proxy_port(body, "proxy_jupyter_port"),
+        stop_grace_s=_stop_grace_s(body),
+        init=_flag(body, "init"),
+        pull=_pull(body),
     )
     _check_gpus(order)
     return order
@@ -176,6 +181,9 @@ def order_to_wire(order: Order) -> dict[str, Any]:
         "keys_revision": order.keys_revision,
         "proxy_ssh_port": order.proxy_ssh_port,
         "proxy_jupyter_port": order.proxy_jupyter_port,
+        "stop_grace_s": order.stop_grace_s,
+        "init": order.init,
+        "pull": order.pull,
     }
 
 
@@ -259,6 +267,24 @@ def _parse_port(value: Any) -> Port:
 
 def _proxy_port(body: Mapping[str, Any], name: str) -> int | None:
     return None if body.get(name) is None else _integer(body, name, _LEAST_PROXY_PORT, _MAX_PORT)
+
+
+def _stop_grace_s(body: Mapping[str, Any]) -> int | None:
+    return None if body.get("stop_grace_s") is None else _integer(body, "stop_grace_s", 1, _MAX_STOP_GRACE_S)
+
+
+def _pull(body: Mapping[str, Any]) -> Pull:
+    value = body.get("pull", "missing")
+    if value not in _PULLS:
+        raise WireError("pull is neither missing nor changed")
+    return cast(Pull, value)
+
+
+def _flag(body: Mapping[str, Any], name: str) -> bool:
+    value = body.get(name, False)
+    if not isinstance(value, bool):
+        raise WireError(f"{name} is neither true nor false")
+    return value
 
 
 def _parse_token(value: Any) -> str | None:

@@ -42,7 +42,12 @@ def test_a_missing_field_takes_its_default_and_a_required_one_is_missed() -> Non
     with pytest.raises(TypeError):
         from_record(Memo, memo)
     record = to_record(from_record(ReportedInstance, REPORTED))
-    assert record == REPORTED | {"progress": None, "ssh_host_key": None}
+    assert record == REPORTED | {
+        "progress": None,
+        "ssh_host_key": None,
+        "onstart_exit_code": None,
+        "image_digest": None,
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Rules 2, 11, 12 and 13: what a host's report teaches, and what it cannot change."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -44,6 +45,27 @@ def test_a_contract_is_active_once_all_its_instances_run() -> None:
     assert half.contract(A).status is ContractStatus.PENDING
     whole = observe(half, make_report([first, second]), NOW)
     assert whole.contract(A).status is ContractStatus.ACTIVE
+
+
+def test_what_runs_may_have_a_reason_a_digest_and_an_exit_code_of_onstart() -> None:
+    told: dict[str, Any] = {"reason": "Over 90 % of its disk.", "onstart_exit_code": 3, "image_digest": "sha256:1"}
+    book = hear(running(), A, "running", **told)
+    instance = book.contract(A).instances[0]
+    assert (instance.reason, instance.onstart_exit_code, instance.image_digest) == tuple(told.values())
+    (said,) = (replace(each, **told) for each in reported(book.contract(A), "running"))
+    assert contracts_to_read(book.manifest, make_report([said]), NOW) == ()
+    ended = replace(said, onstart_exit_code=4)
+    assert contracts_to_read(book.manifest, make_report([ended]), NOW) == (A,)
+    after = hear(book, A, "running").contract(A).instances[0]
+    assert (after.reason, after.image_digest) == (None, "sha256:1")
+
+
+def test_a_start_forgets_how_onstart_ended_before() -> None:
+    book = hear(running(), A, "running", onstart_exit_code=3)
+    book = hear(book, A, "exited", reason="done", exit_code=0, onstart_exit_code=3)
+    assert book.contract(A).instances[0].onstart_exit_code == 3
+    book = start_instances(book, A, None, NOW, CAUSE)
+    assert book.contract(A).instances[0].onstart_exit_code is None
 
 
 def test_a_loading_host_says_so_before_it_has_applied_the_generation() -> None:

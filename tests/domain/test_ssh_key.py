@@ -113,6 +113,81 @@ def test_what_sshd_would_obey_or_trip_over_is_refused(ed25519: str) -> None:
         assert key not in str(refused.value)
 
 
+def exported(folder: Path, kind: str, *form: str) -> tuple[str, str]:
+    """What ssh-keygen exports of a key, and the line of its .pub file."""
+    line, _ = make_key(folder, kind)
+    file = folder / f"{kind}.pub"
+    done = subprocess.run(["ssh-keygen", "-e", *form, "-f", str(file)], check=True, capture_output=True, text=True)
+    return done.stdout, line
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+def test_a_file_of_rfc_4716_is_the_key_in_it(tmp_path: Path, kind: str) -> None:
+    text, line = exported(tmp_path, kind)
+    assert text.startswith("---- BEGIN SSH2 PUBLIC KEY ----")
+    for each in (text, text.replace("\n", "\r\n")):
+        key = parse_ssh_key(each)
+        assert key.fingerprint == parse_ssh_key(line).fingerprint
+        assert "256" in key.comment or "3072" in key.comment
+    folded = text.replace('Comment: "', 'Subject: me\nComment: "a \\\nlong ')
+    assert parse_ssh_key(folded).comment.startswith("a long ")
+
+
+def putty_file(line: str, private: str = "") -> str:
+    kind, key, comment = line.strip().split(" ", 2)
+    lines = [key[start : start + 64] for start in range(0, len(key), 64)]
+    heading = f"PuTTY-User-Key-File-3: {kind}\r\nEncryption: none\r\nComment: {comment}\r\n"
+    return f"{heading}Public-Lines: {len(lines)}\r\n" + "\r\n".join(lines) + f"\r\n{private}"
+
+
+def test_the_public_part_of_a_putty_file_is_taken_and_a_whole_one_is_a_private_key(ed25519: str) -> None:
+    assert parse_ssh_key(putty_file(ed25519)) == parse_ssh_key(ed25519)
+    with pytest.raises(InvalidRequestError, match="private key"):
+        parse_ssh_key(putty_file(ed25519, "Private-Lines: 1\r\nAAAA\r\nPrivate-MAC: 00\r\n"))
+
+
+def test_a_key_is_taken_as_terminals_editors_and_messages_leave_it(ed25519: str) -> None:
+    line = ed25519.strip()
+    kind, key, comment = line.split(" ", 2)
+    for pasted in (
+        f'"{line}"',
+        f"\ufeff{line}\r\n",
+        f"# my key\n\n{line}\n",
+        f"{kind}\t{key}\t{comment}",
+        f"{kind}\u00a0{key} {comment}",
+        f"{kind} {key[:30]}\n{key[30:]} {comment}",
+        f"{kind} {key[:30]}\r\n{key[30:60]}\r\n{key[60:]} {comment}",
+    ):
+        assert parse_ssh_key(pasted) == parse_ssh_key(ed25519), pasted
+    for pasted in (key, f"{key[:30]}\n{key[30:]}\n"):
+        assert parse_ssh_key(pasted).fingerprint == parse_ssh_key(ed25519).fingerprint
+
+
+def test_what_is_no_key_is_refused_by_what_it_is(ed25519: str, tmp_path: Path) -> None:
+    line = ed25519.strip()
+    pem, _ = exported(tmp_path, "rsa", "-m", "PEM")
+    pkcs8, _ = exported(tmp_path, "ecdsa", "-m", "PKCS8")
+    for pasted, sentence in (
+        (f'command="reboot",no-pty {line}', "options"),
+        (f"restrict {line}", "options"),
+        (f"example.com,10.0.0.1 {line}", "name of a host"),
+        (f"{line}\n{line}", "several"),
+        (pem, "ssh-keygen -i"),
+        (pkcs8, "ssh-keygen -i"),
+        (f"256 {parse_ssh_key(line).fingerprint} me (ED25519)", "fingerprint"),
+        (parse_ssh_key(line).fingerprint, "fingerprint"),
+        ("~/.ssh/id_ed25519.pub", "name of a file"),
+        ("C:\\Users\\me\\.ssh\\id_ed25519.pub", "name of a file"),
+        ("id_rsa.pub", "name of a file"),
+        (f"ssh-ed25519-cert-v01@openssh.com {line.split()[1]}", "certificate"),
+        (f"cert-authority {line}", "certificate"),
+        (f"ssh-dss {line.split()[1]}", "DSA"),
+    ):
+        with pytest.raises(InvalidRequestError, match=sentence) as refused:
+            parse_ssh_key(pasted)
+        assert line.split()[1] not in str(refused.value)
+
+
 def test_a_private_key_is_refused_and_not_repeated(tmp_path: Path) -> None:
     _, private = make_key(tmp_path, "ed25519")
     with pytest.raises(InvalidRequestError, match="private key") as refused:

@@ -18,7 +18,7 @@ from tests.handlers.conftest import Site, reported
 CONTRACT_FIELDS = {
     "id", "status", "desired", "reason", "host_id", "offer_id", "label", "image", "mode", "env_keys", "gpus", "share",
     "price_microusd_h", "disk_price_microusd_gib_month", "created_at", "end_at", "grace_s", "delete_after", "instances",
-    "ssh_keys",
+    "ssh_keys", "stop_grace_s", "init", "pull",
 }  # fmt: skip
 
 
@@ -38,6 +38,39 @@ def test_a_rental_answers_201_with_the_whole_contract(site: Site) -> None:
     assert body["delete_after"] == body["end_at"] + body["grace_s"] == body["created_at"] + 3600 + 172_800
     assert body["instances"][0]["id"] == body["id"]
     assert site.on_contract("GET", body["id"]).body == body
+
+
+def test_how_it_stops_pulls_and_reaps_is_asked_for_and_told(site: Site) -> None:
+    told = site.rent().body
+    assert (told["stop_grace_s"], told["init"], told["pull"]) == (10, False, "changed")
+    wish: dict[str, Any] = {"stop_grace_s": 120, "init": True, "pull": "missing"}
+    told = site.rent(body=site.wish(**wish)).body
+    assert {name: told[name] for name in wish} == wish
+    assert told["instances"][0]["onstart_exit_code"] is told["instances"][0]["image_digest"] is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"stop_grace_s": 0},
+        {"stop_grace_s": 121},
+        {"stop_grace_s": None},
+        {"init": "yes"},
+        {"init": True, "mode": "ssh", "args": None},
+        {"pull": "always"},
+        {"env": {"NVIDIA_DRIVER_CAPABILITIES": "everything"}},
+        {"env": {"nvidia_driver_capabilities": "all"}},
+    ],
+)
+def test_a_wish_that_cannot_be_is_refused_with_its_field(site: Site, wrong: dict[str, Any]) -> None:
+    answer = site.rent(body=site.wish(**wrong))
+    assert (answer.status, answer.code) == (400, "invalid_request")
+    assert next(iter(wrong)) in answer.body["error"]["message"]
+
+
+@pytest.mark.parametrize("parts", ["all", "compute,utility,graphics", "video, display"])
+def test_parts_of_the_driver_are_asked_for(site: Site, parts: str) -> None:
+    assert site.rent(body=site.wish(env={"NVIDIA_DRIVER_CAPABILITIES": parts})).status == 201
 
 
 def test_secrets_reach_neither_answer_nor_log_nor_table(site: Site, lines: list[logging.LogRecord]) -> None:

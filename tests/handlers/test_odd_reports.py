@@ -39,7 +39,8 @@ Place = tuple[str | int, ...]
 def claims_of(site: Site, contract_id: int) -> dict[str, Any]:
     """With every field of the schema."""
     gpu = {"index": 0, "uuid": "GPU-0000", "status": "held", "token": 1, "instance_id": contract_id, "reason": None}
-    said = reported(contract_id, "loading", reason="Pulls.", progress=FAR, ssh_host_key=HOST_KEY, started_at=site.now)
+    known = {"ssh_host_key": HOST_KEY, "onstart_exit_code": 3, "image_digest": f"sha256:{'0' * 64}"}
+    said = reported(contract_id, "loading", reason="Pulls.", progress=FAR, started_at=site.now, **known)
     state = {
         "inventory": INVENTORY | {"modes": {"args": None, "ssh": "No."}, "not_ready": ["Docker is too old."]},
         "gpus": [gpu],

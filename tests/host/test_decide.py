@@ -49,6 +49,21 @@ def test_a_container_somebody_removed_is_an_exit_and_not_made_anew() -> None:
         assert "gone from Docker" in (action.after.reason or "")
 
 
+def test_what_somebody_ended_through_docker_is_not_done() -> None:
+    action = decide(begun(), facts(container=replace(EXITED, is_killed=True)))
+    assert isinstance(action, Settle)
+    assert (action.after.status, action.after.exit_code) == ("exited", 0)
+    assert "from outside" in str(action.after.reason)
+
+
+def test_what_is_known_of_a_running_container_stays_when_it_cannot_be_read() -> None:
+    told = replace(RUNNING, image_digest="sha256:1", onstart_exit_code=3)
+    action = decide(begun(), facts(container=told))
+    assert isinstance(action, Settle)
+    assert (action.after.image_digest, action.after.onstart_exit_code) == ("sha256:1", 3)
+    assert isinstance(decide(action.after, facts(container=RUNNING)), Nothing)
+
+
 def test_an_exited_container_that_somebody_started_is_stopped_and_stays_exited() -> None:
     record = begun(status="exited", reason="done", exit_code=0)
     assert isinstance(decide(record, facts(container=RUNNING)), Stop)

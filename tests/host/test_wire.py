@@ -60,11 +60,15 @@ def test_an_order_survives_the_wire(desired: Desired) -> None:
     newer = replace(given, keys_revision=3)
     check("command", command(orders=[order_to_wire(newer)]))
     assert parse_order(order_to_wire(newer)) == newer
+    asked = replace(given, stop_grace_s=120, init=True, pull="changed")
+    check("command", command(orders=[order_to_wire(asked)]))
+    assert parse_order(order_to_wire(asked)) == asked
 
 
 def test_an_order_of_an_older_service_knows_no_revision_of_keys() -> None:
     older = order_to_wire(order())
-    del older["keys_revision"]
+    for name in ("keys_revision", "stop_grace_s", "init", "pull"):
+        del older[name]
     check("command", command(orders=[older]))
     assert parse_order(older) == order()
 
@@ -116,6 +120,10 @@ BAD_FIELDS = [
     ("ports", [{"container": 8080, "protocol": "tcp", "host": 65536}]),
     ("keys_revision", -1),
     ("keys_revision", None),
+    ("stop_grace_s", 0),
+    ("stop_grace_s", 121),
+    ("init", 1),
+    ("pull", "always"),
     ("gpus", []),
     ("gpus", [{"index": 0}]),
     ("limits", None),

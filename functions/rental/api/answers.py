@@ -113,6 +113,14 @@ class Instance(BaseModel):
     generation: int = Field(description="Rises with every wanted change.")
     gpu_indexes: list[int] = Field(description="Its own GPUs, the same for its whole life.")
     exit_code: int | None
+    onstart_exit_code: int | None = Field(
+        description="Of `onstart`, at most 20 s after it has ended; negative: the signal that ended it. null before "
+        "that, and where there is none."
+    )
+    image_digest: str | None = Field(
+        description="Of what its container was made: the digest by which its registry has it, or the image's id where "
+        "it has come from none; null until it first runs."
+    )
     started_at: EpochSeconds | None
     ports: dict[str, Published] = Field(description="By the container's port, as in `8080/tcp`: where it is published.")
     access: Access
@@ -131,6 +139,9 @@ class Contract(BaseModel):
     image: str
     mode: str
     env_keys: list[str] = Field(description="Names of the environment's variables. Values are never shown.")
+    stop_grace_s: int = Field(description="Between being asked to stop and being killed, at every stop.")
+    init: bool = Field(description="Whether a process that reaps stands before the image's own.")
+    pull: Literal["missing", "changed"]
     ssh_keys: list[ContractSshKey] = Field(description="Who is let in over ssh; none in mode `args`.")
     gpus: list[ContractGpu] = Field(description="Fixed for the life of the contract.")
     share: Share

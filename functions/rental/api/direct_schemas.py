@@ -20,7 +20,7 @@ class DeclareDirect(Body):
             min_length=2,
             max_length=45,
             pattern=r"^[0-9A-Fa-f:.]+$",
-            description="An IPv4 or IPv6 address, no name. JupyterLab is reached directly at public IPv4 ones only.",
+            description="An IPv4 address, no name. JupyterLab is reached directly at public ones only.",
         ),
     ]
     first_port: Port

@@ -121,6 +121,9 @@ class Order(BaseModel):
     start_by: EpochSeconds | None = Field(description="When this start is given up; null when it is not.")
     image: str
     mode: str
+    stop_grace_s: int = Field(ge=1, le=120, description="Between being asked to stop and being killed.")
+    init: bool = Field(description="Whether a process that reaps is put before the image's own.")
+    pull: Literal["missing", "changed"] = Field(description="Whether an image that is there is used as it is.")
     keys_revision: int = Field(ge=0, description="Rises when the SSH keys are replaced: fetch them anew.")
     proxy_ssh_port: int | None = Field(description="Its number on each proxy, for ssh; null where there is none.")
     proxy_jupyter_port: int | None = Field(description="Likewise for JupyterLab.")

@@ -32,6 +32,9 @@ def present_contract(contract: Contract, now: int, proxy: Proxy | None = None) -
         "image": contract.launch.image,
         "mode": contract.launch.mode,
         "env_keys": list(contract.launch.env_keys),
+        "stop_grace_s": contract.launch.stop_grace_s,
+        "init": contract.launch.init,
+        "pull": contract.launch.pull,
         "ssh_keys": [
             {"fingerprint": each.fingerprint, "comment": each.comment}
             for each in map(read_ssh_key, contract.launch.ssh_keys)
@@ -60,6 +63,8 @@ def present_instance(contract: Contract, instance: Instance, proxy: Proxy | None
         "generation": instance.generation,
         "gpu_indexes": list(instance.gpu_indexes),
         "exit_code": instance.exit_code,
+        "onstart_exit_code": instance.onstart_exit_code,
+        "image_digest": instance.image_digest,
         "started_at": instance.started_at,
         "ports": present_ports(contract, instance),
         "access": present_access(contract, instance, proxy),

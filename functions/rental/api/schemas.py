@@ -7,14 +7,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, fi
 
 from rental.api.limits import MAX_ID
 from rental.api.numbers import WHOLE
+from rental.domain.contract import STOP_GRACE_S, Pull
 from rental.domain.errors import ConflictError
 from rental.domain.renting import MAX_INSTANCES
 from rental.domain.ways_in import JUPYTER, JUPYTER_PORT, SSH, SSH_PORT, WAYS_IN
 
-ENV_NAME = r"^(?![Nn][Vv][Ii][Dd][Ii][Aa]_|[Ll][Dd]_)[A-Za-z_][A-Za-z0-9_]*$"
+DRIVER_PARTS = "NVIDIA_DRIVER_CAPABILITIES"
+ENV_NAME = rf"^({DRIVER_PARTS}|(?![Nn][Vv][Ii][Dd][Ii][Aa]_|[Ll][Dd]_)[A-Za-z_][A-Za-z0-9_]*)$"
+DRIVER_PART = ("all", "compute", "compat32", "graphics", "utility", "video", "display", "ngx")
 IMAGE = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$"
 ENV_BYTES = 32_768
 MAX_PORTS = 32
+MAX_STOP_GRACE_S = 120
 A_RENTAL: dict[str, JsonValue] = {
     "offer_id": 123,
     "image": "alpine:3",
@@ -43,12 +47,8 @@ Label = Annotated[str, Field(max_length=256, json_schema_extra=TOLD_NO_NUL), NO_
 Identifier = Annotated[int, Field(ge=1, le=MAX_ID), WHOLE]
 Microusd = Annotated[int, Field(ge=0, le=10**12), WHOLE]
 EpochSeconds = Annotated[int, Field(ge=0, lt=1 << 33), WHOLE]
-SshKeyLine = Annotated[
-    str,
-    Field(max_length=4096, json_schema_extra={"pattern": r"^\s*[a-z][a-z0-9@.-]* +[A-Za-z0-9+/]+={0,2}( .*)?\s*$"}),
-    NO_NUL,
-]
-"""A public key as its .pub file has it; `rental.domain.ssh_key` says what is wrong with one."""
+SshKeyText = Annotated[str, Field(max_length=4096, json_schema_extra=TOLD_NO_NUL), NO_NUL]
+"""A public key as people paste it; `rental.domain.pasted_key` says what is wrong with one."""
 
 
 class Body(BaseModel):
@@ -89,7 +89,7 @@ class OpenContract(Body):
         Field(description="The one way to JupyterLab; null: over the proxy where the deployment has one."),
     ] = None
     ssh_keys: Annotated[
-        Annotated[list[SshKeyLine], Field(max_length=16)] | None,
+        Annotated[list[SshKeyText], Field(max_length=16)] | None,
         Field(description="Public keys to let in, in modes `ssh` and `jupyter`. null: all of your account's."),
     ] = None
     login: Annotated[RegistryLogin | None, Field(description="For a private image.")] = None
@@ -109,6 +109,22 @@ class OpenContract(Body):
             json_schema_extra={"propertyNames": {"pattern": ENV_NAME}},
         ),
     ] = {}
+    stop_grace_s: Annotated[
+        int,
+        Field(ge=1, le=MAX_STOP_GRACE_S, description="Seconds between being asked to stop and being killed."),
+        WHOLE,
+    ] = STOP_GRACE_S
+    init: Annotated[
+        bool,
+        Field(description="In mode `args`: put a process that reaps before the image's own. The other modes have one."),
+    ] = False
+    pull: Annotated[
+        Pull,
+        Field(
+            description="`missing`: an image that the host has already is used as it is. `changed`: its registry is "
+            "asked first, and if it does not answer, what is there is used."
+        ),
+    ] = "changed"
     disk_gib: Annotated[int, Field(ge=1, le=1 << 20, description="For each instance."), WHOLE]
     duration_s: Annotated[
         Annotated[int, Field(ge=1, lt=1 << 31), WHOLE] | None, Field(description="null: as long as the offer lasts.")
@@ -129,7 +145,12 @@ class OpenContract(Body):
     @classmethod
     def check_env(cls, env: dict[str, str]) -> dict[str, str]:
         if not all(re.fullmatch(ENV_NAME, name) for name in env):
-            raise ValueError("names have letters, digits and underscores only, and none begins with NVIDIA_ or LD_")
+            raise ValueError(
+                "names have letters, digits and underscores only, and none begins with NVIDIA_ or LD_, but for "
+                f"{DRIVER_PARTS}"
+            )
+        if not set(env.get(DRIVER_PARTS, "all").replace(" ", "").split(",")) <= set(DRIVER_PART):
+            raise ValueError(f"{DRIVER_PARTS} has one or more of {', '.join(DRIVER_PART)}, with commas between them")
         if sum(len(name) + len(value.encode()) for name, value in env.items()) > ENV_BYTES:
             raise ValueError(f"all variables together have at most {ENV_BYTES} bytes")
         return env
@@ -143,6 +164,8 @@ class OpenContract(Body):
 
 def check_mode(wish: OpenContract) -> None:
     """What belongs to another mode would be ignored without a word. Raises ValueError."""
+    if wish.mode != "args" and wish.init:
+        raise ValueError(f"init is for mode args: the first process of mode {wish.mode} reaps by itself")
     if wish.mode == "args" and wish.onstart is not None:
         raise ValueError("onstart is for modes ssh and jupyter: in mode args use entrypoint and args")
     if wish.mode != "args" and (wish.entrypoint is not None or wish.args is not None):

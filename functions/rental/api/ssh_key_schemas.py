@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, JsonValue
 
-from rental.api.schemas import Body, Name, SshKeyLine
+from rental.api.schemas import Body, Name, SshKeyText
 
 A_KEY: dict[str, JsonValue] = {
     "name": "laptop",
@@ -18,10 +18,10 @@ class AddSshKey(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [A_KEY]})
 
     name: Name
-    public_key: Annotated[SshKeyLine, Field(description="The one line of its .pub file, without options.")]
+    public_key: Annotated[SshKeyText, Field(description="The one line of its .pub file, or a file of RFC 4716.")]
 
 
 class ReplaceSshKeys(Body):
     """The keys that a contract lets in from now on."""
 
-    ssh_keys: Annotated[list[SshKeyLine], Field(max_length=16, description="An empty list lets nobody in over ssh.")]
+    ssh_keys: Annotated[list[SshKeyText], Field(max_length=16, description="An empty list lets nobody in over ssh.")]

@@ -70,6 +70,7 @@ class ClaimedInstance:
     token: int | None
     commanded_at: int
     reason: str | None
+    onstart_exit_code: int | None = None
 
 
 @dataclass(frozen=True)
@@ -280,4 +281,5 @@ def _claimed(instance: Instance) -> ClaimedInstance:
         token=instance.token,
         commanded_at=instance.commanded_at,
         reason=instance.reason if instance.token is not None else None,
+        onstart_exit_code=instance.onstart_exit_code,
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from rental.domain.errors import NotFoundError
 from rental.domain.host import Gpu
@@ -25,6 +25,9 @@ RENEW_AFTER_S = 300 * 86_400
 """An execution may last a year; before that the next run takes over."""
 EXTENSIONS_PER_RUN = 300
 """Each may wake the execution once, at up to 60 events; it may have 25,000."""
+STOP_GRACE_S = 10
+"""Where a contract asks for none, and those that were made before it could be asked for."""
+Pull = Literal["missing", "changed"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,9 @@ class Sealed:
 class Launch:
     """How the containers start. Only names of environment variables stand here, never values.
 
-    `ports` are those that the client asked for, besides what the mode has published.
+    `ports` are those that the client asked for, besides what the mode has published. `stop_grace_s` is between being
+    asked to stop and being killed. `init`: a first process that reaps is put before the image's. `pull`: whether an
+    image that is there is used as it is, or held against its registry first.
     """
 
     image: str
@@ -51,6 +56,9 @@ class Launch:
     keys_revision: int = 0
     """Rises each time that they are replaced."""
     env_keys: tuple[str, ...] = ()
+    stop_grace_s: int = STOP_GRACE_S
+    init: bool = False
+    pull: Pull = "missing"
     sealed: Sealed | None = None
 
 
@@ -83,6 +91,10 @@ class Instance:
     token: int | None = None
     commanded_at: int = 0
     exit_code: int | None = None
+    onstart_exit_code: int | None = None
+    """Of the last start's `onstart`, once that has ended."""
+    image_digest: str | None = None
+    """What its container was made of, on the host's word."""
     started_at: int | None = None
     progress: Progress | None = None
     ssh_host_key: str | None = None

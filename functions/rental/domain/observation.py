@@ -45,6 +45,8 @@ class ReportedInstance:
     started_at: int | None
     progress: Progress | None = None
     ssh_host_key: str | None = None
+    onstart_exit_code: int | None = None
+    image_digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,8 @@ def _is_news(claimed: ClaimedInstance, reported: ReportedInstance | None) -> boo
         return claimed.token is not None
     match claimed.desired:
         case Desired.RUNNING:
-            return reported.status != claimed.status or reported.reason != claimed.reason
+            told = (reported.status, reported.reason, reported.onstart_exit_code)
+            return told != (claimed.status, claimed.reason, claimed.onstart_exit_code)
         case Desired.STOPPED:
             return claimed.status not in (InstanceStatus.STOPPED, InstanceStatus.EXITED)
         case Desired.ABSENT:
@@ -200,9 +203,15 @@ def _learn(
 ) -> Book:
     if instance.desired is not Desired.RUNNING or instance.waits:
         return _learn_gone(book, contract_id, instance, reported, report, now)
-    known = replace(instance, ssh_host_key=reported.ssh_host_key or instance.ssh_host_key)
+    known = replace(
+        instance,
+        ssh_host_key=reported.ssh_host_key or instance.ssh_host_key,
+        image_digest=reported.image_digest or instance.image_digest,
+        onstart_exit_code=reported.onstart_exit_code,
+    )
     if reported.status == "running":
-        running = replace(known.become(InstanceStatus.RUNNING), started_at=reported.started_at)
+        running = known.become(InstanceStatus.RUNNING, reported.reason)
+        running = replace(running, started_at=reported.started_at)
         return _enter(book, contract_id, instance, running, now, "running")
     if reported.status == "loading":
         loading = replace(known.become(InstanceStatus.LOADING, reported.reason), progress=reported.progress)
@@ -214,7 +223,7 @@ def _learn(
         reason = reported.reason or "The host could not start the container."
         return fail(book, contract_id, reason, now, Cause(HOST, "could not start"))
     if reported.status in GONE and not report.holds_gpu(instance.id):
-        return _learn_self_ended(book, contract_id, instance, reported, now)
+        return _learn_self_ended(book, contract_id, known, reported, now)
     return book
 
 

@@ -143,6 +143,7 @@ def _lease(book: Book, contract_id: ContractId, instance: Instance, now: int, ca
         instance.want(Desired.RUNNING, now).become(InstanceStatus.LOADING),
         token=token,
         exit_code=None,
+        onstart_exit_code=None,
         started_at=None,
     )
     book = book.with_manifest(manifest).with_contract(book.contract(contract_id).with_instance(loading))

@@ -1,6 +1,6 @@
 """Public keys that let clients into their instances over ssh.
 
-A key is taken as its owner's `.pub` file has it: one line of kind, key and comment. Options are refused, because
+A key is kept as its owner's `.pub` file has it: one line of kind, key and comment. Options are refused, because
 `command=` or `from=` would be obeyed by the sshd of the instance, and a certificate too, because nobody here signs
 them. The encoding is that of RFC 4253 section 6.6 and RFC 8709; the kinds of security keys are OpenSSH's
 (PROTOCOL.u2f).
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from rental.domain.errors import InvalidRequestError
+from rental.domain.pasted_key import one_line
 
 MAX_LINE_LENGTH = 4096
 """An RSA key of 16,384 bits, OpenSSH's largest, takes 2,772 of them."""
@@ -74,11 +75,11 @@ def read_ssh_key(line: str) -> SshKey:
 
 
 def parse_ssh_key(text: str) -> SshKey:
-    """The key on the one line of `text`. Raises InvalidRequestError: what to do, and never the text itself."""
-    if "PRIVATE KEY" in text:
-        raise InvalidRequestError("This is a private key: keep it, and send the one line of its .pub file.")
-    line = text.strip()
-    found = LINE.fullmatch(line) if len(line) <= MAX_LINE_LENGTH else None
+    """The key that is meant by `text`. Raises InvalidRequestError: what to do, and never the text itself."""
+    line = text.strip() if len(text.strip()) <= MAX_LINE_LENGTH else ""
+    found = LINE.fullmatch(line)
+    if found is None or found["kind"] not in FIELDS:
+        found = LINE.fullmatch(one_line(line))
     if found is None or found["kind"] not in FIELDS:
         raise InvalidRequestError(
             f"An SSH key is the one line of a .pub file, without options: {', '.join(FIELDS)}, then the key."

@@ -100,7 +100,12 @@ def declare(address: str, first_port: int, last_port: int, *, allow_loopback: bo
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError as error:
-        raise InvalidRequestError("address must be an IPv4 or IPv6 address, not a name.") from error
+        raise InvalidRequestError("address must be an IPv4 address, not a name.") from error
+    if not isinstance(parsed, ipaddress.IPv4Address):
+        raise InvalidRequestError(
+            "Hosts publish ports on IPv4 only, so nobody would get in at an IPv6 address. Give the IPv4 address, or "
+            "none: over a proxy of the deployment ssh and JupyterLab need none."
+        )
     if not _is_unicast(parsed) and not (parsed.is_loopback and allow_loopback):
         raise InvalidRequestError("address must be a public or private address that machines elsewhere can reach.")
     return Direct(str(parsed), first_port, last_port)
@@ -128,13 +133,9 @@ def proxy_ports_of(mode: str, via: JupyterVia | None, proxy: Proxy | None) -> in
     return 1 + (via == "proxy")
 
 
-def _is_unicast(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    if isinstance(address, ipaddress.IPv4Address):
-        special = address in THIS_NETWORK
-    else:
-        special = address.ipv4_mapped is not None or address.scope_id is not None or address.is_site_local
+def _is_unicast(address: ipaddress.IPv4Address) -> bool:
     return not (
-        special
+        address in THIS_NETWORK
         or address.is_unspecified
         or address.is_loopback
         or address.is_link_local

@@ -22,6 +22,9 @@ def order_of(contract: Contract, instance: Instance) -> dict[str, Any]:
         "keys_revision": contract.launch.keys_revision,
         "image": contract.launch.image,
         "mode": contract.launch.mode,
+        "stop_grace_s": contract.launch.stop_grace_s,
+        "init": contract.launch.init,
+        "pull": contract.launch.pull,
         "proxy_ssh_port": instance.proxy_ssh_port,
         "proxy_jupyter_port": instance.proxy_jupyter_port,
         "ports": [

@@ -26,6 +26,8 @@ CAPABILITIES = (
 )
 # A tenant's own values would choose GPUs or load libraries into the GPU hook's programs.
 REFUSED_ENV_PREFIXES = ("NVIDIA_", "LD_")
+# Which of the driver's libraries are mounted, of those GPUs alone.
+ALLOWED_ENV = ("NVIDIA_DRIVER_CAPABILITIES",)
 
 HOST_LABEL = "gpulease.host"
 CONTRACT_LABEL = "gpulease.contract"
@@ -81,6 +83,7 @@ def container_config(order: Order, secrets: Secrets, surroundings: Surroundings)
         "ExposedPorts": {_docker_port(port): {} for port in _published(order)},
         "Labels": _labels(order, surroundings),
         "HostConfig": _host_config(order, surroundings),
+        "StopTimeout": order.stop_grace_s,
         **(launch_config() if surroundings.launch else {}),
     }
 
@@ -102,6 +105,7 @@ def _host_config(order: Order, surroundings: Surroundings) -> dict[str, Any]:
         "Annotations": _annotations(surroundings),
         "Runtime": "runc",
         "RestartPolicy": {"Name": "no"},
+        "Init": order.init and surroundings.launch is None,
         "CapDrop": ["ALL"],
         "CapAdd": list(CAPABILITIES),
         "SecurityOpt": ["no-new-privileges", *([security_option()] if surroundings.takes_seccomp else [])],
@@ -155,7 +159,7 @@ def _docker_port(port: Port) -> str:
 
 def _environment(wanted: Mapping[str, str], order: Order) -> list[str]:
     """The exact GPUs are always named, because images come with NVIDIA_VISIBLE_DEVICES=all; and the ports outside."""
-    kept = {name: value for name, value in wanted.items() if not name.upper().startswith(REFUSED_ENV_PREFIXES)}
+    kept = {name: value for name, value in wanted.items() if _may_be_set(name)}
     kept["NVIDIA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in order.gpus) or "void"
     for port in _published(order):
         kept[f"GPULEASE_{port.protocol.upper()}_PORT_{port.container}"] = str(port.host)
@@ -165,6 +169,10 @@ def _environment(wanted: Mapping[str, str], order: Order) -> list[str]:
 def has_profile(labels: Mapping[str, str]) -> bool:
     """Whether the container has our seccomp profile."""
     return labels.get(SECCOMP_LABEL) == WITH_PROFILE
+
+
+def _may_be_set(name: str) -> bool:
+    return name in ALLOWED_ENV or not name.upper().startswith(REFUSED_ENV_PREFIXES)
 
 
 def _labels(order: Order, surroundings: Surroundings) -> dict[str, str]:

@@ -54,6 +54,16 @@ class DiskMeter:
         size = self._size_by_docker(container_id, docker_size)
         return None if size is None else size + self._counted(container_id, volumes)
 
+    def is_sure(self, container_id: str) -> bool:
+        """Whether a fresh count says so. Else it is counted anew, and one of the next looks tells: since an older
+        count a client may have deleted what was too much."""
+        with self._lock:
+            count = self._counts.get(container_id)
+            if count is None or count.before_bytes == 0:
+                return True
+            self._counts[container_id] = _Count(count.directories, 0)
+            return False
+
     def forget(self, container_id: str) -> None:
         with self._lock:
             self._counts.pop(container_id, None)
@@ -85,8 +95,9 @@ class _Count:
     """One count of some directories, in steps."""
 
     def __init__(self, directories: Sequence[str], before_bytes: int) -> None:
+        self.directories = directories
+        self.before_bytes = before_bytes
         self._sizes = _sizes(directories)
-        self._before_bytes = before_bytes
         self._bytes = 0
         self._spent_s = 0.0
         self._due_at: float | None = None
@@ -97,7 +108,7 @@ class _Count:
     @property
     def used_bytes(self) -> int:
         """While it goes on, the count before is better than half of this one."""
-        return self._bytes if self._due_at is not None else max(self._bytes, self._before_bytes)
+        return self._bytes if self._due_at is not None else max(self._bytes, self.before_bytes)
 
     def go_on(self, now: Callable[[], float]) -> None:
         if self._due_at is not None:

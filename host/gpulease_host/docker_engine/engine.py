@@ -16,6 +16,7 @@ from gpulease_host import inventory, readiness
 from gpulease_host.docker_engine import container_calls, container_state, fifos, oom_records
 from gpulease_host.docker_engine.cgroups import Cgroups
 from gpulease_host.docker_engine.container_config import HOST_LABEL, INSTANCE_LABEL, container_name
+from gpulease_host.docker_engine.container_facts import OutsideKills, with_facts
 from gpulease_host.docker_engine.container_start import ContainerStart
 from gpulease_host.docker_engine.data_root import DockerDataRoot
 from gpulease_host.docker_engine.docker_api import TIMEOUT_S, DockerApi, RefusedError
@@ -110,6 +111,7 @@ class DockerEngine:
         self._networks = ContractNetworks(self._api, host_id, address_pool)
         self._known = KnownContainers(known_path)
         self._stops = Stops(self._api, self._known, self._cgroups, parent_group, self._free)
+        self._kills = OutsideKills()
         self._oom_kills: dict[tuple[str, float], bool | None] = {}
         self._inventory: tuple[float, dict[str, Any]] | None = None
 
@@ -149,6 +151,9 @@ class DockerEngine:
         self._prepare_host()
         if self._gpus.simulated:
             self._machine.declare_simulated(gpu.uuid for gpu in order.gpus)
+        container_id = self._known.id_of(order.instance_id)
+        if container_id is not None:
+            self._disks.recount(container_id)
         by_request = not self._gpus.simulated or self._machine.hook_directory() is not None
         try:
             starts.run(order, secrets, still_wanted, gpus_by_request=by_request)
@@ -231,7 +236,7 @@ class DockerEngine:
         return container_calls.read_logs(self._api, instance_id, tail, since, cursor)
 
     def events(self) -> Iterator[int]:
-        return instance_changes(self._api, self._host_id)
+        return instance_changes(self._api, self._host_id, note=self._kills.note)
 
     def disk_used_bytes(self, instance_id: int) -> int | None:
         return self._disks.used_bytes(instance_id)
@@ -321,7 +326,8 @@ class DockerEngine:
 
     def _describe(self, inspected: dict[str, Any]) -> Container:
         why = self._exec_failures.why_not_begun
-        return container_state.container_of(inspected, self._killed_since, self._uuids_by_index, why)
+        found = container_state.container_of(inspected, self._killed_since, self._uuids_by_index, why)
+        return with_facts(found, inspected, self._images, self._kills)
 
     def _killed_since(self, container_id: str, started_at: float) -> bool | None:
         key = (container_id, started_at)

@@ -20,6 +20,7 @@ def instance_changes(
     host_id: int,
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.time,
+    note: Callable[[Mapping[str, Any]], None] = lambda _event: None,
 ) -> Iterator[int]:
     """Each instance once at first and after every break, since anything may have happened; then each that changes."""
     label = f"{HOST_LABEL}={host_id}"
@@ -30,6 +31,7 @@ def instance_changes(
                 if is_of_an_instance(container):
                     yield int(container["Labels"][INSTANCE_LABEL])
             for event in api.container_events(label, since):
+                note(event)
                 if _is_change(event):
                     yield int(event["Actor"]["Attributes"][INSTANCE_LABEL])
         except EngineError:

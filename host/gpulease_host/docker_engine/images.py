@@ -1,8 +1,10 @@
 """Images: pulled for who may have them, within the time and the room that there is, and removed when nobody uses them.
 
-An image that is here is not pulled again, with one exception. If anything of its repository was pulled with a login,
-its registry has to let in whoever starts it. A pull would not ask for that: Docker takes a manifest that it knows by
-digest from its own store. So it is told to look the image up in the registry, which moves no data.
+An image that is here is not pulled again, with two exceptions. Who rents may want it held against its registry first:
+where that answers with another digest it is pulled, else what is here will do. And if anything of its repository was
+pulled with a login, its registry has to let in whoever starts it. A pull would not ask for that: Docker takes a
+manifest that it knows by digest from its own store. So it is told to look the image up in the registry, which moves no
+data.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from gpulease_host.docker_engine import pull_errors
@@ -22,7 +24,14 @@ from gpulease_host.docker_engine.docker_stream import docker_lines
 from gpulease_host.docker_engine.image_memory import ImageMemory
 from gpulease_host.docker_engine.image_names import ImageName
 from gpulease_host.docker_engine.pull_progress import MIB, PullFailedError, PullState
-from gpulease_host.engine import EngineUnavailableError, ImageMissingError, Order, OvertakenError, PullWatch
+from gpulease_host.engine import (
+    EngineError,
+    EngineUnavailableError,
+    ImageMissingError,
+    Order,
+    OvertakenError,
+    PullWatch,
+)
 
 PULL_TIMEOUT_S = 900.0
 KEEP_S = 3600.0
@@ -30,6 +39,8 @@ POLL_S = 0.25
 ROOM_CHECK_S = 1.0
 SPARE_BYTES = 256 * MIB
 """What must stay free while a pull goes on: as much as it may write before the next look."""
+ASK_S = 10.0
+"""How long a registry may take to say whether an image has changed."""
 START_SHARE = 0.9
 """Of the time until the control plane gives the start up, so that it hears why."""
 
@@ -63,6 +74,7 @@ class Images:
         self._now = now
         self._elapsed = elapsed
         self._removing = threading.Lock()
+        self._digests: dict[str, str] = {}
 
     def provide(self, order: Order, login: Login, watch: PullWatch) -> None:
         """Have the image of the order here, for who has this login.
@@ -75,6 +87,8 @@ class Images:
             name = ImageName.parse(order.image)
             here = self._find(order.image, name)
             if here is not None and not self._memory.needs_login(name.repository):
+                if order.pull == "changed" and self._has_changed(name, here, login, errand):
+                    self._renew(order.image, name, here, login, errand)
                 self._memory.note_used(name.key)
                 return
             if self._is_let_in(name, here, login, errand):
@@ -90,6 +104,16 @@ class Images:
             raise ImageMissingError(pull_errors.sentence(order.image, why, is_here=is_here), str(error)) from error
         if not login:
             self._memory.note_public(name.repository)
+
+    def digest_of(self, image: str, image_id: str) -> str | None:
+        """Of what a container was made: by which its registry has it, or its id where it has come from none.
+
+        None while Docker does not say: nothing else waits for this.
+        """
+        if image_id not in self._digests:
+            with suppress(EngineError):
+                self._digests[image_id] = self._read_digest(ImageName.parse(image), image_id)
+        return self._digests.get(image_id)
 
     def note_used(self, image: str) -> None:
         self._memory.note_used(ImageName.parse(image).key)
@@ -114,6 +138,38 @@ class Images:
         moved = () if before is None or before.id == now.id else (before.id,)
         self._memory.note_pulled(name.key, *moved)
 
+    def _read_digest(self, name: ImageName, image_id: str) -> str:
+        found = self._api.inspect_image(image_id) or {}
+        named = map(ImageName.parse, found.get("RepoDigests") or ())
+        return next((each.digest for each in named if each.digest and each.repository == name.repository), image_id)
+
+    def _has_changed(self, name: ImageName, here: _Found, login: Login, errand: _Errand) -> bool:
+        """Whether its registry has another one by now. What has come from no registry is asked nowhere."""
+        own = (ImageName.parse(each) for each in here.names)
+        if name.digest is not None or not any(each.digest and each.repository == name.repository for each in own):
+            return False
+        soon = replace(errand, late_at=min(errand.late_at, self._elapsed() + ASK_S))
+        try:
+            digest = self._digest_in_registry(name, login, soon)
+        except (RefusedError, ImageMissingError):
+            return False
+        return bool(digest) and not ImageName(name.registry, name.path, None, digest).is_one_of(here.names)
+
+    def _renew(self, image: str, name: ImageName, here: _Found, login: Login, errand: _Errand) -> None:
+        """Where that fails, what is here will do."""
+        with suppress(PullFailedError, RefusedError, ImageMissingError):
+            self._pull(name, login, errand)
+            self._note(image, name, here)
+
+    def _digest_in_registry(self, name: ImageName, login: Login, errand: _Errand) -> str:
+        request, digest = f"GET /distribution/{quote(str(name))}/json", ""
+        with docker_lines(self._api.docker_host, request, registry_auth(login), POLL_S) as lines:
+            for line in lines:
+                errand.mind(PullState())
+                if line is not None:
+                    digest = str((line.get("Descriptor") or {}).get("digest", ""))
+        return digest
+
     def _is_let_in(self, name: ImageName, here: _Found | None, login: Login, errand: _Errand) -> bool:
         """Whether what is here is what the registry has, for this login. Raises RefusedError when it is not let in.
 
@@ -121,12 +177,7 @@ class Images:
         """
         if not self._memory.needs_login(name.repository) and name.digest is None:
             return False
-        request, digest = f"GET /distribution/{quote(str(name))}/json", ""
-        with docker_lines(self._api.docker_host, request, registry_auth(login), POLL_S) as lines:
-            for line in lines:
-                errand.mind(PullState())
-                if line is not None:
-                    digest = str((line.get("Descriptor") or {}).get("digest", ""))
+        digest = self._digest_in_registry(name, login, errand)
         named = ImageName(name.registry, name.path, None, digest)
         return here is not None and bool(digest) and named.is_one_of(here.names)
 

@@ -75,6 +75,13 @@ CAUSES = (
         "give entrypoint or args",
     ),
     Cause(
+        "init_missing",
+        "client",
+        ("exec: : executable file not found",),
+        "the Docker of this host has no docker-init",
+        "rent without init, or choose another host",
+    ),
+    Cause(
         "bad_folder",
         "client",
         ("chdir to cwd", "cannot mkdir", "mkdir cwd", "not a directory", "working directory"),

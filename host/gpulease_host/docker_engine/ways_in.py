@@ -65,7 +65,7 @@ class WaysIn:
         if order.mode == "jupyter" and files.certificate is None:
             raise WayInError("JupyterLab has no certificate.")
         try:
-            files.prepare(order.mode, secrets, _notebook_folder(workdir, files))
+            files.prepare(order.mode, secrets, _notebook_folder(workdir, files), order.stop_grace_s)
         except (OSError, SshKeyError) as error:
             raise WayInError(f"The way in could not be prepared: {error}") from error
         return Launch(self._store.folder / "current", files.inside)

@@ -62,7 +62,7 @@ class InstanceFiles:
         for folder in (self.folder.parent, self.folder, self.inside):
             folder.mkdir(mode=0o700, exist_ok=True)
 
-    def prepare(self, mode: str, secrets: Secrets, workdir: str) -> None:
+    def prepare(self, mode: str, secrets: Secrets, workdir: str, stop_grace_s: int | None = None) -> None:
         """Make what is missing and write what may have changed. Raises OSError and SshKeyError."""
         self.make_folders()
         self._make_keys()
@@ -72,7 +72,9 @@ class InstanceFiles:
         if secrets.onstart is None:
             (self.inside / layout.ONSTART_FILE).unlink(missing_ok=True)
         else:
-            self._write(layout.ONSTART_FILE, secrets.onstart + "\n")
+            self._write(layout.ONSTART_FILE, script_of(secrets.onstart))
+        if stop_grace_s is not None:
+            self._write(layout.STOP_GRACE_FILE, str(stop_grace_s))
         if mode == "jupyter":
             self._write(layout.TOKEN_FILE, secrets.jupyter_token or self.token or _new_token())
 
@@ -129,6 +131,11 @@ class InstanceFiles:
             return (self.inside / name).read_text()
         except FileNotFoundError:
             return None
+
+
+def script_of(text: str) -> str:
+    """With the line ends of Unix, whatever system it was typed on, and without the mark that editors put before it."""
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").removesuffix("\r") + "\n"
 
 
 def files_of(folder: Path, instance_id: int) -> InstanceFiles:

@@ -28,6 +28,9 @@ TEXTS: Mapping[str, str] = {
     "openssl.cnf": "",
 }
 SCRIPTS = ("session", "within", "kernel")
+POWER = ("reboot", "poweroff", "halt", "shutdown")
+INIT = "gpulease-init"
+"""The name of a container's first process: `killall python3` finds it by its program's."""
 NOTIFICATIONS = "@jupyterlab/apputils-extension:notification"
 
 
@@ -67,6 +70,10 @@ def _add_inside(root: Path) -> None:
     for name in SCRIPTS:
         (root / "inside" / f"{name}.sh").rename(root / "bin" / name)
         (root / "bin" / name).chmod(0o755)
+    (root / "inside" / "power.sh").chmod(0o755)
+    (root / "power").mkdir()
+    for name in POWER:
+        (root / "power" / name).symlink_to("../inside/power.sh")
 
 
 def _add_ssh(root: Path, ssh: OpenSsh, origins: Origins) -> None:
@@ -107,6 +114,7 @@ def _copy_account_library(root: Path) -> None:
 
 def _add_python(root: Path, origins: Origins) -> None:
     site = python_copy.copy_python(root, origins)
+    (root / "bin" / INIT).symlink_to("../python/bin/python3")
     python_copy.install_jupyter(site)
     _offer_one_kernel(root)
     _settle_jupyter(root)

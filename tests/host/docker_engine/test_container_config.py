@@ -105,6 +105,19 @@ def test_device_nodes_are_given_to_be_read_and_written_only() -> None:
     assert config_of()["HostConfig"]["Devices"] == []
 
 
+def test_a_client_may_ask_for_parts_of_the_driver_and_no_other_of_its_variables() -> None:
+    asked = {"NVIDIA_DRIVER_CAPABILITIES": "all", "NVIDIA_VISIBLE_DEVICES": "all", "nvidia_driver_capabilities": "x"}
+    config = config_of(secrets=Secrets(env=asked))
+    named = [each for each in config["Env"] if each.upper().startswith("NVIDIA_")]
+    assert named == ["NVIDIA_DRIVER_CAPABILITIES=all", f"NVIDIA_VISIBLE_DEVICES={uuid_of(0)},{uuid_of(2)}"]
+
+
+def test_init_and_stop_grace_are_what_the_order_says() -> None:
+    assert (config_of()["HostConfig"]["Init"], config_of()["StopTimeout"]) == (False, None)
+    config = config_of(replace(order(gpus=(0, 2)), init=True, stop_grace_s=25))
+    assert (config["HostConfig"]["Init"], config["StopTimeout"]) == (True, 25)
+
+
 def test_a_client_cannot_name_a_port_that_is_another() -> None:
     secrets = Secrets(env={"GPULEASE_TCP_PORT_8080": "1"})
     config = config_of(replace(order(), ports=(Port(8080, "tcp", 40001),)), secrets=secrets)

@@ -227,3 +227,28 @@ def test_the_inventory_says_what_this_machine_has(bench: Bench) -> None:
 def _hook_directory(bench: Bench) -> Path:
     labels = [label.partition("=") for label in bench.client.info()["Labels"]]
     return Path(next(value for name, _, value in labels if name == "gpulease.simulated-gpus"))
+
+
+ZOMBIES = "grep -l 'State:.Z' /proc/[0-9]*/status 2>/dev/null | wc -l"
+
+
+@pytest.mark.parametrize("init", [True, False])
+def test_init_reaps_what_commands_leave_behind(bench: Bench, init: bool) -> None:
+    order = bench.run("sleep", "60", init=init)
+    for _ in range(3):
+        bench.engine.run_command(order.instance_id, ["sh", "-c", "sleep 0.1 &"], 10)
+    first = bench.sh(order, "cat /proc/1/comm")[1].strip()
+    assert first == ("docker-init" if init else "sleep")
+    wait_until(lambda: bench.sh(order, ZOMBIES)[1].strip() == ("0" if init else "3"), 20)
+
+
+def test_what_somebody_stops_through_docker_is_known_as_that_until_its_next_start(bench: Bench) -> None:
+    threading.Thread(target=lambda: list(bench.engine.events()), daemon=True).start()
+    order = bench.order()
+    bench.start(order, "sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done")
+    wait_until(lambda: "trap" in bench.sh(order, "cat /proc/1/cmdline")[1], 20)
+    bench.client.stop(name_of(order), timeout=20)
+    wait_until(lambda: bench.seen(order).is_killed, 20)
+    assert bench.seen(order).exit_code == 0
+    bench.start(order)
+    assert not bench.seen(order).is_killed

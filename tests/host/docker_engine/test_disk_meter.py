@@ -91,6 +91,25 @@ def test_while_it_is_counted_again_the_count_before_stands(volume: Path) -> None
     assert after == before - MIB // 4
 
 
+def test_too_much_is_sure_only_after_a_fresh_count(volume: Path) -> None:
+    clock = Ticking()
+    meter = DiskMeter(clock)
+
+    def used() -> int:
+        return meter.used_bytes(ZFS, "abc", [str(volume)], lambda: 0) or 0
+
+    before = used()
+    assert meter.is_sure("abc"), "the first count is one"
+    clock.now += 6
+    assert used() == before
+    (volume / "0" / "file-0").unlink()
+    assert used() == before
+    assert not meter.is_sure("abc")
+    assert used() == before - MIB // 4
+    assert meter.is_sure("abc")
+    assert meter.is_sure("never counted")
+
+
 def test_what_vanishes_or_is_no_directory_counts_nothing(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/usr")
     meter = DiskMeter(Ticking())

@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -283,6 +283,25 @@ def test_a_tag_that_moved_in_a_private_registry_is_pulled_anew(bench: Bench, pri
     pulls.provide(order, private.login, Heard().watch())
     assert bench.client.inspect_image(name)["Id"] != first
     assert first in memory.unused_for(-1)
+
+
+def test_a_moved_tag_is_pulled_where_that_is_wanted_and_its_registry_answers(
+    bench: Bench, private: PrivateImages
+) -> None:
+    name = private.push()
+    order, repository = bench.order(image=name), name.rpartition(":")[0]
+    images_of(bench).provide(order, private.login, Heard().watch())
+    first = str(bench.client.inspect_image(name)["Id"])
+    bench.client.tag(name, repository, "kept")
+    private.push(name)
+    bench.client.tag(first, repository, "1")
+    changed = replace(order, pull="changed")
+    for wish, login, moves in ((order, private.login, False), (changed, WRONG, False), (changed, private.login, True)):
+        pulls = images_of(bench)
+        pulls.provide(wish, login, Heard().watch())
+        found = bench.client.inspect_image(name)
+        assert (found["Id"] != first) is moves
+    assert f"{repository}@{pulls.digest_of(name, str(found['Id']))}" in found["RepoDigests"]
 
 
 def test_an_image_for_which_there_is_no_room_is_refused_and_leaves_nothing(

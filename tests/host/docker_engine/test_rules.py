@@ -33,7 +33,7 @@ def inspected(status: str, code: int, *, flagged: bool) -> dict[str, Any]:
         "StartedAt": "2026-11-23T13:04:05.123456789Z",
         "Error": "",
     }
-    return {"Id": "abc", "Config": {"Labels": labels}, "State": state}
+    return {"Id": "abc", "Image": "sha256:1", "Config": {"Labels": labels, "Image": "alpine:3"}, "State": state}
 
 
 @pytest.mark.parametrize(

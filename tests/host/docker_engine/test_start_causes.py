@@ -39,6 +39,7 @@ SAID = {
     "program_of_other_kind": [f'{PROCESS}exec: "/app": exec format error: unknown'],
     "user_missing": ["unable to find user worker: no matching entries in passwd file"],
     "no_program": ["No command specified", "no command specified"],
+    "init_missing": ['exec: "docker-init": executable file not found in $PATH'],
     "bad_folder": [
         f'{PROCESS}error during container init: error mounting "/x" to rootfs at "/.gl": not a directory: unknown',
         f'{OLD}process_linux.go:495: container init caused: chdir to cwd ("/work") set in config.json failed',

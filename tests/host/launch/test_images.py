@@ -79,6 +79,9 @@ def test_a_debian_with_its_own_sshd_and_another_user(docker_client: Any, open_pl
     # Its own sshd runs beside ours, on its own port.
     assert visitor.said("head -c 8 < /dev/tcp/127.0.0.1/22") == "SSH-2.0-"
     assert visitor.said("apt-get --version | head -c 3; su nobody -s /bin/sh -c 'id -un'") == "aptnobody"
+    assert "with the API" in visitor.ssh("reboot").stderr
+    for login in ("bash -lc 'echo $PATH'", "su - -c 'echo $PATH'", "bash -lc \"bash -lc 'echo \\$PATH'\""):
+        assert place.visitor.said(login).startswith(place.visitor.said("printenv PATH").split(":")[1]), login
 
 
 def test_an_image_whose_etc_nobody_can_write_not_even_root(

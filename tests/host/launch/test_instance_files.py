@@ -51,6 +51,17 @@ def test_the_host_key_is_told_by_its_public_half_once_it_is_whole(files: Instanc
     assert files.host_key is None
 
 
+@pytest.mark.parametrize("text", ["echo a\r\necho b", "echo a\r\necho b\r", "\ufeffecho a\necho b"])
+def test_onstart_is_what_was_meant_whatever_system_it_was_typed_on(files: InstanceFiles, text: str) -> None:
+    prepare(files, secrets=Secrets(onstart=text))
+    assert (files.inside / layout.ONSTART_FILE).read_bytes() == b"echo a\necho b\n"
+
+
+def test_first_process_is_told_how_long_a_stop_may_take(files: InstanceFiles) -> None:
+    files.prepare("ssh", Secrets(), "/root", 25)
+    assert (files.inside / layout.STOP_GRACE_FILE).read_text() == "25"
+
+
 def test_a_preparation_that_broke_off_anywhere_is_done_again(files: InstanceFiles) -> None:
     prepare(files)
     for name in (layout.HOST_KEY_FILE, layout.TOKEN_FILE, layout.MODE_FILE):

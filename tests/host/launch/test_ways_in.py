@@ -74,6 +74,27 @@ def test_privileges_are_as_few_as_without_ssh(open_place: OpenPlace) -> None:
     assert place.visitor.ssh("touch /.gl/x /.gl-own/x").returncode != 0
 
 
+def test_nobody_inside_ends_the_first_process(open_place: OpenPlace) -> None:
+    place = open_place(BUSYBOX, onstart="exit 3\r\n")
+    visitor, first = place.visitor, processes(place, "gpulease-init")[0]
+    assert visitor.said("cat /proc/1/comm") == "gpulease-init"
+    for command in ("kill -INT 1", "kill -TERM 1", "kill -KILL 1", "kill -USR1 1", "killall -TERM gpulease-init"):
+        visitor.ssh(command)
+    for command in ("reboot", "poweroff", "halt", "shutdown"):
+        answered = visitor.ssh(f"/.gl/power/{command}")
+        assert answered.returncode == 1
+        assert "with the API" in answered.stderr
+    for command in ("reboot", "poweroff", "halt"):  # busybox's shell takes its own, whatever is in PATH
+        assert "with the API" in visitor.ssh(options=["-tt"], stdin=f"{command}; sleep 1; exit\n").stdout
+    assert processes(place, "gpulease-init") == [first]
+    assert "with the API" in place.log
+    seen = place.bench.seen(place.order)
+    assert (seen.status, seen.onstart_exit_code) == ("running", 3)
+    assert str(seen.image_digest).startswith("sha256:")
+    place.stop()
+    assert place.bench.seen(place.order).exit_code == 128 + signal.SIGTERM
+
+
 def test_ports_are_forwarded_both_ways_and_back_only_to_loopback(open_place: OpenPlace) -> None:
     place = open_place(BUSYBOX, onstart="nc -ll -p 7000 -e echo hello &")
     local = free_port()

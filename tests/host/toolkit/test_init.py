@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
+import pty
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -16,13 +19,18 @@ from gpulease_host.toolkit import packages
 from gpulease_host.toolkit.inside import init
 from gpulease_host.toolkit.inside.init import (
     AGAIN_S,
+    HALT_ANSWER,
     LOGIN_S,
     LOOK_S,
     Keys,
     Programs,
     Sessions,
+    answer_inside,
     fingerprints,
     holders,
+    keep_path_at_login,
+    stop_grace_s,
+    write_environment,
 )
 from tests.host.fakes import FakeClock
 
@@ -276,3 +284,113 @@ init.main()
 """
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=True).stdout
     assert told.split() == ["True", "True"]
+
+
+UNSHARE = ["unshare", "--pid", "--fork", "--kill-child"]
+FIRST_PROCESS = f"""
+import os, signal, subprocess, sys
+sys.path.insert(0, {str(packages.INSIDE)!r})
+import init
+signal.pthread_sigmask(signal.SIG_BLOCK, init.SIGNALS)
+assert os.getpid() == 1
+subprocess.Popen([sys.executable, "-c", sys.argv[1]])
+print("ready", flush=True)
+while True:
+    told = signal.sigwaitinfo(init.STOPS | init.HALTS)
+    print(signal.Signals(told.si_signo).name, init.is_from_outside(told), flush=True)
+    if init.is_from_outside(told):
+        break
+"""
+SENDERS = {
+    "kill": "os.kill(1, signal.SIGTERM)",
+    "halt": "os.kill(1, signal.SIGUSR1)",
+    "tgkill": "libc.syscall(234, 1, 1, 15)",
+    "a signal that says it is from outside": "libc.syscall(129, 1, 15, (ctypes.c_int * 32)(15, 0, -1, 0, 0))",
+}
+
+
+@pytest.mark.parametrize("sender", SENDERS.values(), ids=SENDERS)
+def test_first_process_tells_signals_of_its_own_namespace_from_those_of_outside(sender: str) -> None:
+    if os.getuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("needs a PID namespace")
+    script = f"import os, signal, ctypes; libc = ctypes.CDLL(None); {sender}"
+    command = [*UNSHARE, sys.executable, "-c", FIRST_PROCESS, script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        assert process.stdout.readline().split()[1] == "False"
+        (inside,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(inside), signal.SIGINT)
+        assert process.stdout.readline() == "SIGINT True\n"
+
+
+def test_whoever_asks_from_inside_is_answered_on_every_terminal(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    (tmp_path / "0").symlink_to(os.ttyname(theirs))
+    (tmp_path / "1").mkdir()
+    told = signal.struct_siginfo((signal.SIGTERM, 0, 0, 7, 0, 0, 0))
+    answer_inside(told, tmp_path)
+    assert HALT_ANSWER in os.read(ours, 1000).decode()
+    os.close(ours)
+    os.close(theirs)
+
+
+@pytest.mark.parametrize(("written", "seconds"), [("25", 25), (None, 10), ("soon", 10)])
+def test_stop_grace_is_what_the_host_says(tmp_path: Path, written: str | None, seconds: int) -> None:
+    path = tmp_path / "stop_grace_s"
+    if written is not None:
+        path.write_text(written)
+    assert stop_grace_s(path) == seconds
+
+
+DEBIAN_PROFILE = 'PATH="/usr/bin:/bin"\nexport PATH\nfor i in {part}/*.sh; do . "$i"; done\n'
+
+
+def _login_path(profile: Path, path: str) -> str:
+    script = f". {profile}; echo $PATH"
+    done = subprocess.run(["/bin/sh", "-c", script], env={"PATH": path}, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_login_shells_keep_the_path_of_the_image(tmp_path: Path) -> None:
+    profile, part = tmp_path / "profile", tmp_path / "profile.d" / "zz-gpulease.sh"
+    profile.write_text(DEBIAN_PROFILE.format(part=part.parent))
+    for _ in range(2):
+        keep_path_at_login("/opt/it's/bin:/usr/bin", profile, part)
+        assert _login_path(profile, "/bin") == "/opt/it's/bin:/usr/bin:/usr/bin:/bin"
+    assert profile.read_text() == DEBIAN_PROFILE.format(part=part.parent)
+
+
+def test_a_path_that_login_shells_have_already_stays_as_it_is(tmp_path: Path) -> None:
+    profile, part = tmp_path / "profile", tmp_path / "profile.d" / "zz-gpulease.sh"
+    profile.write_text(f". {part}\n")
+    keep_path_at_login("/opt/bin", profile, part)
+    assert _login_path(profile, "/x:/opt/bin:/bin") == "/x:/opt/bin:/bin"
+
+
+def test_an_image_without_a_profile_is_left_as_it_is(tmp_path: Path) -> None:
+    keep_path_at_login("/opt/bin", tmp_path / "profile", tmp_path / "profile.d" / "zz-gpulease.sh")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("obstacle", ["fifo", "folder", "file in place of the folder"])
+def test_whatever_an_image_has_in_place_of_the_profile_holds_nothing_up(tmp_path: Path, obstacle: str) -> None:
+    profile, part = tmp_path / "profile", tmp_path / "profile.d" / "zz-gpulease.sh"
+    os.mkfifo(profile)
+    if obstacle == "fifo":
+        part.parent.mkdir()
+        os.mkfifo(part)
+    elif obstacle == "folder":
+        part.mkdir(parents=True)
+    else:
+        part.parent.touch()
+    keep_path_at_login("/opt/bin", profile, part)
+    assert part.is_file() == (obstacle == "fifo")
+
+
+def test_sessions_find_the_answer_to_reboot_before_the_program_of_the_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(init, "RUN", tmp_path)
+    write_environment({"HOME": str(tmp_path), "PATH": "/image/bin"}, "/bin/sh")
+    assert "export PATH=/.gl/power:/image/bin:/.gl/bin\n" in (tmp_path / "environment.sh").read_text()

@@ -4,7 +4,8 @@ Runs under the toolkit's Python with the standard library only. What is said her
 
     sshd, JupyterLab    started again a second after they die, or could not be started
     onstart             once, by the image's own shell
-    SIGTERM             passed on to all; the container ends when the last one has, or Docker's patience
+    SIGTERM, SIGINT     from outside its PID namespace: passed on to all; the container ends when the last one has, or
+                        when Docker loses patience. From inside, as `reboot` and `kill 1` send them: answered
 
 Its end is the container's, so nothing that a full machine or the people inside do to it may end it.
 """
@@ -43,14 +44,31 @@ LOOK_S = 1.0
 LOGIN_S = 40.0
 """Whoever had begun to come in before that may still be let in: longer than `LoginGraceTime` of `sshd_config`."""
 KEYGEN_S = 5.0
-END_WAIT_S = 8.0
+STOP_GRACE = OWN / "stop_grace_s"
+STOP_GRACE_S = 10
+"""Where the host has not said how long Docker waits."""
+EXIT_S = 2
+"""Of that, for this process itself to end."""
 # What a session has of its own, and what is of no use in one.
 NOT_FOR_SESSIONS = {"HOME", "PATH", "SHELL", "USER", "LOGNAME", "TERM", "PWD", "OLDPWD", "SHLVL", "_"}
 OURS = "OPENSSL_CONF JUPYTER_RUNTIME_DIR JUPYTER_NO_CONFIG"
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 ADDRESS = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
 ACCEPTED = re.compile(rf"Accepted publickey for root from ({ADDRESS}) port ([0-9]{{1,5}}) ssh2: \S+ (SHA256:\S+)")
-SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
+STOPS = {signal.SIGTERM, signal.SIGINT}
+HALTS = {signal.SIGUSR1, signal.SIGUSR2}
+"""What busybox's halt and poweroff send to the first process; its reboot sends SIGTERM."""
+SIGNALS = {signal.SIGCHLD, *STOPS, *HALTS}
+SI_USER = 0
+"""How the kernel marks what `kill` has sent: who writes a sender of their own into a signal cannot use it."""
+TERMINALS = Path("/dev/pts")
+POWER = "/.gl/power"
+"""`reboot` and its kin, which say what to do instead."""
+HALT_ANSWER = "This instance is not ended from inside: stop, reboot or end it with the API."
+ANSWER_S = 0.1
+"""Between two answers: whoever asks without end must not fill the log."""
+PROFILE = Path("/etc/profile")
+PROFILE_PART = Path("/etc/profile.d/zz-gpulease.sh")
 
 
 def say(text: str) -> None:
@@ -81,7 +99,7 @@ def write_environment(given: Mapping[str, str], shell: str) -> None:
     home = given.get("HOME", "")
     fixed = {
         "HOME": "/root" if home in ("", "/") else home,
-        "PATH": ":".join(filter(None, [given.get("PATH"), "/.gl/bin"])),
+        "PATH": ":".join(filter(None, [POWER, given.get("PATH"), "/.gl/bin"])),
         "SHELL": shell,
         "USER": "root",
         "LOGNAME": "root",
@@ -92,6 +110,22 @@ def write_environment(given: Mapping[str, str], shell: str) -> None:
     for folder in (Path(fixed["HOME"]), Path("/root")):
         with suppress(OSError):  # sshd and shells do without, from /
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def keep_path_at_login(path: str, profile: Path = PROFILE, part: Path = PROFILE_PART) -> None:
+    """Login shells begin with the PATH of /etc/profile, so the image's own is put in front of that.
+
+    Made anew, since what the image has there may be anything. Where it cannot be written, login shells do without.
+    """
+    text = f'p={shlex.quote(path)}\ncase ":$PATH:" in *":$p:"*) ;; *) PATH="$p:$PATH"; export PATH ;; esac\nunset p\n'
+    if not profile.exists():
+        return
+    with suppress(OSError):
+        part.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)
+        with part.open("x", encoding="utf-8", errors="surrogateescape") as file:
+            os.fchmod(file.fileno(), 0o644)
+            file.write(text)
 
 
 class Sessions:
@@ -238,6 +272,8 @@ class Programs:
         name = self._running.pop(pid, None)
         if name == ONSTART:
             say(f"{name} ended with {code}")
+            with suppress(OSError):
+                (RUN / "onstart_exit_code").write_text(str(code))
         elif name is not None:
             say(f"{name} ended with {code} and is started again")
             self._due[name] = self._elapsed() + AGAIN_S
@@ -253,15 +289,43 @@ class Programs:
             self._running[pid] = name
 
 
+def is_from_outside(told: signal.struct_siginfo) -> bool:
+    """Whether nobody in this PID namespace has sent it: a sender from outside has no number here."""
+    return told.si_code == SI_USER and told.si_pid == 0
+
+
+def answer_inside(told: signal.struct_siginfo, terminals: Path = TERMINALS) -> None:
+    """To the log, and to every terminal: who has sent it may look at any of them, and has often ended by now."""
+    say(f"process {told.si_pid} sent {signal.Signals(told.si_signo).name} to the first process. {HALT_ANSWER}")
+    for terminal in terminals.glob("[0-9]*"):
+        with suppress(OSError):
+            file = os.open(terminal, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+            try:
+                os.write(file, f"\r\ngpulease: {HALT_ANSWER}\r\n".encode())
+            finally:
+                os.close(file)
+
+
+def stop_grace_s(path: Path = STOP_GRACE) -> int:
+    """How long Docker waits after it has sent the signal. Read when it comes: the host may have changed it."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return STOP_GRACE_S
+
+
 class Init:
     def __init__(self) -> None:
         self._sessions = Sessions(fingerprints, holders, os.kill)
         self._sshd = Sshd(self._sessions)
         self._keys = Keys(KEYS, self._sessions.end_without_key, time.monotonic)
+        self._answered_at = float("-inf")
 
     def run(self) -> None:
-        shell = working_shell()
-        write_environment(given_environment(), shell)
+        shell, given = working_shell(), given_environment()
+        write_environment(given, shell)
+        if given.get("PATH"):
+            keep_path_at_login(given["PATH"])
         with suppress(OSError):
             os.chdir("/root")
         programs = Programs(self._starters(shell), time.monotonic)
@@ -270,7 +334,7 @@ class Init:
             self._keys.look()
             told = signal.sigtimedwait(SIGNALS, LOOK_S)
             if told is not None and told.si_signo != signal.SIGCHLD:
-                self._end(told.si_signo)
+                self._take(told)
             for pid, code in _ended():
                 programs.note_ended(pid, code)
 
@@ -282,19 +346,25 @@ class Init:
             starters[ONSTART] = lambda: spawn([WITHIN, shell, str(OWN / ONSTART)])
         return starters
 
+    def _take(self, told: signal.struct_siginfo) -> None:
+        if not is_from_outside(told):
+            if time.monotonic() - self._answered_at >= ANSWER_S:
+                self._answered_at = time.monotonic()
+                answer_inside(told)
+        elif told.si_signo in STOPS:
+            self._end(told.si_signo)
+
     def _end(self, signo: int) -> None:
-        """Everyone is told, and has a while."""
-        try:
+        """Everyone is told, and has a while. The exit code says that it did not end by itself."""
+        until = time.monotonic() + max(1, stop_grace_s() - EXIT_S)
+        with suppress(ProcessLookupError):
             os.kill(-1, signo)
-        except ProcessLookupError:
-            sys.exit(0)
-        until = time.monotonic() + END_WAIT_S
         while time.monotonic() < until:
             list(_ended())
             if not any(each.name.isdigit() and each.name != "1" for each in PROC.iterdir()):
                 break
             signal.sigtimedwait({signal.SIGCHLD}, 0.2)
-        sys.exit(0)
+        sys.exit(128 + signo)
 
 
 def _ended() -> Iterator[tuple[int, int]]:

@@ -7,7 +7,7 @@ echo "HostKey /root/key" | cat /.gl/inside/sshd_config - > /root/config
 # Its own host key, because an instance has none yet.
 sed -i '/gl-own\/host_key/d' /root/config
 /.gl/bin/sshd -t -f /root/config
-/.gl/python/bin/python3 -I -S /.gl/inside/self_test_sshd.py /root/config
+/.gl/bin/gpulease-init -I -S /.gl/inside/self_test_sshd.py /root/config
 /.gl/bin/scp 2>&1 | grep -q usage
 HOME=/root USER=root OPENSSL_CONF=/.gl/openssl.cnf /.gl/python/bin/python3 -I -c '
 import ctypes, sqlite3, ssl, zmq, tornado, ipykernel.kernelapp, jupyterlab.labapp, terminado
