@@ -63,6 +63,7 @@ ATTACKS = (
 )
 NETWORK = tuple(f"{ENGINE}/test_{name}.py" for name in ("network", "published"))
 SYSTEMD = tuple(f"{ENGINE}/test_{name}.py" for name in ("systemd", "gpu_nodes"))
+CONTENDED = f"{ENGINE}/test_shares.py::test_contended_cpu_follows_the_shares_and_idle_cpu_is_free"
 SHARES = (*SYSTEMD, f"{ENGINE}/test_shares.py")
 WAYS_IN = (
     "tests/host/toolkit/test_openssh.py",
@@ -146,7 +147,7 @@ PLAN: Mapping[str, Machine] = {
     "bookworm": Machine(
         "bookworm",
         (
-            Step("systemd", tests=SYSTEMD, docker={}, skips=1),  # Docker 20.10 passes no annotations on
+            Step("systemd", tests=(*SYSTEMD, CONTENDED), docker={}),
             Step("a host: joined, rented", outside=HOST_WITHOUT_REBOOT),
         ),
     ),

@@ -74,6 +74,12 @@ _V2_CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
 _OOMD_OMITS = "user.oomd_omit"
 
 
+def shares_converted_to(weight: int) -> int:
+    """Docker's CPU shares of which runc up to 1.2 makes this weight of v2: 1 + (shares - 2) * 9999 / 262142, rounded
+    down."""
+    return 2 + -(-(weight - 1) * 262_142 // 9_999)
+
+
 class Cgroups:
     def __init__(self, root: Path = ROOT) -> None:
         self._root = root

@@ -62,7 +62,7 @@ class Surroundings:
     log_file_bytes: int | None = None
     """What the owner lets Docker's logs have, where that was said."""
     systemd_cpu_weight: int | None = None
-    """Instead of shares, which Docker's runtimes convert each in its own way, where systemd keeps the weight."""
+    """Instead of shares, which newer runtimes convert each in its own way, where systemd keeps the weight."""
 
 
 NEVER = "0001-"
@@ -144,7 +144,7 @@ def _device(node: DeviceNode) -> dict[str, str]:
 
 
 def _annotations(surroundings: Surroundings) -> dict[str, str]:
-    """Properties of the container's unit. Docker before 24 does not pass them on: there only the kernel knows."""
+    """Properties of the container's unit of systemd."""
     weight = surroundings.systemd_cpu_weight
     return {} if weight is None else {"org.systemd.property.CPUWeight": f"uint64 {weight}"}
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from gpulease_host.docker_engine import fifos, kernel_limits
-from gpulease_host.docker_engine.cgroups import Cgroups
+from gpulease_host.docker_engine.cgroups import Cgroups, shares_converted_to
 from gpulease_host.docker_engine.container_config import (
     Surroundings,
     container_config,
@@ -112,13 +112,13 @@ class ContainerStart:
         launch = None
         if order.mode in WAYS_IN:
             launch = self._ways_in.prepare(order, secrets, str(image["Config"].get("WorkingDir") or ""))
-        permille, systemd_weighs = order.limits.cpu_weight_permille, self._tenants.systemd_weighs
+        cpu_shares, systemd_cpu_weight = self._cpu(order.limits.cpu_weight_permille)
         surroundings = Surroundings(
             host_id=self._host_id,
             network=network_name(order.contract_id),
             cgroup_parent=self._tenants.docker_parent,
-            cpu_shares=None if systemd_weighs else max(2, round(1024 * permille / 1000)),
-            systemd_cpu_weight=self._cgroups.weight_of(permille) if systemd_weighs else None,
+            cpu_shares=cpu_shares,
+            systemd_cpu_weight=systemd_cpu_weight,
             gpus_by_request=gpus_by_request,
             size_option=self._machine.storage.size_option(order.limits.disk_bytes, int(image["Size"])),
             publish_address=self._publish_address,
@@ -132,6 +132,13 @@ class ContainerStart:
             return self._api.create_container(name, container_config(order, secrets, surroundings))
         except RefusedError as error:
             return self._created_by_another(order, error)
+
+    def _cpu(self, permille: int) -> tuple[int | None, int | None]:
+        """Docker's CPU shares, or a weight of systemd's where Docker passes one on: systemd writes its own again."""
+        if not self._tenants.systemd_weighs:
+            return max(2, round(1024 * permille / 1000)), None
+        weight = self._cgroups.weight_of(permille)
+        return (None, weight) if self._machine.passes_annotations else (shares_converted_to(weight), None)
 
     def _created_by_another(self, order: Order, error: RefusedError) -> str:
         """The name was taken between our look and our call: someone applied the same order.

@@ -51,14 +51,26 @@ class GpuNodes:
         if not nodes:
             return []
         self._have_made([*CONTROL_NODES, *nodes.values()], minors.values())
-        control = [DeviceNode(str(self._devices / name), f"/dev/{name}") for name in CONTROL_NODES if self._has(name)]
+        control = [name for name in CONTROL_NODES if self._has(name)]
+        own = {uuid: name for uuid, name in nodes.items() if self._has(name)}
         try:
-            own = [
-                DeviceNode(self._link(uuid, name), f"/dev/{name}") for uuid, name in nodes.items() if self._has(name)
-            ]
+            for name in (*control, *own.values()):
+                self._link_by_number(name)
+            links = {name: self._link(uuid, name) for uuid, name in own.items()}
         except OSError as error:
-            raise EngineError(f"the device nodes of GPUs could not be linked in {self._links}: {error}") from error
-        return control + own
+            raise EngineError(f"the device nodes of GPUs could not be linked: {error}") from error
+        found = {name: str(self._devices / name) for name in control} | links
+        return [DeviceNode(on_host, f"/dev/{name}") for name, on_host in found.items()]
+
+    def _link_by_number(self, name: str) -> None:
+        """runc up to 1.1 tells systemd only of devices that it finds under their numbers; NVIDIA's driver makes no such
+        links."""
+        number = (self._devices / name).stat().st_rdev
+        link = self._devices / "char" / f"{os.major(number)}:{os.minor(number)}"
+        if not link.exists():
+            link.parent.mkdir(exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to(f"../{name}")
 
     def _link(self, uuid: str, name: str) -> str:
         node, link = self._devices / name, self._links / uuid

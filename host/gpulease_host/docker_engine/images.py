@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from gpulease_host.docker_engine import pull_errors
+from gpulease_host.docker_engine import docker_versions, pull_errors
 from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
 from gpulease_host.docker_engine.docker_stream import docker_lines
 from gpulease_host.docker_engine.image_memory import ImageMemory
@@ -119,7 +119,7 @@ class Images:
         self._memory.note_used(ImageName.parse(image).key)
 
     def _why_not_pulled(self, said: str, login: Login) -> str:
-        reads_zstd = pull_errors.reads_zstd(str(self._api.info().get("ServerVersion")))
+        reads_zstd = docker_versions.reads_zstd(str(self._api.info().get("ServerVersion")))
         return pull_errors.why(said, with_login=bool(login), reads_zstd=reads_zstd)
 
     def _find(self, image: str, name: ImageName) -> _Found | None:

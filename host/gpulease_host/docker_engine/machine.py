@@ -10,6 +10,7 @@ from typing import Any
 
 from gpulease_host.docker_engine.cgroups import ROOT
 from gpulease_host.docker_engine.docker_api import DockerApi
+from gpulease_host.docker_engine.docker_versions import passes_annotations
 from gpulease_host.docker_engine.dockerd_settings import running_dockerds
 from gpulease_host.docker_engine.storage import Storage, storage_of
 from gpulease_host.engine import EngineError
@@ -53,6 +54,10 @@ class Machine:
     @property
     def takes_seccomp(self) -> bool:
         return any("name=seccomp" in option for option in self._fresh_info().get("SecurityOptions") or [])
+
+    @property
+    def passes_annotations(self) -> bool:
+        return passes_annotations(str(self._fresh_info().get("ServerVersion")))
 
     @property
     def disk_enforced(self) -> bool:

@@ -21,7 +21,6 @@ NO_ZSTD = (
 )
 UNKNOWN = "This host's Docker could not pull it: try again, or choose another host. Its log says what Docker said."
 
-FIRST_WITH_ZSTD = 23
 UNREAD_LAYER = ("invalid tar header", "zstd")
 
 # In this order, because messages quote names and addresses that may hold the signs of others.
@@ -49,12 +48,6 @@ def why(said: str, *, with_login: bool, reads_zstd: bool = True) -> str:
         return NO_ZSTD
     found = next((sentence for signs, sentence in _SIGNS if any(sign in lowered for sign in signs)), UNKNOWN)
     return NO_LOGIN if found is NOT_LET_IN and not with_login else found
-
-
-def reads_zstd(docker_version: str) -> bool:
-    """One that does not say its version like a release is taken for a new one."""
-    major = docker_version.partition(".")[0]
-    return not major.isdigit() or int(major) >= FIRST_WITH_ZSTD
 
 
 def sentence(image: str, reason: str, *, is_here: bool) -> str:

@@ -22,6 +22,7 @@ from gpulease_host.engine import (
     Order,
     OvertakenError,
     PortTakenError,
+    StuckError,
 )
 
 # What the kernel says to Docker, and what Docker says by itself of a port of another container.
@@ -69,7 +70,7 @@ UNKNOWN = (
 def explained(order: Order, error: EngineError) -> EngineError:
     """What a failed start says to the client, and to this host's owner where the host is at fault."""
     match error:
-        case ImageMissingError() | EngineUnavailableError() | OvertakenError() | NotStartedError():
+        case ImageMissingError() | EngineUnavailableError() | OvertakenError() | NotStartedError() | StuckError():
             return error
         case LimitsError():
             return host_fault(error, LIMITS)

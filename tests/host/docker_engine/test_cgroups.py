@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpulease_host.docker_engine import kernel_limits
-from gpulease_host.docker_engine.cgroups import Cgroups
+from gpulease_host.docker_engine.cgroups import Cgroups, shares_converted_to
 from gpulease_host.docker_engine.oom_marks import OomMarks
 from gpulease_host.engine import Limits, LimitsError
 from tests.host.docker_engine.trees import GROUP, PIDS, TREES, v1_tree, v2_tree
@@ -25,6 +25,15 @@ def test_a_share_in_the_kernels_units(tmp_path: Path) -> None:
     v1, v2 = v1_tree(tmp_path / "1"), v2_tree(tmp_path / "2")
     assert [v1.weight_of(permille) for permille in (1000, 250, 1)] == [1024, 256, 2]
     assert [v2.weight_of(permille) for permille in (1000, 250, 1)] == [1000, 250, 1]
+
+
+def test_shares_of_which_an_older_runtime_makes_the_weight() -> None:
+    def converted(shares: int) -> int:
+        return 1 + (shares - 2) * 9_999 // 262_142
+
+    for weight in (1, 2, 63, 125, 250, 333, 500, 1000, 10_000):
+        assert converted(shares_converted_to(weight)) == weight
+        assert weight == 1 or converted(shares_converted_to(weight) - 1) == weight - 1
 
 
 @pytest.mark.parametrize("layout", TREES)

@@ -42,6 +42,17 @@ def test_exactly_the_ordered_gpus_and_the_drivers_own_nodes(tmp_path: Path, devi
     assert [node.on_host for node in nodes[:2]] == [str(devices / "nvidiactl"), str(devices / "nvidia-uvm")]
 
 
+def test_each_node_is_found_by_its_number_too(tmp_path: Path, devices: Path) -> None:
+    nodes = GpuNodes(lambda: GPUS, devices, tmp_path / "links")
+    number = (devices / "nvidia3").stat().st_rdev
+    link = devices / "char" / f"{os.major(number)}:{os.minor(number)}"
+    link.parent.mkdir()
+    link.symlink_to("../gone")
+    for _ in range(2):
+        nodes.prepare(order(gpus=(1,)))
+        assert link.stat().st_rdev == number
+
+
 def test_the_path_of_a_gpu_leads_to_it_also_when_its_number_is_another(tmp_path: Path, devices: Path) -> None:
     """A reboot may exchange numbers, and a container keeps the paths that it was made with."""
     before = GpuNodes(lambda: GPUS, devices, tmp_path / "links").prepare(order(gpus=(1,)))[-1]
@@ -104,14 +115,15 @@ def _made_nodes() -> Iterator[None]:
     """Of a driver that is not there."""
     if Path("/dev/nvidiactl").exists():
         pytest.skip("a real driver is here")
-    nodes = {Path(f"/dev/nvidia{minor}"): minor for minor in (MADE_MINOR, MADE_OTHERS_MINOR)}
+    minors = (MADE_MINOR, MADE_OTHERS_MINOR)
+    nodes = {Path(f"/dev/nvidia{minor}"): minor for minor in minors}
     try:
         for node, minor in nodes.items():
             os.mknod(node, 0o20666, os.makedev(NVIDIA_MAJOR, minor))
         yield
     finally:
-        for node in nodes:
-            node.unlink(missing_ok=True)
+        for path in (*nodes, *(Path(f"/dev/char/{NVIDIA_MAJOR}:{minor}") for minor in minors)):
+            path.unlink(missing_ok=True)
 
 
 def _have_systemd_reload() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gpulease_host.docker_engine import pull_errors
+from gpulease_host.docker_engine import docker_versions, pull_errors
 from gpulease_host.report import MOST_REASON
 
 HEX = "401403" * 10 + "dead"
@@ -71,4 +71,4 @@ def test_nothing_that_docker_said_is_passed_on_and_what_to_do_is_not_cut_off() -
 )
 def test_layers_that_an_old_docker_cannot_read_are_not_broken(version: str, told: str) -> None:
     said = "failed to register layer: Error processing tar file(exit status 1): archive/tar: invalid tar header"
-    assert pull_errors.why(said, with_login=True, reads_zstd=pull_errors.reads_zstd(version)) == told
+    assert pull_errors.why(said, with_login=True, reads_zstd=docker_versions.reads_zstd(version)) == told

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gpulease_host.engine import LimitsError, Order
+from gpulease_host.engine import HostFaultError, Order
 from tests.host.docker_engine.bench import GROUP_ROOT, MIB, SMALL, Bench, cpu_seconds, wait_until
 
 pytestmark = pytest.mark.docker
@@ -79,7 +79,7 @@ def test_a_limit_that_the_kernel_holds_differently_ends_the_container(bench: Ben
     order = bench.order(SMALL)
     bench.start(order, "sleep", "600")
     other = replace(order, limits=replace(SMALL, memory_baseline_bytes=200 * MIB))
-    with pytest.raises(LimitsError):
+    with pytest.raises(HostFaultError, match="limits_refused"):
         bench.start(other, "sleep", "600")
     assert bench.seen(order).status == "exited"
 
