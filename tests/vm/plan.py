@@ -94,17 +94,6 @@ PLAN: Mapping[str, Machine] = {
         "trixie",
         (
             Step("shares", tests=SHARES, docker={}, minutes=25),
-            Step(
-                "disk on xfs with project quotas",
-                tests=(*DISK, *ATTACKS),
-                prepare=XFS,
-                docker=ON_XFS,
-                skips=ON_XFS_SKIPPED,
-            ),
-            Step("disk on btrfs", tests=DISK, prepare=BTRFS, docker=ON_BTRFS),
-            Step("disk on ext4", tests=DISK, docker={}, skips=MEASURED_SKIPPED),
-            Step("disk in containerd's image store", tests=DISK, docker=CONTAINERD_STORE, skips=MEASURED_SKIPPED),
-            Step("network", tests=NETWORK, docker={}),
             Step("ssh and jupyter", tests=WAYS_IN),
             Step(
                 "firewalld, ufw, nftables",
@@ -144,6 +133,20 @@ PLAN: Mapping[str, Machine] = {
         "trixie",
         (Step("installer", tests=(f"{INSIDE_TESTS}/test_installer.py",), docker={}, minutes=25),),
     ),
+    "trixie-disks": Machine(
+        "trixie",
+        (
+            Step(
+                "xfs with project quotas",
+                tests=(*DISK, *ATTACKS),
+                prepare=XFS,
+                docker=ON_XFS,
+                skips=ON_XFS_SKIPPED,
+            ),
+            Step("btrfs", tests=DISK, prepare=BTRFS, docker=ON_BTRFS),
+            Step("containerd's image store on ext4", tests=DISK, docker=CONTAINERD_STORE, skips=MEASURED_SKIPPED),
+        ),
+    ),
     "bookworm": Machine(
         "bookworm",
         (
@@ -157,7 +160,7 @@ PLAN: Mapping[str, Machine] = {
             Step("systemd", tests=SYSTEMD, docker={}),
             Step("network", tests=NETWORK),
             Step("ssh and jupyter", tests=WAYS_IN),
-            Step("disk in containerd's image store", tests=DISK, docker=CONTAINERD_STORE, skips=MEASURED_SKIPPED),
+            Step("containerd's image store", tests=DISK, docker=CONTAINERD_STORE, skips=MEASURED_SKIPPED),
         ),
     ),
 }
