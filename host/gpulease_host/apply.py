@@ -226,8 +226,9 @@ class Applier:
                 assert_never(permission)
 
     def _wait(self, record: Record, reason: str) -> NoReturn:
-        """It stays loading, and says why; raises NotYetError."""
-        self.ledger.swap(record, replace(record, reason=reason))
+        """It stays loading, or is again after a reboot, and says why; raises NotYetError."""
+        status = "loading" if record.status == "running" else record.status
+        self.ledger.swap(record, replace(record, status=status, reason=reason))
         raise NotYetError(reason)
 
     def _begin(self, record: Record, secrets: Secrets, containers: tuple[Container, ...]) -> None:

@@ -103,6 +103,21 @@ def test_after_a_reboot_it_starts_again_once_it_has_asked(rig: Rig, exit_code: i
     assert rig.engine.is_running(11)
 
 
+def test_after_a_reboot_what_cannot_start_yet_does_not_read_running(rig: Rig) -> None:
+    rig.give(order())
+    assert rig.instance()["status"] == "running"
+    rig.engine.exit(11, 255)
+    rig.engine.not_startable = "The toolkit is tried."
+    rig.run_id = "run-2"
+    rig.api.orders = [order()]
+    rig.boot()
+    rig.drain()
+    assert (rig.instance()["status"], rig.instance()["reason"]) == ("loading", "The toolkit is tried.")
+    rig.engine.not_startable = None
+    rig.pass_time(60)
+    assert (rig.instance()["status"], rig.instance()["reason"]) == ("running", None)
+
+
 def test_after_a_reboot_nothing_starts_that_the_manifest_does_not_name(rig: Rig) -> None:
     rig.give(order())
     rig.engine.exit(11, 255)
