@@ -32,6 +32,7 @@ from gpulease_host.engine import (
     EngineError,
     EngineUnavailableError,
     HostFaultError,
+    HostNotPreparedError,
     NotStartedError,
     Order,
     OvertakenError,
@@ -276,6 +277,8 @@ class Applier:
             self.world.docker.check()
             self.engine.start(order, secrets, is_wanted)
         except EngineUnavailableError as error:
+            if isinstance(error, HostNotPreparedError):
+                self.try_soon()
             self.ledger.swap(record, replace(record, reason=str(error)))
             raise
         except OvertakenError as error:

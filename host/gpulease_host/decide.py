@@ -197,11 +197,11 @@ def _keep_running(record: Record, facts: Facts) -> Action:
 
 def _told_by(container: Container, record: Record) -> dict[str, Any]:
     """What is known of a container that runs; what cannot be read now was known before."""
-    code = container.onstart_exit_code
+    code = record.onstart_exit_code  # the first of a run: root in there may write others, each of which is a report
     return {
         "started_at": container.started_at,
         "image_digest": container.image_digest or record.image_digest,
-        "onstart_exit_code": record.onstart_exit_code if code is None else code,
+        "onstart_exit_code": container.onstart_exit_code if code is None else code,
     }
 
 

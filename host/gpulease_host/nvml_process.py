@@ -82,7 +82,10 @@ class NvmlProcess:
         if self._former is not None and not _has_ended(self._former):
             raise self._failed(STUCK)
         self._begun_at, self._asked_at = self._elapsed(), None
-        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        except OSError as error:  # no memory, or too many processes
+            raise self._failed(CRASHED) from error
         return self._process
 
     def _send(self, process: subprocess.Popen[str]) -> None:

@@ -28,8 +28,8 @@ class OutsideKills:
 
     def note(self, event: Mapping[str, Any]) -> None:
         attributes = event["Actor"]["Attributes"]
-        if INSTANCE_LABEL not in attributes:
-            return
+        if not str(attributes.get(INSTANCE_LABEL, "")).isdecimal():
+            return  # somebody's own, with some of our labels
         if event.get("Action") == "start":
             self._signalled.discard(int(attributes[INSTANCE_LABEL]))
         elif event.get("Action") == "kill" and attributes.get("signal") in ENDING_SIGNALS:

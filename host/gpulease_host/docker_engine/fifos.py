@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from gpulease_host.engine import EngineError
+
 READ_BY_DOCKER = ("etc/passwd", "etc/group")
 EVERY_S = 3.0
 _OPENAT2 = 437
@@ -36,9 +38,9 @@ def opened_meanwhile(root: Callable[[], Path | None]) -> Iterator[None]:
 
     def open_them() -> None:
         while not done.wait(EVERY_S):
-            found = root()
-            if found is not None:
-                open_once(found)
+            with suppress(EngineError, OSError):  # Docker is slow just now, and may not even say where its data is
+                if (found := root()) is not None:
+                    open_once(found)
 
     threading.Thread(target=open_them, name="fifos", daemon=True).start()
     try:

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-QUOTED = re.compile(r'"[^"]*"')
+QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+"""As Go writes what it quotes: a client's own quotation mark has a backslash before it."""
 
 Whose = Literal["client", "gpus", "host", "passing"]
 
@@ -84,7 +85,15 @@ CAUSES = (
     Cause(
         "bad_folder",
         "client",
-        ("chdir to cwd", "cannot mkdir", "mkdir cwd", "not a directory", "working directory"),
+        (
+            "chdir to cwd",
+            "cannot mkdir",
+            "mkdir cwd",
+            "not a directory",
+            "working directory",
+            "on ordinary directory",
+            "too many levels of symbolic links",
+        ),
         "a folder that it needs is not a folder in the image",
         "mend the WORKDIR of the image, and let /opt, /run and /dev be folders",
     ),
@@ -94,6 +103,13 @@ CAUSES = (
         ("unsatisfied condition",),
         "the image asks for a newer NVIDIA driver than this host has",
         "choose an image for an older CUDA, or a host with a newer driver",
+    ),
+    Cause(
+        "bad_gpu_variables",
+        "client",
+        ("requirement error", "unsupported capabilities"),
+        "the image's NVIDIA variables are not understood",
+        "mend NVIDIA_REQUIRE_… and NVIDIA_DRIVER_CAPABILITIES of the image",
     ),
     Cause(
         "libraries_not_listed",
@@ -182,7 +198,7 @@ CAUSES = (
     Cause(
         "docker_disk_faulty",
         "host",
-        ("input/output error", "structure needs cleaning", "overlay mount", "overlayfs", "error mounting"),
+        ("input/output error", "structure needs cleaning", "overlay mount", "overlayfs"),
         "the host's disk does not give its data",
         "Look at the kernel's log for faults of the disk that Docker's data is on.",
     ),
@@ -215,18 +231,18 @@ CAUSES = (
         "it is tried again",
     ),
 )
-PROGRAM = re.compile(r'exec: "([^"]+)"')
+PROGRAM = re.compile(r'exec: "((?:[^"\\]|\\.)+)"')
 MOST_NAME = 80
 EXEC_OF_IMAGE = re.compile(r"(?:unable to start container process|starting container process caused)[^:]*: .*?exec:")
 
 
 def cause_of(said: str) -> Cause | None:
+    """Behind `exec:` stands what the client wrote, also without quotation marks: no sign of the host's counts there."""
     told = unquoted(said.lower())
-    if EXEC_OF_IMAGE.search(told) and "hook" not in told:
-        found = _first(CLIENTS, told[told.rindex("exec:") :])
-        if found is not None:
-            return found
-    return _first(CAUSES, told)
+    of_image = EXEC_OF_IMAGE.search(told)
+    if of_image is None or "hook" in of_image[0]:
+        return _first(CAUSES, told)
+    return _first((*CLIENTS, *(cause for cause in CAUSES if cause.whose == "client")), told[of_image.end() :])
 
 
 def program_of(said: str) -> str:

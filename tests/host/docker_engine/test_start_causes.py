@@ -42,9 +42,17 @@ SAID = {
     "init_missing": ['exec: "docker-init": executable file not found in $PATH'],
     "bad_folder": [
         f'{PROCESS}error during container init: error mounting "/x" to rootfs at "/.gl": not a directory: unknown',
+        f'{PROCESS}error during container init: error mounting "proc" to rootfs at "/proc": filesystem "proc" must be '
+        "mounted on ordinary directory",
+        f'{PROCESS}error during container init: error mounting "/x" to rootfs at "/.gl-run": too many levels of '
+        "symbolic links",
         f'{OLD}process_linux.go:495: container init caused: chdir to cwd ("/work") set in config.json failed',
     ],
     "driver_too_old": [f"{NVIDIA}requirement error: unsatisfied condition: cuda>=12.4, please update your driver"],
+    "bad_gpu_variables": [
+        f"{NVIDIA}requirement error: invalid expression: unknown",
+        f"{HOOK}stderr: unsupported capabilities found in 'foo'",
+    ],
     "libraries_not_listed": [f"{NVIDIA}ldcache error: process /sbin/ldconfig failed with error code: 1: unknown"],
     "too_long": [f'{PROCESS}exec: "/bin/sh": argument list too long: unknown'],
     "disk_of_instance_full": ["mkdir /var/lib/docker/overlay2/1/merged/dev: disk quota exceeded"],
@@ -97,9 +105,20 @@ def test_every_cause_of_the_table_was_heard() -> None:
     assert {cause.code for cause in (*CLIENTS, *CAUSES)} == SAID.keys()
 
 
-@pytest.mark.parametrize("name", ["iptables", "nvml error: driver/library version mismatch", "cgroup", "exec: x"])
-def test_nothing_that_a_client_writes_is_laid_to_the_host(name: str) -> None:
-    cause = cause_of(f'{PROCESS}exec: "{name}": executable file not found in $PATH: unknown')
+HOSTILE_NAMES = (
+    "iptables",
+    "nvml error: driver/library version mismatch",
+    "cgroup",
+    "exec: x",
+    r"x\" hook apparmor \"y",
+    r"x\\",
+)
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+@pytest.mark.parametrize("tail", ["executable file not found in $PATH", "stat {name}: no such file or directory"])
+def test_nothing_that_a_client_writes_is_laid_to_the_host(name: str, tail: str) -> None:
+    cause = cause_of(f'{PROCESS}exec: "{name}": {tail.format(name=name)}: unknown')
     assert cause is not None
     assert cause.code == "program_missing"
 
