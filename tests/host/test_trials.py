@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from gpulease_host.engine import EngineUnavailableError, HostFaultError, NotStartedError, Port, PortTakenError
 from gpulease_host.taken_ports import TakenPorts
-from gpulease_host.trials import AGAIN_S, DAY_S, UNKNOWN
+from gpulease_host.trials import AGAIN_S, DAY_S, SOON_S, UNKNOWN
 from tests.host.orders import order
 from tests.host.rig import Rig
 
@@ -50,6 +50,17 @@ def test_a_clients_failed_start_costs_the_host_only_the_gpus_it_had_until_a_tria
     assert "raw words" in rig.log.getvalue()
     rig.daemon.trials.step()
     assert statuses(rig) == ["free"] * 4, "a trial has succeeded"
+
+
+def test_clients_who_fail_again_and_again_ask_for_no_trial_after_another(rig: Rig) -> None:
+    rig.daemon.trials.step()
+    for _ in range(3):
+        rig.daemon.trials.soon()
+        rig.daemon.trials.step()
+    assert len(trials(rig)) == 1
+    rig.clock.now += SOON_S
+    rig.daemon.trials.step()
+    assert len(trials(rig)) == 2
 
 
 def test_a_fault_stays_until_a_trial_succeeds(rig: Rig) -> None:
