@@ -300,7 +300,7 @@ class Applier:
         if isinstance(error, PortTakenError):
             self.taken_ports.note(error.ports)
         elif isinstance(error, HostFaultError):
-            self.start_faults.note(error, [gpu.uuid for gpu in order.gpus])
+            self.start_faults.suspect(error, [gpu.uuid for gpu in order.gpus])
         if isinstance(error, NotStartedError):
             self.try_soon()
 

@@ -32,13 +32,20 @@ class StartFaults:
     def are_any(self) -> bool:
         return self._of_host is not None or bool(self._of_gpus)
 
-    def note(self, fault: HostFaultError, uuids: Collection[str]) -> None:
-        """A start on these GPUs failed."""
+    def suspect(self, fault: HostFaultError, uuids: Collection[str]) -> None:
+        """A client's start on these GPUs failed. An odd image may have caused what was said, so it costs the host no
+        more than the client had, until a container of the host's own was tried there."""
         with self._lock:
-            if fault.of_gpus:
-                self._of_gpus |= dict.fromkeys(uuids, fault.for_owner)
-            else:
-                self._of_host = fault.for_owner
+            self._of_gpus |= dict.fromkeys(uuids, fault.for_owner)
+        self._on_change()
+
+    def note(self, fault: HostFaultError, uuids: Collection[str]) -> None:
+        """A start of the host's own on these GPUs failed."""
+        if fault.of_gpus:
+            self.suspect(fault, uuids)
+            return
+        with self._lock:
+            self._of_host = fault.for_owner
         self._on_change()
 
     def succeeded(self, uuids: Collection[str]) -> None:

@@ -18,6 +18,8 @@ from gpulease_host.start_faults import StartFaults
 from gpulease_host.world import World
 
 LOOK_S = 2.0
+SOON_S = 15.0
+"""Between trials that were asked for: nobody else's start can have these GPUs meanwhile."""
 AGAIN_S = 60.0
 DAY_S = 86_400.0
 UNKNOWN = (
@@ -36,14 +38,16 @@ class Trials:
     elapsed: Callable[[], float]
     log: Log
     _due_at: float = field(default=float("-inf"), init=False)
+    _tried_at: float = field(default=float("-inf"), init=False)
 
     def soon(self) -> None:
         """A start has failed, and it may be the host's fault."""
-        self._due_at = float("-inf")
+        self._due_at = min(self._due_at, self._tried_at + SOON_S)
 
     def step(self) -> float:
         if self.elapsed() >= self._due_at:
-            self._due_at = self.elapsed() + AGAIN_S
+            self._tried_at = self.elapsed()
+            self._due_at = self._tried_at + AGAIN_S
             if self._try_free() and not self.faults.are_any:
                 self._due_at = self.elapsed() + DAY_S
         return LOOK_S

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from gpulease_host.engine import EngineUnavailableError, HostFaultError, NotStartedError, Port, PortTakenError
 from gpulease_host.taken_ports import TakenPorts
-from gpulease_host.trials import AGAIN_S, DAY_S, UNKNOWN
+from gpulease_host.trials import AGAIN_S, DAY_S, SOON_S, UNKNOWN
 from tests.host.orders import order
 from tests.host.rig import Rig
 
@@ -40,14 +40,27 @@ def test_a_trial_takes_every_free_gpu_at_the_start_and_each_day(rig: Rig) -> Non
     assert len(trials(rig)) == 2
 
 
-def test_a_fault_of_the_host_is_told_in_the_report_that_tells_the_failure(rig: Rig) -> None:
+def test_a_clients_failed_start_costs_the_host_only_the_gpus_it_had_until_a_trial(rig: Rig) -> None:
+    """In the report that tells the failure; what was said may be of the image's making."""
     fail_start(rig, DRIVER)
     assert rig.instance()["status"] == "failed"
     assert rig.instance()["reason"] == "Not yours."
-    assert rig.state()["inventory"]["not_ready"] == ["Restart the machine."]
+    assert (statuses(rig), rig.gpu(0)["reason"]) == (["quarantined", "free", "free", "free"], "Restart the machine.")
+    assert rig.state()["inventory"]["not_ready"] == []
     assert "raw words" in rig.log.getvalue()
     rig.daemon.trials.step()
-    assert rig.state()["inventory"]["not_ready"] == [], "a trial has succeeded"
+    assert statuses(rig) == ["free"] * 4, "a trial has succeeded"
+
+
+def test_clients_who_fail_again_and_again_ask_for_no_trial_after_another(rig: Rig) -> None:
+    rig.daemon.trials.step()
+    for _ in range(3):
+        rig.daemon.trials.soon()
+        rig.daemon.trials.step()
+    assert len(trials(rig)) == 1
+    rig.clock.now += SOON_S
+    rig.daemon.trials.step()
+    assert len(trials(rig)) == 2
 
 
 def test_a_fault_stays_until_a_trial_succeeds(rig: Rig) -> None:
@@ -63,7 +76,7 @@ def test_a_fault_stays_until_a_trial_succeeds(rig: Rig) -> None:
 
 
 def test_a_start_of_a_client_that_succeeds_ends_it_too(rig: Rig) -> None:
-    fail_start(rig, DRIVER)
+    rig.daemon.start_faults.note(DRIVER, [])
     rig.command(order(instance_id=12, token=2, gpus=(1,)))
     rig.drain()
     assert rig.state()["inventory"]["not_ready"] == []
