@@ -6,6 +6,7 @@ ones, so the weight is always written here.
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from gpulease_host.docker_engine.cgroups import Cgroups
 from gpulease_host.docker_engine.tenants_group import same_pages
 from gpulease_host.engine import Limits, LimitsError
 
+GOING = (errno.ENOENT, errno.ENODEV)
+"""Of a group that is being removed: on v1, from one controller after another."""
 TRIES = 50
 PAUSE_S = 0.1
 
@@ -25,7 +28,7 @@ def apply(cgroups: Cgroups, group: str, limits: Limits) -> bool:
         _write(cgroups, group, wanted)
         read = _read(cgroups, group)
     except OSError as error:
-        if not cgroups.exists(group):
+        if error.errno in GOING or not cgroups.exists(group):
             return False
         raise LimitsError(f"the kernel did not take the limits of {group}: {error}") from error
     if not _same(read, wanted):

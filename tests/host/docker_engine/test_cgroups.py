@@ -117,6 +117,13 @@ def test_a_container_that_ended_at_once_needs_no_limits_also_where_docker_learns
 
 
 @pytest.mark.parametrize("layout", TREES)
+def test_a_group_that_is_half_removed_counts_as_gone(tmp_path: Path, layout: str) -> None:
+    groups = TREES[layout](tmp_path)
+    ((tmp_path if layout == "v2" else tmp_path / "pids") / GROUP / "pids.max").unlink()
+    assert not kernel_limits.apply(groups, GROUP, LIMITS)
+
+
+@pytest.mark.parametrize("layout", TREES)
 def test_a_container_that_runs_outside_its_group_is_an_error(
     tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
