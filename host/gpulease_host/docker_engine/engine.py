@@ -17,6 +17,7 @@ from gpulease_host.docker_engine import container_calls, container_state, fifos,
 from gpulease_host.docker_engine.cgroups import Cgroups
 from gpulease_host.docker_engine.container_config import HOST_LABEL, INSTANCE_LABEL, container_name
 from gpulease_host.docker_engine.container_facts import OutsideKills, with_facts
+from gpulease_host.docker_engine.container_inspector import ContainerInspector
 from gpulease_host.docker_engine.container_start import ContainerStart
 from gpulease_host.docker_engine.data_root import DockerDataRoot
 from gpulease_host.docker_engine.docker_api import TIMEOUT_S, DockerApi, RefusedError
@@ -35,7 +36,6 @@ from gpulease_host.docker_engine.oom_marks import OomMarks
 from gpulease_host.docker_engine.pacing import Paced
 from gpulease_host.docker_engine.ruleset_changes import RulesetChanges
 from gpulease_host.docker_engine.shares import Shares, do_all
-from gpulease_host.docker_engine.sightings import Sightings
 from gpulease_host.docker_engine.start_errors import NOT_PREPARED, PREPARING, explained, host_fault
 from gpulease_host.docker_engine.stops import Stops
 from gpulease_host.docker_engine.tenant_disks import TenantDisks
@@ -124,7 +124,7 @@ class DockerEngine:
         return self._inventory[1] | inventory.describe_gpus(self._gpus) | told
 
     def containers(self, of: int | None = None) -> list[Container]:
-        return self._sightings.containers(self._list(all_states=True), of)
+        return self._inspector.containers(self._list(all_states=True), of)
 
     def pull(self, order: Order, secrets: Secrets, watch: PullWatch) -> None:
         """A container that was made already needs no image any more."""
@@ -213,7 +213,7 @@ class DockerEngine:
         holders = {
             uuid: int(listed["Labels"][INSTANCE_LABEL])
             for listed in self._list(all_states=False)
-            if self._sightings.holds_gpus(listed)
+            if self._inspector.holds_gpus(listed)
             for uuid in container_state.gpu_uuids(listed["Labels"], self._uuids_by_index)
         }
         return [_held_by(check, holders.get(check.uuid)) for check in self._gpus.checks()]
@@ -273,9 +273,9 @@ class DockerEngine:
         return Ghosts(self._cgroups, self._tenants)
 
     @cached_property
-    def _sightings(self) -> Sightings:
+    def _inspector(self) -> ContainerInspector:
         parts = (self._api, self._known, self._ghosts, self._cgroups, self._tenants)
-        return Sightings(*parts, lambda: self._uuids_by_index, self._describe)
+        return ContainerInspector(*parts, lambda: self._uuids_by_index, self._describe)
 
     @cached_property
     def _trial(self) -> TrialContainer:

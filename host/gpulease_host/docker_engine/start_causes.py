@@ -239,10 +239,20 @@ EXEC_OF_IMAGE = re.compile(r"(?:unable to start container process|starting conta
 def cause_of(said: str) -> Cause | None:
     """Behind `exec:` stands what the client wrote, also without quotation marks: no sign of the host's counts there."""
     told = unquoted(said.lower())
-    of_image = EXEC_OF_IMAGE.search(told)
-    if of_image is None or "hook" in of_image[0]:
+    of_image = _of_program(told)
+    if of_image is None:
         return _first(CAUSES, told)
     return _first((*CLIENTS, *(cause for cause in CAUSES if cause.whose == "client")), told[of_image.end() :])
+
+
+def is_of_program(said: str) -> bool:
+    """Whether it is said of the program that is to run, which the client or the image names."""
+    return _of_program(unquoted(said.lower())) is not None
+
+
+def _of_program(told: str) -> re.Match[str] | None:
+    found = EXEC_OF_IMAGE.search(told)
+    return None if found is None or "hook" in found[0] else found
 
 
 def program_of(said: str) -> str:

@@ -9,7 +9,7 @@ import re
 
 from gpulease_host.docker_engine.docker_api import RefusedError
 from gpulease_host.docker_engine.networks import NetworkPoolError
-from gpulease_host.docker_engine.start_causes import Cause, cause_of, program_of, unquoted
+from gpulease_host.docker_engine.start_causes import Cause, cause_of, is_of_program, program_of, unquoted
 from gpulease_host.docker_engine.ways_in import WayInError
 from gpulease_host.engine import (
     DiskError,
@@ -83,7 +83,7 @@ def explained(order: Order, error: EngineError) -> EngineError:
     if not isinstance(error, RefusedError):
         return host_fault(error, OWN_STEP)
     said = str(error)
-    if any(words in unquoted(said) for words in PORT_TAKEN):
+    if not is_of_program(said) and any(words in unquoted(said) for words in PORT_TAKEN):
         return _port_taken(order, said)
     cause = cause_of(said)
     if cause is None:

@@ -105,11 +105,13 @@ def test_every_cause_of_the_table_was_heard() -> None:
     assert {cause.code for cause in (*CLIENTS, *CAUSES)} == SAID.keys()
 
 
+SAID_OF = PROCESS + 'exec: "{name}": stat {name}: no such file or directory: unknown'
 HOSTILE_NAMES = (
     "iptables",
     "nvml error: driver/library version mismatch",
     "cgroup",
     "exec: x",
+    "address already in use",
     r"x\" hook apparmor \"y",
     r"x\\",
 )
@@ -119,6 +121,7 @@ HOSTILE_NAMES = (
 @pytest.mark.parametrize("tail", ["executable file not found in $PATH", "stat {name}: no such file or directory"])
 def test_nothing_that_a_client_writes_is_laid_to_the_host(name: str, tail: str) -> None:
     cause = cause_of(f'{PROCESS}exec: "{name}": {tail.format(name=name)}: unknown')
+    assert not isinstance(explained(order(), RefusedError(500, SAID_OF.format(name=name))), PortTakenError)
     assert cause is not None
     assert cause.code == "program_missing"
 

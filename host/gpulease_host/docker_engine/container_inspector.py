@@ -19,7 +19,7 @@ from gpulease_host.docker_engine.tenants_group import TenantsGroup
 from gpulease_host.engine import Container, EngineError, EngineUnavailableError
 
 
-class Sightings:
+class ContainerInspector:
     """`describe` turns what a close look found into our words."""
 
     def __init__(

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from gpulease_host.docker_engine.container_inspector import ContainerInspector
 from gpulease_host.docker_engine.container_state import container_of
 from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
 from gpulease_host.docker_engine.ghosts import Ghosts
 from gpulease_host.docker_engine.known_containers import KnownContainers
-from gpulease_host.docker_engine.sightings import Sightings
 from gpulease_host.docker_engine.tenants_group import TenantsGroup
 from gpulease_host.engine import Container, EngineError, EngineUnavailableError, StuckError
 from tests.host.docker_engine.test_rules import inspected
@@ -47,7 +47,7 @@ class Machine:
         tenants = TenantsGroup(cgroups, "gpulease", 0, systemd=False)
         self.ghosts = Ghosts(cgroups, tenants)
         parts = (docker, self.known, self.ghosts, cgroups, tenants)
-        self.sightings = Sightings(*parts, dict, lambda found: container_of(found, lambda *_: None, {}))
+        self.sightings = ContainerInspector(*parts, dict, lambda found: container_of(found, lambda *_: None, {}))
 
     def has_processes(self, container_id: str) -> None:
         (self.groups / container_id).mkdir(parents=True)
