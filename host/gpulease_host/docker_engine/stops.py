@@ -50,17 +50,18 @@ class Stops:
     def stop(self, instance_id: int, grace_s: int) -> None:
         """Raises EngineError where neither Docker nor the kernel ends it; what is absent has stopped."""
         name = container_name(instance_id)
-        if self._is_stopped_by_docker(name, grace_s):
+        if self._is_stopped_by_docker(instance_id, name, grace_s):
             return
-        if not (self._is_freed(instance_id, name) and self._is_stopped_by_docker(name, grace_s)):
+        if not (self._is_freed(instance_id, name) and self._is_stopped_by_docker(instance_id, name, grace_s)):
             self._end(instance_id, grace_s)
             self._let_docker_notice(instance_id)
 
-    def _is_stopped_by_docker(self, name: str, grace_s: int) -> bool:
+    def _is_stopped_by_docker(self, instance_id: int, name: str, grace_s: int) -> bool:
+        """That Docker knows no such container is no proof: one on other data knows none that runs."""
         try:
             self._api.stop_container(name, grace_s)
         except RefusedError as error:
-            return error.status == 404
+            return error.status == 404 and not self._pids(self._ids(instance_id))
         except StuckError:
             return False
         return True

@@ -85,10 +85,17 @@ def test_the_container_that_docker_shows_is_ended_beside_the_one_that_is_remembe
 
 def test_what_is_absent_has_stopped_and_a_docker_that_is_away_proves_nothing(tmp_path: Path) -> None:
     kernel = Kernel(tmp_path)
+    kernel.procs.write_text("")
     stops_on(kernel, RefusingDocker(RefusedError(404, "no such container"))).stop(11, 0)
     with pytest.raises(EngineUnavailableError):
         stops_on(kernel, RefusingDocker(EngineUnavailableError("refused"))).stop(11, 0)
     assert kernel.signals == []
+
+
+def test_one_that_runs_on_while_docker_knows_nothing_of_it_is_ended(tmp_path: Path) -> None:
+    kernel = Kernel(tmp_path)
+    stops_on(kernel, RefusingDocker(RefusedError(404, "no such container"))).stop(11, 0)
+    assert kernel.signals == [signal.SIGKILL]
 
 
 def test_one_that_is_let_go_is_stopped_by_docker_after_all(tmp_path: Path) -> None:
@@ -98,6 +105,7 @@ def test_one_that_is_let_go_is_stopped_by_docker_after_all(tmp_path: Path) -> No
     def let_go(container_id: str) -> None:
         assert container_id == "abc"
         docker.stuck._names.clear()
+        kernel.procs.write_text("")
         docker.refusal = RefusedError(404, "it is gone meanwhile")
 
     stops = stops_on(kernel, docker)
