@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from local.images import BUSYBOX
+from tests.host.docker_engine.bench import wait_until
 from tests.host.launch.conftest import OpenPlace
 from tests.host.launch.visitor import Visitor
 
@@ -37,3 +39,52 @@ def test_the_owner_gets_in_after_failed_logins_from_the_same_address(open_place:
     assert [said for said in tried if "Permission denied (publickey)" not in said] == []
     assert place.visitor.said("echo in") == "in"
     assert place.bench.engine.why_not_reached(place.order) is None
+
+
+HOLDERS = 100
+
+
+class Holder(threading.Thread):
+    """Holds a connection without a word, and comes again as soon as it is ended."""
+
+    def __init__(self, port: int, stopping: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self._port, self._stopping = port, stopping
+        self.connected = threading.Event()
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                with socket.create_connection(("127.0.0.1", self._port), PATIENCE_S) as connection:
+                    connection.settimeout(0.5)
+                    self._hold(connection)
+            except OSError:
+                self._stopping.wait(0.05)
+
+    def _hold(self, connection: socket.socket) -> None:
+        while not self._stopping.is_set():
+            try:
+                if not connection.recv(1024):
+                    return
+                self.connected.set()
+            except TimeoutError:
+                continue
+
+
+def test_the_owner_gets_in_while_strangers_hold_a_hundred_connections(open_place: OpenPlace) -> None:
+    place = open_place(BUSYBOX)
+    assert place.visitor.said("echo in") == "in"
+    stays = place.visitor.open("cat")
+    stopping = threading.Event()
+    holders = [Holder(place.visitor.port, stopping) for _ in range(HOLDERS)]
+    for holder in holders:
+        holder.start()
+    try:
+        assert all(holder.connected.wait(PATIENCE_S) for holder in holders[:90])
+        failed = [done.stderr for _ in range(10) if (done := place.visitor.ssh("true")).returncode != 0]
+        assert failed == []
+        wait_until(lambda: "wait without logging in" in place.log, PATIENCE_S)
+        assert place.visitor.said("echo in") == "in"
+    finally:
+        stopping.set()
+    assert stays.communicate("still here", timeout=PATIENCE_S)[0] == "still here"
