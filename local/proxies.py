@@ -29,13 +29,18 @@ from local.run_folder import run_folder
 
 PACKAGES = {"openssh-server": "sshd", "openssh-client": "ssh", "nginx-light": "nginx", "python3": "python3"}
 ZONE = STAGES["local"].zone
-FIRST_PORT, LAST_PORT = 32_000, 32_767
-"""Numbers of instances: below those that Linux gives to whoever connects, above those that local hosts open."""
+NUMBERS, DEMO_NUMBERS, BENCH_NUMBERS, TEST_NUMBERS = (
+    range(32_000, 32_400),
+    range(32_400, 32_500),
+    range(32_500, 32_600),
+    range(32_600, 32_768),
+)
+"""Of instances: below those that Linux gives to whoever connects, above those that local hosts open. Sites that run at
+the same time have some of their own, since their proxies have the same addresses."""
 TUNNEL_PORT = 2222
 HTTPS_PORT = 8443
-ACCOUNT, DEMO_ACCOUNT = "daemon", "games"
-"""`nobody` will not do: systemd tells sshd that it is locked. A proxy ends what another run of its account left at its
-address, so sites that run at the same time have one each."""
+ACCOUNT = "daemon"
+"""`nobody` will not do: systemd tells sshd that it is locked."""
 MOST = 8
 END_TIMEOUT_S = 10
 START_TIMEOUT_S = 60
@@ -54,7 +59,7 @@ class LocalProxies:
     count: int = 0
     tunnel_port: int = TUNNEL_PORT
     https_port: int = HTTPS_PORT
-    user: str = ACCOUNT
+    numbers: range = NUMBERS
 
     def context(self) -> dict[str, str]:
         """What the stage is told of them."""
@@ -78,8 +83,8 @@ class LocalProxies:
         addresses = [address(number) for number in self._numbers()]
         return {
             "addresses": addresses,
-            "first_port": FIRST_PORT,
-            "last_port": LAST_PORT,
+            "first_port": self.numbers[0],
+            "last_port": self.numbers[-1],
             "https_port": self.https_port,
         }
 
@@ -106,7 +111,7 @@ class LocalProxies:
     @property
     def account(self) -> str:
         """Of the proxies and of whoever opens tunnels to them."""
-        return self.user if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+        return ACCOUNT if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
 
     @property
     def folder(self) -> Path:

@@ -15,7 +15,7 @@ from local.client import Client
 from local.cloud.settings import CloudInfo
 from local.credentials import Credentials, provide_keys
 from local.machine import SIMULATED_GPUS, Machine, has_nvidia_gpus
-from local.proxies import ACCOUNT, HTTPS_PORT, TUNNEL_PORT, LocalProxies
+from local.proxies import HTTPS_PORT, NUMBERS, TUNNEL_PORT, LocalProxies
 
 LOCAL = supervise.ROOT / ".local"
 
@@ -38,7 +38,7 @@ class Site:
     proxies: int = 0
     tunnel_port: int = TUNNEL_PORT
     https_port: int = HTTPS_PORT
-    proxy_account: str = ACCOUNT
+    proxy_numbers: range = NUMBERS
 
     @property
     def docker_state(self) -> Path:
@@ -66,7 +66,7 @@ class Site:
     def local_proxies(self) -> LocalProxies:
         """What lasts of them is in a folder beside the site's own."""
         beside = self.state.with_name(f"{self.state.name}-proxies")
-        return LocalProxies(beside, self.proxies, self.tunnel_port, self.https_port, self.proxy_account)
+        return LocalProxies(beside, self.proxies, self.tunnel_port, self.https_port, self.proxy_numbers)
 
     def stop(self) -> bool:
         """Stop what this site started; True when something was running. Containers are not touched."""

@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import IO
 
 from proxy.log import Log
@@ -22,12 +23,20 @@ STOP_S = 5.0
 class Child:
     """One program, with a process group of its own: what it leaves there is ended before it is started again.
 
-    sshd's connections have left its group, and stay. A command that begins with setpriv's `--pdeathsig` ends with the
-    thread that started it, so only the main thread may.
+    By its `folder` a later run knows what this one left. sshd's connections have left its group, and stay. A command
+    that begins with setpriv's `--pdeathsig` ends with the thread that started it, so only the main thread may.
     """
 
-    def __init__(self, name: str, command: Sequence[str], elapsed: Callable[[], float], log: Log) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        elapsed: Callable[[], float],
+        log: Log,
+        folder: Path | None = None,
+    ) -> None:
         self.name = name
+        self._folder = folder
         self._command = list(command)
         self._elapsed = elapsed
         self._log = log
@@ -75,6 +84,7 @@ class Child:
         self._started_at = now
         process = subprocess.Popen(
             self._command,
+            cwd=self._folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -19,15 +19,12 @@ SSHD_NAMES = frozenset({"sshd", "sshd-session", "sshd-auth"})
 
 @dataclass(frozen=True)
 class Listener:
-    """A process, its parent, and the ports it listens on at the addresses that were asked for.
-
-    `silent_s`: how long ago its host said something; None where it has no connection to one.
-    """
+    """A process, its parent, the ports it listens on, and how long ago its host said something."""
 
     pid: int
     parent: int
     ports: frozenset[int]
-    silent_s: float | None = None
+    silent_s: float
 
 
 def sshd_pids() -> set[int]:
@@ -35,23 +32,31 @@ def sshd_pids() -> set[int]:
     return {pid for pid in _own_pids() if _name(pid) in SSHD_NAMES}
 
 
-def listeners(addresses: Collection[str], tunnel_port: int) -> list[Listener]:
-    """Every process of sshd of this account that listens at one of the addresses. Raises OSError."""
-    sockets, silence = _listening(addresses), silence_s(tunnel_port)
+def begun_by(pid: int) -> set[int]:
+    """The processes that this one has begun, and that have not ended. Raises OSError."""
+    return {int(each) for each in (PROC / f"{pid}/task/{pid}/children").read_text().split()}
+
+
+def listeners(addresses: Collection[str], tunnel_address: str, tunnel_port: int) -> list[Listener]:
+    """Every process of sshd that listens at one of the addresses, for a host that came in by this proxy's tunnel port.
+
+    That connection proves it this proxy's, also where an earlier run let it in: other proxies of this account and
+    address, such as another site's, have another port. Raises OSError.
+    """
+    sockets, silence = _listening(addresses), silence_s(tunnel_address, tunnel_port)
     found = []
     for pid in sshd_pids():
         inodes = set(_socket_inodes(pid))
         ports = frozenset(sockets[inode] for inode in inodes & sockets.keys())
-        if ports:
-            silent_s = min((silence[inode] for inode in inodes & silence.keys()), default=None)
-            found.append(Listener(pid, _parent(pid), ports, silent_s))
+        silent_s = [silence[inode] for inode in inodes & silence.keys()]
+        if ports and silent_s:
+            found.append(Listener(pid, _parent(pid), ports, min(silent_s)))
     return found
 
 
-def left_at(name: str, address: str, port: int) -> set[int]:
-    """All processes of this account and name that listen at this very address and port. Raises OSError."""
-    inodes = {inode for inode, each in _listening({address}).items() if each == port}
-    return {pid for pid in _own_pids() if _name(pid) == name and not inodes.isdisjoint(_socket_inodes(pid))}
+def left_in(folder: Path, name: str) -> set[int]:
+    """All processes of this account and name that were started in this folder."""
+    return {pid for pid in _own_pids() if _name(pid) == name and _folder(pid) == str(folder)}
 
 
 def _listening(addresses: Collection[str]) -> dict[str, int]:
@@ -76,6 +81,13 @@ def _own_pids() -> Iterator[int]:
 
 def _name(pid: int) -> str:
     return _stat(pid)[0]
+
+
+def _folder(pid: int) -> str:
+    try:
+        return str((PROC / str(pid) / "cwd").readlink())
+    except OSError:
+        return ""
 
 
 def _parent(pid: int) -> int:

@@ -33,6 +33,8 @@ http {{
     log_format line escape=json '{{"at":$msec,"event":"request","host":"$host","status":$status,"bytes":$bytes_sent}}';
     access_log /dev/stdout line;
     server_tokens off;
+    # Who connects and says nothing, or too slowly, makes room.
+    client_header_timeout 10s;
     default_type application/octet-stream;
     map $http_upgrade $connection_word {{ default upgrade; '' ''; }}
     upstream desk {{ server unix:{settings.desk_socket}; }}

@@ -19,36 +19,47 @@ HEADER = struct.Struct("=IHHII")
 ATTRIBUTE = struct.Struct("=HH")
 MESSAGE_BYTES = 72
 INODE_AT = 68
-PORT_AT = 4
+PORT_AT, ADDRESS_AT = 4, 8
+"""Of this machine's end."""
+ANY = "0.0.0.0"
 LAST_DATA_RECEIVED_AT = 52
 """In `struct tcp_info`, milliseconds."""
 RECEIVE_BYTES = 1 << 16
 
 
-def silence_s(port: int) -> dict[str, float]:
-    """Seconds since the last data, by the inode of the socket, of all connections to a port of ours. Raises OSError."""
+def silence_s(address: str, port: int) -> dict[str, float]:
+    """Seconds since the last data, by the inode of the socket, of all connections to an address and port of ours.
+
+    The address 0.0.0.0 stands for all. Raises OSError.
+    """
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as kernel:
         asked = struct.pack("=BBBBI", socket.AF_INET, socket.IPPROTO_TCP, 1 << (INET_DIAG_INFO - 1), 0, ESTABLISHED)
         body = asked + bytes(48)
         kernel.send(HEADER.pack(HEADER.size + len(body), SOCK_DIAG_BY_FAMILY, DUMP_REQUEST, 1, 0) + body)
         found: dict[str, float] = {}
-        while _take(kernel.recv(RECEIVE_BYTES), port, found):
+        while _take(kernel.recv(RECEIVE_BYTES), address, port, found):
             pass
         return found
 
 
-def _take(datagram: bytes, port: int, found: dict[str, float]) -> bool:
+def _take(datagram: bytes, address: str, port: int, found: dict[str, float]) -> bool:
     """Whether there is more to come."""
     while len(datagram) >= HEADER.size:
         length, kind = HEADER.unpack_from(datagram)[:2]
         if kind in (NLMSG_ERROR, NLMSG_DONE):
             return False
         message, datagram = datagram[HEADER.size : length], datagram[(length + 3) & ~3 :]
-        if len(message) >= MESSAGE_BYTES and struct.unpack_from("!H", message, PORT_AT)[0] == port:
+        if len(message) >= MESSAGE_BYTES and _is_at(message, address, port):
             milliseconds = _last_data(message[MESSAGE_BYTES:])
             if milliseconds is not None:
                 found[str(struct.unpack_from("=I", message, INODE_AT)[0])] = milliseconds / 1000
     return True
+
+
+def _is_at(message: bytes, address: str, port: int) -> bool:
+    if struct.unpack_from("!H", message, PORT_AT)[0] != port:
+        return False
+    return address in (ANY, socket.inet_ntoa(message[ADDRESS_AT : ADDRESS_AT + 4]))
 
 
 def _last_data(attributes: bytes) -> int | None:

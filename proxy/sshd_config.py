@@ -52,7 +52,7 @@ def sshd_config(settings: Settings, python: Path, asking: Path, penalizes: bool)
         f"AuthorizedKeysCommandUser {settings.user}",
         "LoginGraceTime 20",
         "MaxAuthTries 2",
-        "MaxStartups 100:30:400",
+        "MaxStartups 400",
         # Hosts behind one NAT have one address: none may lock the others out, nor may a stranger beside them.
         "PerSourceMaxStartups none",
         *(["PerSourcePenalties no"] if penalizes else []),

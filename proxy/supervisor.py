@@ -26,6 +26,7 @@ from proxy.warden import Warden
 
 LOOK_S = 0.25
 WARDEN_S = 5.0
+WAITING_S = 0.5
 CERTIFICATE_LOOK_S = 5.0
 CA_AGE_S = 3600.0
 CA_AGAIN_S = 10.0
@@ -52,6 +53,7 @@ class Supervisor:
         self._end_what_was_left()
         desk.start()
         self._aside("lines", warden.end_gone, WARDEN_S)
+        self._aside("waiting", lambda: warden.end_waiting(self.elapsed()), WAITING_S)
         self._aside("permits", lambda: warden.end_unpermitted(self.elapsed()), WARDEN_S)
         self._aside("certificates", certificates.step, CERTIFICATE_LOOK_S)
         self.log.say("proxy started", tunnel_port=self.settings.tunnel_port, jupyter=self.settings.serves_jupyter)
@@ -70,7 +72,7 @@ class Supervisor:
 
     def _end_what_was_left(self) -> None:
         """An earlier run may have been killed with its nginx, whose workers go on then, and hold the port."""
-        for pid in listeners.left_at("nginx", self.settings.public_address, self.settings.https_port):
+        for pid in listeners.left_in(self.settings.folder, "nginx"):
             self.log.say(
                 "program ended", program="nginx", pid=pid, reason="it was left by an earlier run of this proxy"
             )
@@ -83,16 +85,22 @@ class Supervisor:
         sshd = [*ends_with_us, find_program("sshd"), "-D", "-e", "-f", str(files.sshd_config)]
         folder = str(self.settings.folder)
         nginx = [*ends_with_us, find_program("nginx"), "-p", folder, "-e", "stderr", "-c", str(files.nginx_config)]
-        return Child("sshd", sshd, self.elapsed, self.log), Child("nginx", nginx, self.elapsed, self.log)
+        return (
+            Child("sshd", sshd, self.elapsed, self.log),
+            Child("nginx", nginx, self.elapsed, self.log, self.settings.folder),
+        )
 
     def _warden(self, hosts: Hosts, sshd: Child) -> Warden:
         addresses = {self.settings.public_address, self.settings.loopback_address}
 
         def look() -> list[listeners.Listener]:
-            found = listeners.listeners(addresses, self.settings.tunnel_port)
-            return [each for each in found if each.pid != sshd.pid]
+            found = listeners.listeners(addresses, self.settings.tunnel_address, self.settings.tunnel_port)
+            return [each for each in found if each.pid != sshd.pid]  # which holds a new one for a moment
 
-        return Warden(hosts, look, listeners.sshd_pids, self.log)
+        def begun() -> set[int]:
+            return listeners.begun_by(sshd.pid) if sshd.pid is not None else set()
+
+        return Warden(hosts, look, listeners.sshd_pids, self.log, begun)
 
     def _aside(self, name: str, step: Callable[[], None], interval_s: float) -> None:
         """At odd times, at most `interval_s` apart, so that nobody can step aside for each look and come back."""

@@ -26,6 +26,10 @@ SILENT_S = 20
 """Hosts say something every 5 s. One that comes back wants the ports that its lost connection still holds."""
 HANDING_BACK_S = 120
 """How long a host may hold a lost port: its container gets time to stop, and others' sessions run beside."""
+FEW_WAITING, MOST_WAITING = 50, 300
+"""Nobody is ended while fewer wait to log in; while more do, the oldest go at once. sshd takes more than these."""
+LOGIN_S = 10
+"""A host's login takes less than this: sshd asks, and the service answers."""
 MOST_BETWEEN_S = 10
 """What counts between two looks, where the service took longer to answer: the host was not seen meanwhile."""
 
@@ -43,11 +47,14 @@ class Warden:
     look: Callable[[], list[Listener]]
     alive: Callable[[], set[int]]
     log: Log
+    begun: Callable[[], set[int]] = set
+    """Whom sshd deals with, by the process of each: hosts, and whoever has not said who they are."""
     end: Callable[[int], None] = end_process
     permit_age_s: float = PERMIT_AGE_S
     handing_back_s: float = HANDING_BACK_S
     _lost: dict[str, LostNumbers] = field(default_factory=dict, init=False)
     _looked_at: float | None = field(default=None, init=False)
+    _waiting_since: dict[int, float] = field(default_factory=dict, init=False)
 
     def end_gone(self) -> None:
         logged_in = {each.pid for each in self.hosts.logins()}
@@ -66,6 +73,15 @@ class Warden:
         for fingerprint, connections in connected.items():
             self._judge(fingerprint, connections, now, passed_s)
 
+    def end_waiting(self, now: float) -> None:
+        """Makes room for hosts while strangers hold sshd's slots: of many, those go that have waited longest."""
+        waiting = self.begun() - {each.pid for each in self.hosts.logins()}
+        self._waiting_since = {pid: self._waiting_since.get(pid, now) for pid in waiting}
+        oldest_first = sorted(waiting, key=self._waiting_since.__getitem__)
+        for left, pid in zip(range(len(waiting), FEW_WAITING, -1), oldest_first, strict=False):
+            if left > MOST_WAITING or now - self._waiting_since[pid] >= LOGIN_S:
+                self._end(pid, frozenset(), "it did not log in while many others waited")
+
     def end_all(self) -> None:
         """Also what listens nowhere: a later run would not know it, and its permit would last."""
         for pid in {each.pid for each in self.look()} | {each.pid for each in self.hosts.logins()}:
@@ -74,7 +90,7 @@ class Warden:
     def _why_gone(self, listener: Listener) -> str | None:
         if self._login(listener) is None:
             return "it was left by an earlier run of this proxy"
-        if listener.silent_s is not None and listener.silent_s > SILENT_S:
+        if listener.silent_s > SILENT_S:
             return f"its host has been silent for {listener.silent_s:.0f} s"
         return None
 

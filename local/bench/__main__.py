@@ -10,14 +10,15 @@ import shutil
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 
-from infra.layer import LayerBuildError
 from local.bench import answering, bundle, cold_starts, copying, reaching, starting, transitions
 from local.bench.figures import Figure, render
 from local.dockerd import ensure
 from local.leftovers import remove_containers
 from local.ports import free_port
-from local.proxies import ensure_packages
+from local.proxies import BENCH_NUMBERS, ensure_packages
 from local.site import LOCAL, Running, Site, release_docker
 
 STATE = LOCAL / "bench"
@@ -41,33 +42,71 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=[*ALONE, *ON_A_SITE], help="these figures and no others")
     wanted = parser.parse_args().only or [*ALONE, *ON_A_SITE]
-    try:
-        found = list(_measure(wanted))
-    except LayerBuildError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(f"\n{render(found)}")
-    missed = [each.name for each in found if each.is_missed]
-    print(f"\nMISSED: {', '.join(missed)}" if missed else "\nEvery target is met.")
-    return 1 if missed else 0
+    measured = Measured()
+    _measure(wanted, measured)
+    print(f"\n{measured.text()}")
+    return 0 if measured.is_in_order else 1
 
 
-def _measure(wanted: Collection[str]) -> Iterator[Figure]:
+@dataclass
+class Measured:
+    """Figures, and those that could not be had: these keep no others from being told."""
+
+    figures: list[Figure] = field(default_factory=list)
+    not_had: list[str] = field(default_factory=list)
+
+    def add(self, name: str, measure: Callable[[], list[Figure]]) -> None:
+        try:
+            self.figures += measure()
+        except Exception as error:  # noqa: BLE001 - whatever ends one measurement
+            self.failed(name, error)
+
+    def failed(self, name: str, error: Exception) -> None:
+        self.not_had.append(f"NOT HAD: {name}: {error or type(error).__name__}")
+
+    @property
+    def missed(self) -> list[str]:
+        return [each.name for each in self.figures if each.is_missed]
+
+    @property
+    def is_in_order(self) -> bool:
+        return not self.missed and not self.not_had
+
+    def text(self) -> str:
+        lines = [render(self.figures), "", *self.not_had]
+        lines += [f"MISSED: {', '.join(self.missed)}"] if self.missed else []
+        return "\n".join(lines if not self.is_in_order else [*lines, "Every target is met."])
+
+
+def _measure(wanted: Collection[str], measured: Measured) -> None:
     """What needs no site first, while the machine has nothing else to do."""
     for name in ALONE:
         if name in wanted:
-            yield from ALONE[name]()
+            measured.add(name, ALONE[name])
     on_a_site = [name for name in ON_A_SITE if name in wanted]
-    if on_a_site:
+    if not on_a_site:
+        return
+    try:
         with _site() as running:
             for name in on_a_site:
-                yield from ON_A_SITE[name](running)
+                measured.add(name, partial(ON_A_SITE[name], running))
+    except Exception as error:  # noqa: BLE001 - a site that does not start, or does not end
+        measured.failed("the site of its own", error)
 
 
 @contextmanager
 def _site() -> Iterator[Running]:
     ensure_packages()
-    site = Site(STATE, free_port(), GRACE_S, heartbeat_s=5, proxies=1, tunnel_port=free_port(), https_port=free_port())
+    site = Site(
+        STATE,
+        free_port(),
+        GRACE_S,
+        heartbeat_s=5,
+        proxies=1,
+        tunnel_port=free_port(),
+        https_port=free_port(),
+        proxy_numbers=BENCH_NUMBERS,
+    )
     _clear(site)
     try:
         yield site.start()

@@ -21,7 +21,7 @@ from local.demo.ways_in import Visit
 from local.dockerd_packages import MissingPackagesError
 from local.leftovers import remove_containers
 from local.ports import free_port
-from local.proxies import DEMO_ACCOUNT, ProxyError
+from local.proxies import DEMO_NUMBERS, ProxyError
 from local.site import LOCAL, Running, Site, release_docker
 
 GRACE_S = 10
@@ -67,7 +67,7 @@ def _site() -> Site:
         proxies=1,
         tunnel_port=free_port(),
         https_port=free_port(),
-        proxy_account=DEMO_ACCOUNT,
+        proxy_numbers=DEMO_NUMBERS,
     )
 
 

@@ -7,7 +7,9 @@ import pytest
 from infra.entrypoints import API, ENTRY_POINTS
 from infra.host_package import build_host_package
 from local.bench import cold_starts
+from local.bench.__main__ import Measured
 from local.bench.aws_stub import AwsStub
+from local.bench.cold_starts import WrongAnswerError
 from local.bench.figures import Figure, render
 from local.bench.first_answers import API_TARGET, EVENT_TARGET, FIRST_ANSWERS, FirstAnswer
 from local.bench.rented import Rented, make_rented
@@ -55,3 +57,26 @@ def test_a_target_that_is_missed_says_so() -> None:
         ["c", "9.00", "ms"],
     ]
     assert [Figure("", value, 1.0).is_missed for value in (0.5, 1.0, 1.01)] == [False, False, True]
+
+
+def test_a_figure_that_cannot_be_had_keeps_no_other_from_being_told() -> None:
+    def broken() -> list[Figure]:
+        raise WrongAnswerError("The tunnel did not come about.")
+
+    measured = Measured()
+    measured.add("one", lambda: [Figure("one", 1.0, 2.0)])
+    measured.add("copies", broken)
+    measured.add("two", lambda: [Figure("two", 3.0, 2.0)])
+    text = measured.text()
+    assert "NOT HAD: copies: The tunnel did not come about." in text
+    assert "MISSED: two" in text
+    assert not measured.is_in_order
+    assert [each.name for each in measured.figures] == ["one", "two"]
+
+
+def test_targets_are_met_only_where_every_figure_was_had() -> None:
+    measured = Measured([Figure("one", 1.0, 2.0)])
+    assert measured.is_in_order
+    assert measured.text().endswith("Every target is met.")
+    measured.failed("the site", OSError())
+    assert "Every target is met" not in measured.text()

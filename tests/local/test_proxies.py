@@ -20,7 +20,7 @@ from gpulease_host.tunnels.proxies import parse_proxies
 from infra.config import choose_stage
 from local import supervise
 from local.ports import free_port
-from local.proxies import DEMO_ACCOUNT, LocalProxies, ProxyError
+from local.proxies import DEMO_NUMBERS, LocalProxies, ProxyError
 from local.proxy_folder import ProxyFolder
 from tests.proxy.rig import accepts, wait_for
 
@@ -97,7 +97,7 @@ def test_one_that_was_killed_is_started_over_what_it_left(proxies: LocalProxies)
 
 
 def test_two_sites_share_nothing(proxies: LocalProxies) -> None:
-    other = LocalProxies(proxies.state.with_name("demo-proxies"), 1, free_port(), free_port(), DEMO_ACCOUNT)
+    other = LocalProxies(proxies.state.with_name("demo-proxies"), 1, free_port(), free_port(), DEMO_NUMBERS)
     try:
         started(proxies)
         started(other)

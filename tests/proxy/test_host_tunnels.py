@@ -20,6 +20,7 @@ from gpulease_host.tunnels.proxies import Proxy
 from gpulease_host.tunnels.proxy_link import ProxyLink
 from gpulease_host.tunnels.tunnel_key import TunnelKey
 from local.ports import free_port
+from proxy.supervisor import WARDEN_S
 from tests.proxy.echo import Echo, Visitor, name_at
 from tests.proxy.rig import ProxyRig, accepts, account, wait_for
 from tests.proxy.service import ServiceDouble
@@ -133,6 +134,26 @@ def test_a_tunnel_that_is_cut_comes_back(
     finally:
         os.kill(cut.process.pid, signal.SIGCONT)
     host.comes_about(lambda: name_at(proxy.address, port) == "container")
+
+
+def test_two_proxies_of_one_account_at_one_address_leave_each_others_connections_alone(
+    make_proxy: Callable[..., ProxyRig], service: ServiceDouble, host: Host, echo: Echo, port: int
+) -> None:
+    """As the proxies of two sites on one machine."""
+    proxies, ports = (make_proxy(), make_proxy()), (port, free_port())
+    service.permit(host.key.public, 7, (70, "ssh", ports[0]), (71, "ssh", ports[1]))
+    for each in proxies:
+        host.join(each)
+    until = time.monotonic() + 2 * WARDEN_S
+
+    def look() -> bool:
+        for (place, link), number in zip(host.links, ports, strict=True):
+            link.step(forwards(place, [way(number, echo)]), time.monotonic())
+        return time.monotonic() > until
+
+    wait_for(look, host.log.getvalue)
+    assert [name_at(each.address, number) for each, number in zip(proxies, ports, strict=True)] == ["container"] * 2
+    assert [each.said().count("connection ended") for each in proxies] == [0, 0]
 
 
 @pytest.mark.slow

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from proxy.settings import Settings
 from proxy.sshd_config import penalizes_sources, sshd_config
 from proxy.supervisor import find_program
+from proxy.warden import MOST_WAITING
 from tests.proxy.echo import Echo, name_at
 from tests.proxy.rig import ProxyRig, TunnelKey, wait_for
 from tests.proxy.service import ServiceDouble
@@ -40,6 +43,28 @@ def test_a_host_gets_in_after_failures_of_others_at_its_address(
     assert [said for said in tried if "Permission denied" not in said] == []
     ended.append(host.connect(proxy, "-R", f"{proxy.address}:{port}:127.0.0.1:{echo.port}"))
     wait_for(lambda: name_at(proxy.address, port) == "container", proxy.said)
+
+
+def test_a_host_gets_in_while_strangers_hold_every_slot(
+    proxy: ProxyRig,
+    service: ServiceDouble,
+    keys: Callable[[str], TunnelKey],
+    echo: Echo,
+    port: int,
+    ended: list[subprocess.Popen[str]],
+) -> None:
+    """As many as sshd takes, and they say nothing."""
+    host = keys("host")
+    service.permit(host.public, 7, (70, "ssh", port))
+    config = (Path(proxy.folder) / "state" / "sshd_config").read_text()
+    (most,) = re.findall(r"^MaxStartups (\d+)$", config, re.MULTILINE)
+    assert int(most) >= MOST_WAITING + 50
+    with ExitStack() as held:
+        for _ in range(int(most) + 20):
+            held.enter_context(socket.create_connection((proxy.address, proxy.tunnel_port), 10))
+        wait_for(lambda: "many others waited" in proxy.said(), proxy.said)
+        ended.append(host.connect(proxy, "-R", f"{proxy.address}:{port}:127.0.0.1:{echo.port}"))
+        wait_for(lambda: name_at(proxy.address, port) == "container", proxy.said)
 
 
 def said_by(command: list[str]) -> str:

@@ -10,7 +10,15 @@ import pytest
 from proxy.hosts import Hosts
 from proxy.listeners import Listener
 from proxy.log import Log
-from proxy.warden import HANDING_BACK_S, PERMIT_AGE_S, SILENT_S, Warden
+from proxy.warden import (
+    FEW_WAITING,
+    HANDING_BACK_S,
+    LOGIN_S,
+    MOST_WAITING,
+    PERMIT_AGE_S,
+    SILENT_S,
+    Warden,
+)
 from tests.proxy.fake_service import FakeService
 
 ONE = "1" * 64
@@ -27,7 +35,10 @@ class Scene:
         self.listeners: list[Listener] = []
         self.alive = {PID, CHILD}
         self.ended: list[int] = []
-        self.warden = Warden(self.hosts, lambda: self.listeners, lambda: self.alive, log, self.ended.append)
+        self.begun: set[int] = set()
+        self.warden = Warden(
+            self.hosts, lambda: self.listeners, lambda: self.alive, log, lambda: self.begun, self.ended.append
+        )
 
     def permit(self, *ports: int, key: str = ONE) -> None:
         self.service.permit(key, *ports)
@@ -235,3 +246,25 @@ def test_a_connection_that_goes_while_the_service_is_asked_is_not_ended(scene: S
     scene.service.meanwhile = go
     scene.pass_time(60)
     assert scene.ended == []
+
+
+def test_strangers_make_room_for_hosts_the_oldest_first(scene: Scene) -> None:
+    scene.begun = {PID, *range(1000, 1000 + FEW_WAITING)}
+    for now in (0, LOGIN_S, 100):
+        scene.warden.end_waiting(now)
+    assert scene.ended == []
+    scene.begun |= {3000, 3001}
+    scene.warden.end_waiting(101)
+    assert len(scene.ended) == 2
+    assert set(scene.ended) <= set(range(1000, 1000 + FEW_WAITING))
+
+
+def test_many_strangers_have_the_time_of_a_login_and_very_many_have_none(scene: Scene) -> None:
+    scene.begun = set(range(1000, 1000 + MOST_WAITING))
+    for now in (0.0, LOGIN_S - 1):
+        scene.warden.end_waiting(now)
+    assert scene.ended == []
+    scene.begun |= {5000, 5001, 5002}
+    scene.warden.end_waiting(LOGIN_S - 0.5)
+    assert len(scene.ended) == 3
+    assert not {5000, 5001, 5002} & set(scene.ended)

@@ -10,6 +10,7 @@ import pytest
 from local import proxies, toolkits
 from local.leftovers import remove_containers
 from local.ports import free_port
+from local.proxies import TEST_NUMBERS
 from local.site import LOCAL, Running, Site, release_docker
 from tests.e2e.conftest import GRACE_S, end_all
 from tests.e2e.watching import Watch
@@ -23,7 +24,14 @@ def site() -> Iterator[Site]:
     proxies.ensure_packages()
     state, tunnel_port, https_port = LOCAL / "test-proxy", free_port(), free_port()
     made = Site(
-        state, free_port(), GRACE_S, heartbeat_s=5, proxies=PROXIES, tunnel_port=tunnel_port, https_port=https_port
+        state,
+        free_port(),
+        GRACE_S,
+        heartbeat_s=5,
+        proxies=PROXIES,
+        tunnel_port=tunnel_port,
+        https_port=https_port,
+        proxy_numbers=TEST_NUMBERS,
     )
     made.stop()
     for folder in (made.state, made.local_proxies.state):
