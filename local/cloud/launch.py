@@ -13,6 +13,7 @@ from pathlib import Path
 
 from local import synth
 from local.cloud.settings import HOST, READY_FILE, CloudSettings, cloud_environment, read_settings
+from local.ports import free_port
 
 LOCK_FILE = "lock"
 
@@ -36,7 +37,7 @@ def prepare(state: Path, front_port: int, *, assembly: Path | None, context: Map
     settings = CloudSettings(
         state_dir=str(state),
         front_port=front_port,
-        aws_port=last.aws_port if last and _is_free(last.aws_port) else _any_free_port(),
+        aws_port=last.aws_port if last and _is_free(last.aws_port) else free_port(),
         assembly=str(assembly or synth.cached_assembly(synth.ROOT, context)),
         zip_cache=str(synth.ROOT / ".cache" / "assets"),
         admin_access_key=last.admin_access_key if last else "AKIA" + secrets.token_hex(8).upper(),
@@ -82,10 +83,3 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         return True
-
-
-def _any_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port

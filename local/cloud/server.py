@@ -1,7 +1,7 @@
 """The cloud's process: MiniStack, journal, local SSM and front door behind two loopback ports.
 
-Every start is a fresh emulator. In this order: serve AWS, deploy the templates, replay the journal, open the
-front door, say so in `cloud.json`, sweep. Until the replay is done nobody reads or writes a table.
+Every start is a fresh emulator. In this order: listen, serve AWS, deploy the templates, replay the journal, open the
+front door, sweep, and last say so in `cloud.json`. Until the replay is done nobody reads or writes a table.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 import time
 from functools import partial
 
-from botocore.exceptions import BotoCoreError, ClientError
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
@@ -72,9 +72,14 @@ class Cloud:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
+        try:
+            config = self._config()
+        except CloudStartError as error:
+            logger.error("The cloud could not come up: %s", error)
+            return 1
         services = wiring.with_local_ssm(self._emulator, self._settings)
         router = PortRouter(self._settings.front_port, self._front, AwsGate(services, self._dynamodb))
-        server = loop.create_task(serve(router, self._config(), shutdown_trigger=self._stopping.wait))
+        server = loop.create_task(serve(router, config, shutdown_trigger=self._stopping.wait))
         bring_up = loop.create_task(self._bring_up())
         await asyncio.wait({server, bring_up}, return_when=asyncio.FIRST_COMPLETED)
         if bring_up.done() and bring_up.exception() is not None:
@@ -93,7 +98,6 @@ class Cloud:
 
     async def _bring_up(self) -> None:
         started = time.monotonic()
-        await self._wait_for_port()
         deployment = await asyncio.to_thread(self._deploy)
         path = self._settings.state / "journal.jsonl"
         replayed = await replay(self._emulator, path, self._settings.admin_access_key, time.time())
@@ -102,6 +106,7 @@ class Cloud:
         if api_id is not None:
             self._front.open(partial(emulator.call_http_api, api_id))
         info = self._info(deployment)
+        await asyncio.to_thread(_sweep, info)
         info.write(self._settings.state)
         logger.info(
             "Ready after %.1f s: %d stacks in %.1f s, %d items put back, %d of unknown tables kept, %d expired",
@@ -110,17 +115,6 @@ class Cloud:
             deployment.seconds,
             *replayed,
         )
-        await asyncio.to_thread(_sweep, info)
-
-    async def _wait_for_port(self) -> None:
-        while True:
-            try:
-                _reader, writer = await asyncio.open_connection(HOST, self._settings.aws_port)
-            except OSError:
-                await asyncio.sleep(0.01)
-            else:
-                writer.close()
-                return
 
     def _deploy(self) -> Deployment:
         if not self._settings.assembly:
@@ -148,7 +142,8 @@ class Cloud:
 
     def _config(self) -> Config:
         config = Config()
-        config.bind = [f"{HOST}:{self._settings.aws_port}", f"{HOST}:{self._settings.front_port}"]
+        ports = (self._settings.aws_port, self._settings.front_port)
+        config.bind = [f"fd://{_listen(port).detach()}" for port in ports]
         config.backlog = BACKLOG
         config.keep_alive_timeout = KEEP_ALIVE_S
         config.keep_alive_max_requests = 1_000_000_000
@@ -157,6 +152,20 @@ class Cloud:
         config.include_server_header = False
         config.include_date_header = False
         return config
+
+
+def _listen(port: int) -> socket.socket:
+    """From now on whoever connects waits for an answer and is not refused."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise CloudStartError(f"Port {port} on {HOST} is in use. Stop what uses it, or choose another.") from error
+    return listener
 
 
 def _api_id() -> str | None:
@@ -170,7 +179,7 @@ def _api_id() -> str | None:
 def _sweep(info: CloudInfo) -> None:
     """Resume every contract that is not over: executions died with the last process, and what they waited for too.
 
-    The schedule sweeps what is late each minute, so a failure here is only a line in the log.
+    The schedule sweeps what is late each minute, so a failure here, whichever, is only a line in the log.
     """
     functions = info.client("lambda")
     try:
@@ -179,5 +188,5 @@ def _sweep(info: CloudInfo) -> None:
                 functions.invoke(
                     FunctionName=function["FunctionName"], InvocationType="Event", Payload=RESUME_EVERYTHING
                 )
-    except (BotoCoreError, ClientError):
+    except Exception:
         logger.exception("The first sweep was not started")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,16 +9,9 @@ import pytest
 
 from local import supervise, synth
 from local.cloud.settings import CloudInfo
+from local.ports import free_port
 
 TINY = Path(__file__).parent / "tiny"
-
-
-def free_port() -> int:
-    """A port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="session")

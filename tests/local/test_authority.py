@@ -16,9 +16,9 @@ from infra.config import STAGES
 from local import supervise, synth
 from local.bench.rented import CONTRACT, HOST, Rented, make_rented
 from local.cloud.settings import CloudInfo
+from local.ports import free_port
 from tests.fakes.authority import shake_hands
 from tests.host.orders import order
-from tests.local.conftest import free_port
 
 pytestmark = pytest.mark.cloud
 

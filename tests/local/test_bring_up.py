@@ -15,7 +15,8 @@ from local import supervise, synth
 from local.bring_up import bring_up
 from local.cloud.settings import CloudInfo, read_info
 from local.deploy import DeployError
-from tests.local.conftest import TINY, free_port
+from local.ports import free_port
+from tests.local.conftest import TINY
 
 pytestmark = pytest.mark.cloud
 

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local import supervise
 from local.cloud.settings import CloudInfo
-from tests.local.conftest import free_port
+from local.ports import free_port
 
 pytestmark = pytest.mark.cloud
 

@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from local import supervise
 from local.client import wait_until
 from local.cloud.settings import CloudInfo
+from local.ports import free_port
 from local.ssm.sigv4 import Authorization, string_to_sign
-from tests.local.conftest import free_port
 
 pytestmark = pytest.mark.cloud
 

@@ -18,6 +18,7 @@ from botocore.config import Config
 from hypercorn.asyncio import serve
 from hypercorn.config import Config as ServerConfig
 
+from local.ports import free_port
 from local.ssm.asgi import Receive, Send, SsmMiddleware
 from local.ssm.service import SsmService
 from local.ssm.sigv4 import HmacVerifier
@@ -30,13 +31,6 @@ ResultT = TypeVar("ResultT")
 
 OVER = {"Success", "Failed", "TimedOut", "Cancelled", "Undeliverable"}
 AGENT_PATH = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 15.0) -> None:

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import boto3
 import pytest
 from botocore.exceptions import BotoCoreError
 
+from local.ports import free_port
 from tests.statemachines.walking import load, released
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ SCRIPT = {
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     scratch = str(tmp_path_factory.mktemp("emulator"))
     environment = {
         "PATH": os.environ["PATH"],

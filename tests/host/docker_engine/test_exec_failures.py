@@ -13,8 +13,8 @@ from gpulease_host.docker_engine.exec_failures import CARRIAGE_RETURN, MISSING, 
 from gpulease_host.engine import Container, Port, PortTakenError
 from gpulease_host.records import Record
 from local.images import BUSYBOX
+from local.ports import free_port
 from tests.host.docker_engine.bench import Bench, name_of
-from tests.host.docker_engine.test_published import free_port
 from tests.host.orders import NOW, order
 
 IMAGE = "gpulease/exec-failure"

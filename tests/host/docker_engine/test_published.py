@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpulease_host.engine import Order, Port, PortTakenError, Secrets
+from local.ports import free_port
 from tests.host.docker_engine.bench import Bench, name_of
 from tests.host.docker_engine.knocking import Target, answering, serving
 from tests.host.docker_engine.surroundings import METADATA, Outside, address_of, addresses_of_host, network_of
@@ -16,12 +17,6 @@ pytestmark = pytest.mark.docker
 INSIDE_TCP, INSIDE_UDP = 8080, 5353
 HERE: tuple[str, ...] = ()
 """What enters this machine's own network: nothing."""
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("0.0.0.0", 0))
-        return int(probe.getsockname()[1])
 
 
 def both(address: str, tcp: int, udp: int) -> set[Target]:

@@ -15,10 +15,11 @@ from gpulease_host.launch.instance_files import InstanceFiles
 from gpulease_host.toolkit import layout
 from gpulease_host.toolkit.store import ToolkitStore
 from local import toolkits
+from local.ports import free_port
 from tests.host.docker_engine.bench import MIB, Bench, wait_until
 from tests.host.docker_engine.conftest import bench_on, docker_host
 from tests.host.launch.notebook import Notebook
-from tests.host.launch.visitor import Visitor, free_port
+from tests.host.launch.visitor import Visitor
 from tests.host.notary import Notary
 
 __all__ = ["docker_host"]

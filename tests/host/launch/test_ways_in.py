@@ -13,9 +13,10 @@ import pytest
 from gpulease_host.engine import Port
 from gpulease_host.toolkit import layout
 from local.images import BUSYBOX
+from local.ports import free_port
 from tests.host.docker_engine.bench import GROUP_ROOT, wait_until
 from tests.host.launch.conftest import OpenPlace, Place
-from tests.host.launch.visitor import Visitor, answers, free_port, wait_for_port
+from tests.host.launch.visitor import Visitor, answers, wait_for_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 

@@ -74,12 +74,6 @@ class Visitor:
         return ["-F", "/dev/null", "-i", str(self.key), *pairs]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def answers(port: int, address: str = "127.0.0.1") -> bool:
     try:
         with socket.create_connection((address, port), 1):
