@@ -330,6 +330,14 @@ class Engine(CallEngine, Protocol):
         """Start a container of the host's own as a client's would be, and remove it. Raises as `start` does."""
         ...
 
+    def try_way_in(self) -> None:
+        """Start one of the host's own in mode ssh, log in as a client would, and remove it.
+
+        Raises EngineError where nobody got in, or that could not be tried yet; after two failures the inventory's
+        `modes` say so.
+        """
+        ...
+
     def why_not_startable(self, order: Order) -> str | None:
         """A sentence while a start would have to wait for something of this host, as the toolkit being built."""
         ...

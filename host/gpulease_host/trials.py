@@ -1,4 +1,4 @@
-"""Starts a container of the host's own now and then, as a client's would be: on every GPU that is free.
+"""Starts a container of the host's own now and then, as a client's would be: on every GPU that is free, and for ssh.
 
 When the daemon has begun and each day, soon after a client's start has failed, and each minute while that stands. So
 a host that lets nothing start leaves the market before a client finds out, and comes back by itself.
@@ -39,6 +39,7 @@ class Trials:
     log: Log
     _due_at: float = field(default=float("-inf"), init=False)
     _tried_at: float = field(default=float("-inf"), init=False)
+    _login_due_at: float = field(default=float("-inf"), init=False)
 
     def soon(self) -> None:
         """A start has failed, and it may be the host's fault."""
@@ -50,7 +51,18 @@ class Trials:
             self._due_at = self._tried_at + AGAIN_S
             if self._try_free() and not self.faults.are_any:
                 self._due_at = self.elapsed() + DAY_S
+        if self.elapsed() >= self._login_due_at:
+            self._login_due_at = self.elapsed() + (DAY_S if self._gets_in() else AGAIN_S)
         return LOOK_S
+
+    def _gets_in(self) -> bool:
+        try:
+            self.world.docker.check()
+            self.engine.try_way_in()
+        except EngineError as error:
+            self.log.say("no login to a trial container", reason=error.for_log)
+            return False
+        return True
 
     def _try_free(self) -> bool:
         """Whether that told something: nothing does while every GPU is in use, or Docker is away."""

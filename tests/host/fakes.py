@@ -97,6 +97,7 @@ class FakeEngine:
         self.is_down = False
         self.start_error: EngineError | None = None
         self.trial_errors: dict[int, EngineError] = {}
+        self.login_error: EngineError | None = None
         """By the index of the GPU."""
         self.remove_error: EngineError | None = None
         self.pull_error: EngineError | None = None
@@ -161,6 +162,12 @@ class FakeEngine:
         for gpu in gpus:
             if gpu.index in self.trial_errors:
                 raise self.trial_errors[gpu.index]
+
+    def try_way_in(self) -> None:
+        self._check_up()
+        self.calls.append("log in")
+        if self.login_error is not None:
+            raise self.login_error
 
     def why_not_startable(self, order: Order) -> str | None:
         return self.not_startable

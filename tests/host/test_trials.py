@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gpulease_host.engine import EngineUnavailableError, HostFaultError, NotStartedError, Port, PortTakenError
+from gpulease_host.engine import (
+    EngineError,
+    EngineUnavailableError,
+    HostFaultError,
+    NotStartedError,
+    Port,
+    PortTakenError,
+)
 from gpulease_host.taken_ports import TakenPorts
 from gpulease_host.trials import AGAIN_S, DAY_S, SOON_S, UNKNOWN
 from tests.host.orders import order
@@ -151,3 +158,34 @@ def test_no_more_ports_are_told_than_a_report_may_carry() -> None:
     ports.note(Port(1, "tcp", number) for number in range(2000, 2100))
     assert len(ports.look()) == 64
     assert ports.look()[-1] == ("tcp", 2099)
+
+
+def logins(rig: Rig) -> int:
+    return rig.engine.calls.count("log in")
+
+
+def test_a_login_is_tried_at_the_start_and_each_day_also_while_every_gpu_is_in_use(rig: Rig) -> None:
+    rig.command(order(gpus=(0, 1, 2, 3)))
+    rig.drain()
+    for _ in range(3):
+        rig.daemon.trials.step()
+        rig.clock.now += AGAIN_S
+    assert logins(rig) == 1
+    rig.clock.now += DAY_S
+    rig.daemon.trials.step()
+    assert logins(rig) == 2
+
+
+def test_a_login_that_failed_is_tried_again_each_minute_and_costs_no_gpu(rig: Rig) -> None:
+    rig.engine.login_error = EngineError("ssh does not answer yet.")
+    for _ in range(3):
+        rig.daemon.trials.step()
+        rig.clock.now += AGAIN_S
+    assert logins(rig) == 3
+    assert statuses(rig) == ["free"] * 4
+    assert "ssh does not answer yet." in rig.log.getvalue()
+    rig.engine.login_error = None
+    for _ in range(3):
+        rig.daemon.trials.step()
+        rig.clock.now += AGAIN_S
+    assert logins(rig) == 4

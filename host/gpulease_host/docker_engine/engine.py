@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gpulease_host import inventory, readiness
-from gpulease_host.docker_engine import container_calls, container_state, fifos, oom_records
+from gpulease_host.docker_engine import container_calls, container_state, fifos, kernel_room, oom_records
 from gpulease_host.docker_engine.cgroups import Cgroups
 from gpulease_host.docker_engine.container_config import HOST_LABEL, INSTANCE_LABEL, container_name
 from gpulease_host.docker_engine.container_facts import OutsideKills, with_facts
@@ -29,6 +29,7 @@ from gpulease_host.docker_engine.gpu_nodes import GpuNodes
 from gpulease_host.docker_engine.image_memory import ImageMemory
 from gpulease_host.docker_engine.images import Images, ImageTerms
 from gpulease_host.docker_engine.known_containers import KnownContainers, kill_processes
+from gpulease_host.docker_engine.lately import Lately
 from gpulease_host.docker_engine.machine import Machine
 from gpulease_host.docker_engine.networks import ContractNetworks, network_name
 from gpulease_host.docker_engine.oom_guard import OomGuard
@@ -112,7 +113,7 @@ class DockerEngine:
         self._known = KnownContainers(known_path)
         self._stops = Stops(self._api, self._known, self._cgroups, parent_group, self._free)
         self._kills = OutsideKills()
-        self._oom_kills: dict[tuple[str, float], bool | None] = {}
+        self._oom_kills = Lately[tuple[str, float], bool | None]()
         self._inventory: tuple[float, dict[str, Any]] | None = None
 
     def inventory(self) -> dict[str, Any]:
@@ -140,12 +141,19 @@ class DockerEngine:
     def try_start(self, gpus: Sequence[OrderedGpu]) -> None:
         """It is nobody's container for who looks for those of this host."""
         try:
-            self._trial.run(gpus, lambda order: self._start_by(self._starts_of_nobody, order, Secrets(), lambda: True))
+            self._trial.run(gpus, self._start_trial)
         except HostNotPreparedError as error:
             raise host_fault(error, PREPARING) from error
 
+    def try_way_in(self) -> None:
+        with self._ways_in.trial():
+            self._trial.log_in(self._start_trial, self.why_not_reached)
+
     def clear_trial(self) -> None:
         self._trial.clear()
+
+    def _start_trial(self, order: Order) -> None:
+        self._start_by(self._starts_of_nobody, order, Secrets(), lambda: True)
 
     def _start_by(self, starts: ContainerStart, order: Order, secrets: Secrets, still_wanted: StillWanted) -> None:
         self._prepare_host()
@@ -279,7 +287,7 @@ class DockerEngine:
 
     @cached_property
     def _trial(self) -> TrialContainer:
-        return TrialContainer(self._api, self._networks, self._known, self._host_id)
+        return TrialContainer(self._api, self._networks, self._known, self._ways_in.remove, self._host_id)
 
     @cached_property
     def _starts(self) -> ContainerStart:
@@ -318,7 +326,7 @@ class DockerEngine:
     def _prepare_host(self) -> None:
         """What is wrong with the host as a whole is no fault of a contract: its start is tried again later."""
         try:
-            do_all(self._firewall.first_time, lambda: self._tenants.ensure())
+            do_all(self._firewall.first_time, lambda: self._tenants.ensure(), kernel_room.ensure)
         except EngineUnavailableError:
             raise
         except EngineError as error:

@@ -9,8 +9,10 @@ import io
 import platform
 import struct
 import tarfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from gpulease_host.docker_engine.container_config import container_name
 from gpulease_host.docker_engine.docker_api import DockerApi
@@ -20,6 +22,9 @@ from gpulease_host.engine import EngineError, Limits, Order, OrderedGpu, Port
 
 MIB = 1 << 20
 LIMITS = Limits("0", 10, 16 * MIB, 64 * MIB, 1 * MIB, 16, 64 * MIB, 10)
+LOGIN_LIMITS = Limits("0", 100, 64 * MIB, 256 * MIB, 1 * MIB, 64, 64 * MIB, 100)
+LOGIN_S, LOOK_S = 120.0, 0.5
+"""How long a login is tried, on a machine as busy as tenants can make it."""
 ANY_PORT = 0
 """Docker takes one that is free: that publishing works is tried, not a number of a contract's."""
 PROGRAM = "wait"
@@ -57,15 +62,38 @@ def file_system(processor: str) -> bytes:
 class TrialContainer:
     """It has the host's own id as its contract's and instance's, which no contract ever has."""
 
-    def __init__(self, api: DockerApi, networks: ContractNetworks, known: KnownContainers, host_id: int) -> None:
+    def __init__(
+        self,
+        api: DockerApi,
+        networks: ContractNetworks,
+        known: KnownContainers,
+        remove_files: Callable[[int], None],
+        host_id: int,
+    ) -> None:
         self._api = api
         self._networks = networks
         self._known = known
+        self._remove_files = remove_files
         self._host_id = host_id
 
     def run(self, gpus: Sequence[OrderedGpu], start: Callable[[Order], None]) -> None:
         """Raises what `start` raises. Nothing stays, also of an earlier one that broke off."""
-        order = self._order(gpus)
+        self._run(self._order(gpus), start)
+
+    def log_in(self, start: Callable[[Order], None], why_not_reached: Callable[[Order], str | None]) -> None:
+        """In mode ssh, and without a GPU. Raises EngineError where nobody gets in."""
+
+        def start_and_log_in(order: Order) -> None:
+            start(order)
+            until = time.monotonic() + LOGIN_S
+            while (why := why_not_reached(order)) is not None:
+                if time.monotonic() > until:
+                    raise EngineError(why)
+                time.sleep(LOOK_S)
+
+        self._run(replace(self._order(()), mode="ssh", limits=LOGIN_LIMITS), start_and_log_in)
+
+    def _run(self, order: Order, start: Callable[[Order], None]) -> None:
         self.clear()
         try:
             self._api.import_image(order.image, self._file_system(), [f'ENTRYPOINT ["/{PROGRAM}"]'])
@@ -84,6 +112,8 @@ class TrialContainer:
         order = self._order(())
         with suppress(EngineError):
             self._api.remove_container(container_name(order.instance_id))
+        with suppress(EngineError):
+            self._remove_files(order.instance_id)
         with suppress(EngineError):
             self._networks.remove_if_unused(order.contract_id)
         with suppress(EngineError):

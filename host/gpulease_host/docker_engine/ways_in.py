@@ -6,12 +6,13 @@ running container keeps the one it has.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpulease_host.engine import WAYS_IN, EngineError, Order, Secrets
+from gpulease_host.engine import WAYS_IN, EngineError, EngineUnavailableError, Order, Secrets
 from gpulease_host.launch import reaching
 from gpulease_host.launch.instance_files import InstanceFiles, files_of
 from gpulease_host.launch.ssh_keys import SshKeyError
@@ -20,6 +21,12 @@ from gpulease_host.toolkit.background import ToolkitKeeper
 from gpulease_host.toolkit.store import ToolkitStore
 
 HOME = "/root"
+CONVINCING = 2
+"""So many trials in a row must fail: a machine may be busy for a while."""
+NOBODY_GOT_IN = (
+    "Nobody could log in to a container of this host's own, which was started for that (way_in_failed). See what ssh "
+    "said: journalctl -u gpulease-host"
+)
 
 
 class WayInError(EngineError):
@@ -44,6 +51,7 @@ class WaysIn:
         self._store = store
         self._attends = attends
         self.keeper = ToolkitKeeper(self._store)
+        self._failed_trials = 0
 
     def modes(self) -> dict[str, str | None]:
         """Every launch mode: None where this host serves it now, else why not, in a sentence.
@@ -52,7 +60,22 @@ class WaysIn:
         """
         if self._attends:
             self.keeper.attend()
-        return {"args": None, **dict.fromkeys(sorted(WAYS_IN), self.keeper.why_not_served())}
+        reason = self.keeper.why_not_served() or (NOBODY_GOT_IN if self._failed_trials >= CONVINCING else None)
+        return {"args": None, **dict.fromkeys(sorted(WAYS_IN), reason)}
+
+    @contextmanager
+    def trial(self) -> Iterator[None]:
+        """Counts what comes of it; raises WayInError where there is no toolkit to try yet."""
+        if self.keeper.ready() is None:
+            raise WayInError(self.keeper.why_one_waits() or "The toolkit is gone.")
+        try:
+            yield
+        except EngineUnavailableError:
+            raise
+        except EngineError:
+            self._failed_trials += 1
+            raise
+        self._failed_trials = 0
 
     def why_not_startable(self, order: Order) -> str | None:
         return self.keeper.why_one_waits() if order.mode in WAYS_IN else None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gpulease_host.docker_engine import open_engine
-from gpulease_host.docker_engine.ways_in import WayInError, WaysIn
-from gpulease_host.engine import Secrets
+from gpulease_host.docker_engine.ways_in import NOBODY_GOT_IN, WayInError, WaysIn
+from gpulease_host.engine import EngineError, EngineUnavailableError, Secrets
 from gpulease_host.toolkit.background import BUILDING, NO_TOOLKIT
 from gpulease_host.toolkit.errors import ToolkitError
 from tests.host.docker_engine.bench import wait_until
@@ -45,6 +46,30 @@ def test_what_is_wrong_with_the_toolkit_is_told_to_the_owner_alone(tmp_path: Pat
     assert ways_in.why_not_startable(ssh) == NO_TOOLKIT
     with pytest.raises(WayInError, match=NO_TOOLKIT):
         ways_in.prepare(ssh, Secrets(), None)
+
+
+def test_ssh_is_not_served_once_nobody_could_log_in_twice_until_somebody_can(tmp_path: Path) -> None:
+    ways_in = WaysIn(tmp_path, FakeBuilds().store(tmp_path / "toolkit"), attends=True)
+    wait_until(lambda: set(ways_in.modes().values()) == {None}, 20)
+    for error, served in (
+        (EngineError("no answer"), None),
+        (EngineUnavailableError("Docker is away"), None),
+        (EngineError("no answer"), NOBODY_GOT_IN),
+        (None, None),
+        (EngineError("no answer"), None),
+    ):
+        with suppress(EngineError), ways_in.trial():
+            if error is not None:
+                raise error
+        assert ways_in.modes() == {"args": None, "ssh": served, "jupyter": served}
+
+
+def test_without_a_toolkit_no_login_is_tried_and_none_has_failed(tmp_path: Path) -> None:
+    ways_in = WaysIn(tmp_path, FakeBuilds().store(tmp_path / "toolkit"))
+    for _ in range(3):
+        with pytest.raises(WayInError), ways_in.trial():
+            raise AssertionError("it was tried")
+    assert ways_in._failed_trials == 0
 
 
 @pytest.mark.docker

@@ -5,15 +5,18 @@ from __future__ import annotations
 import platform
 import subprocess
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gpulease_host.docker_engine.image_memory import ImageMemory
 from gpulease_host.docker_engine.leftovers import DockerLeftovers
 from gpulease_host.docker_engine.networks import ContractNetworks
-from gpulease_host.docker_engine.trial_container import CODE, program
-from gpulease_host.engine import HostFaultError, NotStartedError, OrderedGpu
+from gpulease_host.docker_engine.trial_container import CODE, TrialContainer, program
+from gpulease_host.engine import EngineError, HostFaultError, NotStartedError, Order, OrderedGpu
 from tests.host.docker_engine.bench import Bench
 
 
@@ -55,6 +58,36 @@ def test_a_trial_succeeds_and_leaves_nothing(bench: Bench) -> None:
     bench.engine.try_start(gpus_of(bench))
     assert everything(bench) == before
     assert bench.engine.containers() == []
+
+
+def trial(start: Callable[[Order], None], why_not_reached: Callable[[Order], str | None]) -> list[str]:
+    """What was done, with stand-ins for Docker."""
+    done: list[str] = []
+
+    class Docker:
+        def __getattr__(self, name: str) -> Callable[..., None]:
+            return lambda *_: done.append(name)
+
+    docker: Any = Docker()
+    with suppress(EngineError):
+        TrialContainer(docker, docker, docker, docker.remove_files, 7).log_in(start, why_not_reached)
+    return done
+
+
+def test_a_login_is_tried_until_somebody_gets_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpulease_host.docker_engine.trial_container.LOOK_S", 0.0)
+    answers, started = ["not yet", "not yet", None], list[Order]()
+    done = trial(started.append, lambda order: answers.pop(0))
+    assert answers == []
+    assert [(each.mode, each.gpus) for each in started] == [("ssh", ())]
+    assert done[-5:] == ["remove_container", "remove_files", "remove_if_unused", "remove_image", "forget"]
+
+
+def test_a_login_that_never_succeeds_ends_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpulease_host.docker_engine.trial_container.LOGIN_S", 0.0)
+    monkeypatch.setattr("gpulease_host.docker_engine.trial_container.LOOK_S", 0.0)
+    done = trial(lambda order: None, lambda order: "not yet")
+    assert done[-5:] == ["remove_container", "remove_files", "remove_if_unused", "remove_image", "forget"]
 
 
 @pytest.mark.docker
