@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gpulease_host.docker_engine.docker_api import DockerApi
+from gpulease_host.docker_engine.lately import Lately
 from gpulease_host.engine import EngineError
 
 SAID = re.compile(
@@ -44,7 +45,7 @@ class ExecFailures:
 
     def __init__(self, api: DockerApi) -> None:
         self._api = api
-        self._known: dict[tuple[str, str], str | None] = {}
+        self._known = Lately[tuple[str, str], str | None]()
 
     def why_not_begun(self, inspected: Mapping[str, Any]) -> str | None:
         """None where its program had begun, still runs, or ended well."""
@@ -59,7 +60,7 @@ class ExecFailures:
     def _ask(self, inspected: Mapping[str, Any]) -> str | None:
         """What cannot be read says nothing."""
         try:
-            written = self._api.logs(str(inspected["Id"]), 1, None)
+            written = self._api.logs(str(inspected["Id"]), 1, None, list)
             line = written[-1][1].decode(errors="replace").partition(" ")[2].strip() if written else ""
             found = SAID.fullmatch(line)
             if found is None:

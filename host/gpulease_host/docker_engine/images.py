@@ -23,6 +23,7 @@ from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
 from gpulease_host.docker_engine.docker_stream import docker_lines
 from gpulease_host.docker_engine.image_memory import ImageMemory
 from gpulease_host.docker_engine.image_names import ImageName
+from gpulease_host.docker_engine.lately import Lately
 from gpulease_host.docker_engine.pull_progress import MIB, PullFailedError, PullState
 from gpulease_host.engine import (
     EngineError,
@@ -74,7 +75,7 @@ class Images:
         self._now = now
         self._elapsed = elapsed
         self._removing = threading.Lock()
-        self._digests: dict[str, str] = {}
+        self._digests = Lately[str, str]()
 
     def provide(self, order: Order, login: Login, watch: PullWatch) -> None:
         """Have the image of the order here, for who has this login.
