@@ -1,14 +1,17 @@
 """Does what clients wait for: runs a command in a container, reads its logs, and seals what came of it to them.
 
 A command over SSM only names a call. What is asked is fetched, signed, and so is what is answered: nothing of a tenant
-passes through SSM. A few calls are worked on at a time; what comes on top is answered as busy rather than late.
+passes through SSM. Many calls are worked on at a time, but few of one contract; what comes on top is answered as busy
+rather than late.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -22,13 +25,18 @@ from gpulease_host.reply import encode
 from gpulease_host.threads import describe
 from gpulease_host.wire import AskedCall, WireError, parse_asked, parse_call
 
-WORKERS = 4
-MOST_WAITING = 16
+WORKERS = 48
+"""They wait for Docker most of the time."""
+MOST_OF_A_CONTRACT = 4
+MOST_WAITING = 64
 LATE_S = 4
 """A client waits seven seconds, beyond what a command itself may take."""
 REMEMBERED_S = 600
 """Longer than a call lives, and than any command that names it may still arrive: a command is good for two minutes."""
 FAULT = "The host failed at it. Its owner finds the place in the daemon's log."
+BUSY_WITH_YOURS = (
+    f"{MOST_OF_A_CONTRACT} requests to this contract's instances are under way. Send it again when one of them is done."
+)
 BUSY = "The host has too many such requests at once. Send it again in a moment."
 
 
@@ -67,6 +75,8 @@ class Calls:
     _taken: Taken = field(default_factory=Taken, init=False)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WORKERS, "calls"), init=False)
     _waiting: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MOST_WAITING), init=False)
+    _under_way: Counter[int] = field(default_factory=Counter, init=False)
+    _counting: threading.Lock = field(default_factory=threading.Lock, init=False)
     _busy: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "busy"), init=False)
 
     def take(self, call_ids: Iterable[str]) -> None:
@@ -116,13 +126,28 @@ class Calls:
         """What came of it, as schemas/call.v1.json has it. Raises WireError, MachineKeyError."""
         asked = parse_asked(call.kind, self.keys.unseal(call.key_id, call.sealed, call.contract_id))
         try:
-            self.check_docker()
-            if call.kind == "exec":
-                return self.engine.run_command(call.instance_id, asked["command"], asked["timeout_s"])
-            return self.engine.read_logs(call.instance_id, asked["tail"], asked["since"], asked["cursor"])
+            with self._one_of(call.contract_id):
+                self.check_docker()
+                if call.kind == "exec":
+                    return self.engine.run_command(call.instance_id, asked["command"], asked["timeout_s"])
+                return self.engine.read_logs(call.instance_id, asked["tail"], asked["since"], asked["cursor"])
         except EngineError as error:
             self.log.say("call failed", instance_id=call.instance_id, kind=call.kind, reason=str(error))
             return {"error": str(error)}
+
+    @contextmanager
+    def _one_of(self, contract_id: int) -> Iterator[None]:
+        """Nobody takes all workers from others. Raises EngineError where this contract has its own under way."""
+        with self._counting:
+            if self._under_way[contract_id] >= MOST_OF_A_CONTRACT:
+                raise EngineError(BUSY_WITH_YOURS)
+            self._under_way[contract_id] += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._under_way[contract_id] -= 1
+                self._under_way += Counter()  # forgets those at zero
 
 
 def _say_busy(_call: AskedCall) -> dict[str, Any]:

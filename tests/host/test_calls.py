@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
-from gpulease_host.calls import LATE_S, MOST_WAITING, WORKERS
+from gpulease_host.calls import BUSY_WITH_YOURS, LATE_S, MOST_OF_A_CONTRACT, MOST_WAITING, WORKERS
 from gpulease_host.machine_key import REPLY_INFO, MachineKey, from_b64, to_b64
 from tests.host.fakes import seal
 from tests.host.orders import order
@@ -19,6 +19,7 @@ from tests.host.rig import KEY, Rig
 from tests.host.test_wire import check
 
 CALL = "c" * 43
+COMMAND = {"command": ["true"], "timeout_s": 5}
 
 
 @pytest.fixture
@@ -31,15 +32,22 @@ def rig(tmp_path: Path) -> Rig:
 class Waiting:
     """A client's request, as the API keeps it; it alone can open the reply."""
 
-    def __init__(self, rig: Rig, kind: str, asked: Any, call_id: str = CALL, key: MachineKey = KEY) -> None:
+    def __init__(
+        self, rig: Rig, kind: str, asked: Any, call_id: str = CALL, key: MachineKey = KEY, contract_id: int = 10
+    ) -> None:
         self._rig, self._call_id, self._private = rig, call_id, X25519PrivateKey.generate()
         check("call", {"asked": asked})
         rig.api.calls[call_id] = {
             "kind": kind,
+            "contract_id": contract_id,
             "key_id": key.key_id,
-            "sealed": seal(key, 10, json.dumps(asked).encode()),
+            "sealed": seal(key, contract_id, json.dumps(asked).encode()),
             "reply_key": to_b64(self._private.public_key().public_bytes_raw()),
         }
+
+    @property
+    def is_answered(self) -> bool:
+        return self._call_id in dict(self._rig.api.replies)
 
     def answer(self) -> Any:
         calls = self._rig.daemon.calls
@@ -115,13 +123,36 @@ def test_a_host_that_is_asked_too_much_says_so_at_once(rig: Rig) -> None:
     release, answered = threading.Event(), threading.Event()
     rig.engine.while_running = lambda: release.wait(10)
     names = [f"{number:043d}" for number in range(MOST_WAITING + 1)]
-    waits = [Waiting(rig, "exec", {"command": ["true"], "timeout_s": 5}, name) for name in names]
+    waits = [Waiting(rig, "exec", COMMAND, name, contract_id=1 + number) for number, name in enumerate(names)]
     rig.api.after_reply = answered.set
     rig.daemon.calls.take(names)
     assert answered.wait(5)
     assert "too many" in waits[-1].opened()["error"]
     assert len(rig.api.replies) == 1 < WORKERS
     release.set()
+
+
+def test_nobody_takes_from_others_by_commands_that_last(rig: Rig) -> None:
+    release, running, replied = threading.Event(), threading.Semaphore(0), threading.Semaphore(0)
+
+    def run() -> None:
+        running.release()
+        release.wait(10)
+
+    rig.engine.while_running, rig.api.after_reply = run, replied.release
+    names = [f"{number:043d}" for number in range(MOST_OF_A_CONTRACT + 2)]
+    waits = [Waiting(rig, "exec", COMMAND, name) for name in names[:-1]]
+    rig.daemon.calls.take(names[:-1])
+    assert all(running.acquire(timeout=5) for _ in range(MOST_OF_A_CONTRACT))
+    assert replied.acquire(timeout=5)
+    refused = [each for each in waits if each.is_answered]
+    assert [each.opened()["error"] for each in refused] == [BUSY_WITH_YOURS]
+    Waiting(rig, "logs", {"tail": 7, "since": None, "cursor": None}, names[-1], contract_id=12)
+    rig.daemon.calls.take(names[-1:])
+    assert replied.acquire(timeout=5), "another contract's is answered"
+    release.set()
+    rig.daemon.calls.stop(wait=True)
+    assert "error" not in Waiting(rig, "exec", COMMAND, "d" * 43).answer(), "and so is the next of the first"
 
 
 def test_what_has_waited_too_long_is_not_begun(rig: Rig) -> None:
@@ -134,7 +165,10 @@ def test_what_has_waited_too_long_is_not_begun(rig: Rig) -> None:
 
     rig.engine.while_running = run
     names = [f"{number:043d}" for number in range(WORKERS + 1)]
-    waits = [Waiting(rig, "exec", {"command": [name], "timeout_s": 5}, name) for name in names]
+    waits = [
+        Waiting(rig, "exec", {"command": [name], "timeout_s": 5}, name, contract_id=1 + number)
+        for number, name in enumerate(names)
+    ]
     rig.daemon.calls.take(names)
     assert all(running.acquire(timeout=5) for _ in range(WORKERS))
     rig.clock.now += LATE_S + 1

@@ -8,8 +8,10 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
+from gpulease_host.docker_engine import log_frames
 from gpulease_host.docker_engine.container_config import container_name
 from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
 from gpulease_host.engine import EngineError
@@ -17,6 +19,8 @@ from gpulease_host.reply import MOST_BYTES, cut, encoded_bytes
 
 OUTPUT_BYTES = 64 * 1024
 LOG_BYTES = 128 * 1024
+LOOKED_AT_BYTES = 8 * LOG_BYTES
+"""After a cursor also the lines of its very moment come again."""
 ROOM_BYTES = MOST_BYTES - 1000
 """For texts, beside what is around them."""
 STDERR = 2
@@ -77,7 +81,8 @@ def run_command(api: DockerApi, instance_id: int, command: Sequence[str], timeou
 def read_logs(api: DockerApi, instance_id: int, tail: int, since: int | None, cursor: str | None) -> dict[str, Any]:
     """Raises EngineError. Of too much, the last part; after a cursor, the first."""
     try:
-        raw = api.logs(container_name(instance_id), tail if cursor is None else None, cursor or since)
+        kept = partial(log_frames.first if cursor is not None else log_frames.last, most_bytes=LOOKED_AT_BYTES)
+        raw = api.logs(container_name(instance_id), tail if cursor is None else None, cursor or since, kept)
         lines = list(_lines(raw))
     except RefusedError as error:
         raise CallError(f"The logs could not be read: {_why(error)}", str(error)) from error

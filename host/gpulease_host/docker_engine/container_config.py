@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gpulease_host.docker_engine import image_environment, kernel_room
 from gpulease_host.docker_engine.gpu_nodes import DeviceNode
 from gpulease_host.docker_engine.seccomp import security_option
 from gpulease_host.docker_engine.storage import LOG_FILES, log_file_bytes
@@ -56,6 +57,8 @@ class Surroundings:
     publish_address: str
     launch: Launch | None = None
     """For modes ssh and jupyter."""
+    image_env: Sequence[str] = ()
+    """What the image brings, as NAME=value."""
     takes_seccomp: bool = True
     """Else Docker would refuse the container, where its kernel has none."""
     device_nodes: Sequence[DeviceNode] = ()
@@ -79,7 +82,7 @@ def container_config(order: Order, secrets: Secrets, surroundings: Surroundings)
         "Image": order.image,
         "Entrypoint": secrets.entrypoint,
         "Cmd": secrets.args,
-        "Env": _environment(secrets.env, order),
+        "Env": _environment(secrets.env, order, surroundings.image_env),
         "ExposedPorts": {_docker_port(port): {} for port in _published(order)},
         "Labels": _labels(order, surroundings),
         "HostConfig": _host_config(order, surroundings),
@@ -131,6 +134,7 @@ def _limits(limits: Limits, most_log_bytes: int | None) -> dict[str, Any]:
         "MemoryReservation": limits.memory_baseline_bytes,
         "ShmSize": limits.shm_bytes,
         "PidsLimit": limits.pids,
+        "Ulimits": kernel_room.ulimits(),
         "LogConfig": {"Type": "json-file", "Config": log_options},
     }
 
@@ -157,13 +161,14 @@ def _docker_port(port: Port) -> str:
     return f"{port.container}/{port.protocol}"
 
 
-def _environment(wanted: Mapping[str, str], order: Order) -> list[str]:
+def _environment(wanted: Mapping[str, str], order: Order, of_image: Sequence[str]) -> list[str]:
     """The exact GPUs are always named, because images come with NVIDIA_VISIBLE_DEVICES=all; and the ports outside."""
     kept = {name: value for name, value in wanted.items() if _may_be_set(name)}
     kept["NVIDIA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in order.gpus) or "void"
     for port in _published(order):
         kept[f"GPULEASE_{port.protocol.upper()}_PORT_{port.container}"] = str(port.host)
-    return [f"{name}={value}" for name, value in kept.items()]
+    not_of_image = [name for name in image_environment.removed(of_image) if name not in kept]
+    return [*(f"{name}={value}" for name, value in kept.items()), *not_of_image]
 
 
 def has_profile(labels: Mapping[str, str]) -> bool:

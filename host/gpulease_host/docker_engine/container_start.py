@@ -123,6 +123,7 @@ class ContainerStart:
             size_option=self._machine.storage.size_option(order.limits.disk_bytes, int(image["Size"])),
             publish_address=self._publish_address,
             launch=launch,
+            image_env=image["Config"].get("Env") or (),
             takes_seccomp=self._machine.takes_seccomp,
             device_nodes=nodes,
             log_file_bytes=self._machine.log_file_bytes,

@@ -6,10 +6,9 @@ Refused calls carry Docker's own sentence: it is the true reason, and the host's
 from __future__ import annotations
 
 import json
-import struct
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from itertools import islice
 from typing import Any
 
@@ -18,6 +17,8 @@ import docker.errors
 import requests
 import urllib3.exceptions
 
+from gpulease_host.docker_engine import log_frames
+from gpulease_host.docker_engine.log_frames import Frame
 from gpulease_host.docker_engine.stuck_containers import StuckContainers
 from gpulease_host.engine import EngineError, EngineUnavailableError, StuckError
 
@@ -34,6 +35,7 @@ PROBE_TIMEOUT_S = 600
 HEAD_PIECES = 2
 TAR_BLOCK, TAR_KIND = 512, 156
 Json = dict[str, Any]
+CHUNK_BYTES = 1 << 16
 _TIMEOUTS = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
 _UNREACHABLE = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
@@ -179,15 +181,18 @@ class DockerApi:
             answer = client._get(client._url("/exec/{0}/json", exec_id), timeout=LOOK_TIMEOUT_S)
             return dict(client._result(answer, json=True))
 
-    def logs(self, container: str, tail: int | None, since: int | str | None) -> list[tuple[int, bytes]]:
-        """Pieces of its log with their stream, each line with its time in front."""
+    def logs(
+        self, container: str, tail: int | None, since: int | str | None, keep: Callable[[Iterable[Frame]], list[Frame]]
+    ) -> list[Frame]:
+        """What `keep` takes of its log, each line with its time in front; what comes after that is not read."""
         wanted: Json = {"stdout": 1, "stderr": 1, "timestamps": 1, "tail": "all" if tail is None else tail}
         if since is not None:
             wanted["since"] = since
         with self._calling_one(container) as client:
-            response = client._get(client._url("/containers/{0}/logs", container), params=wanted)
-            client._raise_for_status(response)
-            return list(_frames(response.content))
+            response = client._get(client._url("/containers/{0}/logs", container), params=wanted, stream=True)
+            with closing(response):
+                client._raise_for_status(response)
+                return keep(log_frames.frames(response.iter_content(CHUNK_BYTES)))
 
     def read_head(self, container: str, path: str, size: int) -> bytes | None:
         """How a plain file in it begins; None where there is none at that path."""
@@ -266,11 +271,3 @@ def _head_of_file(archive: bytes, size: int) -> bytes | None:
         return None
     length = int(archive[124:135].strip(b" \0") or b"0", 8)
     return archive[TAR_BLOCK : TAR_BLOCK + min(length, size)]
-
-
-def _frames(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Docker's framing of two streams in one: a byte for the stream, three unused, four for the length."""
-    while content:
-        stream, length = struct.unpack(">BxxxL", content[:8])
-        yield stream, content[8 : 8 + length]
-        content = content[8 + length :]

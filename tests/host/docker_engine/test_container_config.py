@@ -72,6 +72,14 @@ def test_gpus_are_requested_where_the_hook_is_and_only_named_where_it_is_not() -
         assert config_of(gpus_by_request=by_request)["Env"] == ["A=b", f"NVIDIA_VISIBLE_DEVICES={','.join(uuids)}"]
 
 
+def test_variables_of_the_image_that_the_hook_would_obey_are_taken_away_and_the_clients_stay() -> None:
+    of_image = ["NVIDIA_DRIVER_CAPABILITIES=video", "LD_PRELOAD=/proc/self/cwd/x.so", "NVIDIA_IMEX_CHANNELS=0", "B=c"]
+    secrets = Secrets(env={"NVIDIA_DRIVER_CAPABILITIES": "all"})
+    asked = config_of(secrets=secrets, image_env=of_image)["Env"]
+    assert asked[0] == "NVIDIA_DRIVER_CAPABILITIES=all"
+    assert asked[2:] == ["LD_PRELOAD", "NVIDIA_IMEX_CHANNELS"]
+
+
 def test_memory_has_no_swap_and_cpu_no_cap() -> None:
     asked = config_of()["HostConfig"]
     assert asked["Memory"] == asked["MemorySwap"]

@@ -61,6 +61,21 @@ def test_an_image_that_asks_for_all_gpus_gets_its_own(bench: Bench, entrypoint_i
     assert bench.client.logs(name_of(order)).decode().strip() == bench.gpus.gpus()[3].uuid
 
 
+def test_an_image_says_nothing_that_a_client_may_not(bench: Bench, docker_host: str) -> None:
+    """Read where the hook reads it: in the container's first environment."""
+    of_image = {"LD_PRELOAD": "/proc/self/cwd/x.so", "NVIDIA_IMEX_CHANNELS": "0", "NVIDIA_MIG_CONFIG_DEVICES": "all"}
+    kept = {"LD_LIBRARY_PATH": "/usr/local/nvidia/lib", "NVIDIA_DRIVER_CAPABILITIES": "compute", "OF_IMAGE": "1"}
+    changes = [f"ENV {name}={value}" for name, value in {**of_image, **kept}.items()]
+    images.build(client_of(docker_host), "gpulease/test-variables:1", changes=changes)
+    order = bench.order(image="gpulease/test-variables:1")
+    for _ in range(2):
+        bench.start(order, "env")
+        bench.exited(order)
+    said = [line for line in bench.client.logs(name_of(order)).decode().splitlines()]
+    assert [said.count(f"{name}={value}") for name, value in kept.items()] == [2, 2, 2]
+    assert not {line.partition("=")[0] for line in said} & of_image.keys()
+
+
 def test_the_gpu_hook_gets_exactly_the_ordered_gpus(own_bench: Bench) -> None:
     order = own_bench.order(gpu=1)
     container_id = own_bench.start(order, "sleep", "600")

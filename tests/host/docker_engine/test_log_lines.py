@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import pytest
 
 from gpulease_host.docker_engine.container_calls import read_logs
 from gpulease_host.docker_engine.docker_api import DockerApi
+from gpulease_host.docker_engine.log_frames import Frame
 
 AT = "2026-01-01T00:00:00.123456789Z"
 BEFORE = "1767225600.000000000"
@@ -18,8 +21,10 @@ class Frames(DockerApi):
         super().__init__("unix:///nowhere")
         self._frames = [(stream, f"{AT} {text}".encode()) for stream, text in frames]
 
-    def logs(self, container: str, tail: int | None, since: int | str | None) -> list[tuple[int, bytes]]:
-        return self._frames
+    def logs(
+        self, container: str, tail: int | None, since: int | str | None, keep: Callable[[Iterable[Frame]], list[Frame]]
+    ) -> list[Frame]:
+        return keep(self._frames)
 
 
 @pytest.mark.parametrize("cursor", [None, BEFORE])
