@@ -56,7 +56,7 @@ def listeners(addresses: Collection[str], tunnel_address: str, tunnel_port: int)
 
 def left_in(folder: Path, name: str) -> set[int]:
     """All processes of this account and name that were started in this folder."""
-    return {pid for pid in _own_pids() if _name(pid) == name and _folder(pid) == str(folder)}
+    return {pid for pid in _own_pids() if _name(pid) == name and _folder(pid) == str(folder.resolve())}
 
 
 def _listening(addresses: Collection[str]) -> dict[str, int]:
@@ -85,7 +85,7 @@ def _name(pid: int) -> str:
 
 def _folder(pid: int) -> str:
     try:
-        return str((PROC / str(pid) / "cwd").readlink())
+        return str((PROC / str(pid) / "cwd").readlink()).removesuffix(" (deleted)")  # and made anew since
     except OSError:
         return ""
 

@@ -30,6 +30,9 @@ FEW_WAITING, MOST_WAITING = 50, 300
 """Nobody is ended while fewer wait to log in; while more do, the oldest go at once. sshd takes more than these."""
 LOGIN_S = 10
 """A host's login takes less than this: sshd asks, and the service answers."""
+MOST_IDLE = 8
+"""A host has one connection that listens nowhere yet, or two."""
+SAY_ROOM_S = 60
 MOST_BETWEEN_S = 10
 """What counts between two looks, where the service took longer to answer: the host was not seen meanwhile."""
 
@@ -37,6 +40,12 @@ MOST_BETWEEN_S = 10
 def end_process(pid: int) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
+
+
+def end_connection(pid: int) -> None:
+    """Also the second process that deals with it until it is let in, which would not end with the first."""
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGTERM)
 
 
 @dataclass
@@ -50,11 +59,13 @@ class Warden:
     begun: Callable[[], set[int]] = set
     """Whom sshd deals with, by the process of each: hosts, and whoever has not said who they are."""
     end: Callable[[int], None] = end_process
+    end_waiting_one: Callable[[int], None] = end_connection
     permit_age_s: float = PERMIT_AGE_S
     handing_back_s: float = HANDING_BACK_S
     _lost: dict[str, LostNumbers] = field(default_factory=dict, init=False)
     _looked_at: float | None = field(default=None, init=False)
     _waiting_since: dict[int, float] = field(default_factory=dict, init=False)
+    _say_room_at: float = field(default=float("-inf"), init=False)
 
     def end_gone(self) -> None:
         logged_in = {each.pid for each in self.hosts.logins()}
@@ -75,12 +86,26 @@ class Warden:
 
     def end_waiting(self, now: float) -> None:
         """Makes room for hosts while strangers hold sshd's slots: of many, those go that have waited longest."""
-        waiting = self.begun() - {each.pid for each in self.hosts.logins()}
+        waiting = self.begun() - self._come_in()
         self._waiting_since = {pid: self._waiting_since.get(pid, now) for pid in waiting}
         oldest_first = sorted(waiting, key=self._waiting_since.__getitem__)
         for left, pid in zip(range(len(waiting), FEW_WAITING, -1), oldest_first, strict=False):
             if left > MOST_WAITING or now - self._waiting_since[pid] >= LOGIN_S:
-                self._end(pid, frozenset(), "it did not log in while many others waited")
+                self._say_room(now, len(waiting))
+                self.end_waiting_one(pid)
+
+    def _come_in(self) -> set[int]:
+        """Who asked by a key has not shown that it has it: of those that listen nowhere, the newest of each key."""
+        listening = {login.pid for each in self.look() if (login := self._login(each)) is not None}
+        idle: dict[str, list[int]] = {}
+        for login in self.hosts.logins():
+            idle.setdefault(login.fingerprint, []).extend({login.pid} - listening)
+        return listening.union(*(pids[-MOST_IDLE:] for pids in idle.values()))
+
+    def _say_room(self, now: float, waiting: int) -> None:
+        if now >= self._say_room_at:
+            self._say_room_at = now + SAY_ROOM_S
+            self.log.say("connections ended", waiting=waiting, reason="they did not log in while many others waited")
 
     def end_all(self) -> None:
         """Also what listens nowhere: a later run would not know it, and its permit would last."""

@@ -181,8 +181,8 @@ def _sweep(info: CloudInfo) -> None:
 
     The schedule sweeps what is late each minute, so a failure here, whichever, is only a line in the log.
     """
-    functions = info.client("lambda")
     try:
+        functions = info.client("lambda")
         for function in functions.list_functions()["Functions"]:
             if function["Handler"] == SWEEP_HANDLER:
                 functions.invoke(

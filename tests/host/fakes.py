@@ -97,8 +97,8 @@ class FakeEngine:
         self.is_down = False
         self.start_error: EngineError | None = None
         self.trial_errors: dict[int, EngineError] = {}
-        self.login_error: EngineError | None = None
         """By the index of the GPU."""
+        self.login_error: EngineError | None = None
         self.remove_error: EngineError | None = None
         self.pull_error: EngineError | None = None
         self.watch_error: Exception | None = None

@@ -14,6 +14,7 @@ from proxy.warden import (
     FEW_WAITING,
     HANDING_BACK_S,
     LOGIN_S,
+    MOST_IDLE,
     MOST_WAITING,
     PERMIT_AGE_S,
     SILENT_S,
@@ -37,7 +38,13 @@ class Scene:
         self.ended: list[int] = []
         self.begun: set[int] = set()
         self.warden = Warden(
-            self.hosts, lambda: self.listeners, lambda: self.alive, log, lambda: self.begun, self.ended.append
+            self.hosts,
+            lambda: self.listeners,
+            lambda: self.alive,
+            log,
+            lambda: self.begun,
+            self.ended.append,
+            self.ended.append,
         )
 
     def permit(self, *ports: int, key: str = ONE) -> None:
@@ -268,3 +275,15 @@ def test_many_strangers_have_the_time_of_a_login_and_very_many_have_none(scene: 
     scene.warden.end_waiting(LOGIN_S - 0.5)
     assert len(scene.ended) == 3
     assert not {5000, 5001, 5002} & set(scene.ended)
+
+
+def test_who_only_asks_for_a_hosts_key_counts_as_a_stranger_but_for_the_newest(scene: Scene) -> None:
+    """Who knows a host's public key can ask; whether they have the other half, nobody knows before they listen."""
+    askers = list(range(1000, 1000 + MOST_WAITING + 50))
+    for pid in askers:
+        scene.log_in(pid)
+    scene.begun = {PID, *askers}
+    scene.warden.end_waiting(0.0)
+    assert len(scene.ended) == 50 - MOST_IDLE
+    assert PID not in scene.ended, "it listens"
+    assert not set(askers[-MOST_IDLE:]) & set(scene.ended)

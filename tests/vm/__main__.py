@@ -22,7 +22,7 @@ from tests.vm import images
 from tests.vm.guest import CHECKOUT, booted
 from tests.vm.images import ImageError
 from tests.vm.plan import PLAN, Machine
-from tests.vm.steps import LOGS, run_machine
+from tests.vm.steps import LOGS, Result, run_machine
 
 SIDE_BY_SIDE = 2
 """Guests; each has one busy processor most of the time."""
@@ -36,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     try:
         with alone():
+            images.prepare()
             return shell(names[0]) if is_shell else run(names)
     except (BlockingIOError, ImageError, MissingPackagesError) as error:
         print(error, file=sys.stderr)
@@ -59,17 +60,24 @@ def alone() -> Iterator[None]:
 
 def run(names: Sequence[str]) -> int:
     LOGS.mkdir(parents=True, exist_ok=True)
-    made = [(name, image_for(PLAN[name])) for name in names]
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        results = [result for of_one in pool.map(lambda each: run_machine(*each), made) for result in of_one]
+        results = [result for of_one in pool.map(run_one, names) for result in of_one]
     print("\n" + "\n".join(result.line() for result in results))
     failed = sum(not result.passed for result in results)
     print(f"{len(results) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 
+def run_one(name: str) -> list[Result]:
+    """Its disk is made when its turn comes, beside the other guest."""
+    try:
+        return run_machine(name, image_for(PLAN[name]))
+    except ImageError as error:
+        return [Result(name, "its disk", str(error), 0, False)]
+
+
 def image_for(machine: Machine) -> images.Image:
-    """One for all machines of its suite. Raises ImageError, MissingPackagesError."""
+    """One for all machines of its suite. Raises ImageError."""
     alike = [each for each in PLAN.values() if each.suite == machine.suite]
     return images.provide(machine.suite, with_browser=any(each.with_browser for each in alike))
 

@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +44,8 @@ SOURCES = (
     *(f"{TOOLKIT}/{part}" for part in ("inside", *toolkit_packages.OWN_PARTS)),
 )
 
+_MAKING: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
 
 class ImageError(Exception):
     """A guest's disk could not be made; the message says where the reason stands."""
@@ -76,9 +80,19 @@ def key() -> Path:
     return path
 
 
-def provide(suite: str, *, with_browser: bool = False) -> Image:
-    """Some minutes the first time. Raises MissingPackagesError, ImageError."""
+def prepare() -> None:
+    """What every guest needs. Raises MissingPackagesError."""
     dockerd_packages.provide_programs(PROGRAMS)
+    key()
+
+
+def provide(suite: str, *, with_browser: bool = False) -> Image:
+    """Some minutes the first time, in which others who want the same wait. Raises ImageError."""
+    with _MAKING[suite]:
+        return _provide(suite, with_browser)
+
+
+def _provide(suite: str, with_browser: bool) -> Image:
     packages = (*PACKAGES, *(BROWSER if with_browser else ()))
     image = Image(suite, CACHE / f"{suite}-{_digest(packages)}")
     if not image.disk.exists():

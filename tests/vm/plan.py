@@ -102,6 +102,13 @@ PLAN: Mapping[str, Machine] = {
             ),
         ),
     ),
+    "bookworm": Machine(
+        "bookworm",
+        (
+            Step("systemd", tests=(*SYSTEMD, CONTENDED), docker={}),
+            Step("a host: joined, rented", outside=HOST_WITHOUT_REBOOT),
+        ),
+    ),
     "trixie-host": Machine(
         "trixie",
         (
@@ -121,6 +128,15 @@ PLAN: Mapping[str, Machine] = {
                 prepare=DISK_COMES,
                 environment=REBOOT_DIR,
             ),
+        ),
+    ),
+    "forky": Machine(
+        "forky",
+        (
+            Step("systemd", tests=SYSTEMD, docker={}),
+            Step("network", tests=NETWORK),
+            Step("ssh and jupyter", tests=WAYS_IN),
+            Step("containerd's image store", tests=DISK, docker=CONTAINERD_STORE, skips=MEASURED_SKIPPED),
         ),
     ),
     "trixie-readme": Machine(
@@ -145,22 +161,6 @@ PLAN: Mapping[str, Machine] = {
             ),
             Step("btrfs", tests=DISK, prepare=BTRFS, docker=ON_BTRFS),
             Step("containerd's image store on ext4", tests=DISK, docker=CONTAINERD_STORE, skips=MEASURED_SKIPPED),
-        ),
-    ),
-    "bookworm": Machine(
-        "bookworm",
-        (
-            Step("systemd", tests=(*SYSTEMD, CONTENDED), docker={}),
-            Step("a host: joined, rented", outside=HOST_WITHOUT_REBOOT),
-        ),
-    ),
-    "forky": Machine(
-        "forky",
-        (
-            Step("systemd", tests=SYSTEMD, docker={}),
-            Step("network", tests=NETWORK),
-            Step("ssh and jupyter", tests=WAYS_IN),
-            Step("containerd's image store", tests=DISK, docker=CONTAINERD_STORE, skips=MEASURED_SKIPPED),
         ),
     ),
 }

@@ -14,13 +14,14 @@ from typing import Any
 from gpulease_host.docker_engine import log_frames
 from gpulease_host.docker_engine.container_config import container_name
 from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
+from gpulease_host.docker_engine.log_frames import Frame
 from gpulease_host.engine import EngineError
 from gpulease_host.reply import MOST_BYTES, cut, encoded_bytes
 
 OUTPUT_BYTES = 64 * 1024
 LOG_BYTES = 128 * 1024
-LOOKED_AT_BYTES = 8 * LOG_BYTES
-"""After a cursor also the lines of its very moment come again."""
+LOOKED_AT_BYTES = 2 * LOG_BYTES
+"""With what is around each line."""
 ROOM_BYTES = MOST_BYTES - 1000
 """For texts, beside what is around them."""
 STDERR = 2
@@ -81,15 +82,24 @@ def run_command(api: DockerApi, instance_id: int, command: Sequence[str], timeou
 def read_logs(api: DockerApi, instance_id: int, tail: int, since: int | None, cursor: str | None) -> dict[str, Any]:
     """Raises EngineError. Of too much, the last part; after a cursor, the first."""
     try:
-        kept = partial(log_frames.first if cursor is not None else log_frames.last, most_bytes=LOOKED_AT_BYTES)
+        kept = partial(_after, cursor) if cursor is not None else partial(log_frames.last, most_bytes=LOOKED_AT_BYTES)
         raw = api.logs(container_name(instance_id), tail if cursor is None else None, cursor or since, kept)
         lines = list(_lines(raw))
     except RefusedError as error:
         raise CallError(f"The logs could not be read: {_why(error)}", str(error)) from error
     if cursor is not None:
-        lines = [each for each in lines if _stamp(each["at"]) > cursor][:tail]
+        lines = lines[:tail]
     items = _bounded(lines) if cursor is not None else _bounded(lines[::-1])[::-1]
     return {"items": items, "next": _stamp(items[-1]["at"]) if items else cursor}
+
+
+def _after(cursor: str, sent: Iterable[Frame]) -> list[Frame]:
+    """What is of the cursor's very moment comes again, such as every piece of one long line."""
+    return log_frames.first((each for each in sent if _stamp(_time_of(each)) > cursor), LOOKED_AT_BYTES)
+
+
+def _time_of(frame: Frame) -> str:
+    return frame[1].partition(b" ")[0].decode(errors="replace")
 
 
 def _why(refusal: RefusedError) -> str:

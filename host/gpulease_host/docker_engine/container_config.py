@@ -25,8 +25,6 @@ CAPABILITIES = (
     "SETUID",
     "SYS_CHROOT",
 )
-# A tenant's own values would choose GPUs or load libraries into the GPU hook's programs.
-REFUSED_ENV_PREFIXES = ("NVIDIA_", "LD_")
 # Which of the driver's libraries are mounted, of those GPUs alone.
 ALLOWED_ENV = ("NVIDIA_DRIVER_CAPABILITIES",)
 
@@ -59,6 +57,7 @@ class Surroundings:
     """For modes ssh and jupyter."""
     image_env: Sequence[str] = ()
     """What the image brings, as NAME=value."""
+    docker_root: str = "/var/lib/docker"
     takes_seccomp: bool = True
     """Else Docker would refuse the container, where its kernel has none."""
     device_nodes: Sequence[DeviceNode] = ()
@@ -82,7 +81,7 @@ def container_config(order: Order, secrets: Secrets, surroundings: Surroundings)
         "Image": order.image,
         "Entrypoint": secrets.entrypoint,
         "Cmd": secrets.args,
-        "Env": _environment(secrets.env, order, surroundings.image_env),
+        "Env": _environment(secrets.env, order, surroundings),
         "ExposedPorts": {_docker_port(port): {} for port in _published(order)},
         "Labels": _labels(order, surroundings),
         "HostConfig": _host_config(order, surroundings),
@@ -161,14 +160,15 @@ def _docker_port(port: Port) -> str:
     return f"{port.container}/{port.protocol}"
 
 
-def _environment(wanted: Mapping[str, str], order: Order, of_image: Sequence[str]) -> list[str]:
+def _environment(wanted: Mapping[str, str], order: Order, surroundings: Surroundings) -> list[str]:
     """The exact GPUs are always named, because images come with NVIDIA_VISIBLE_DEVICES=all; and the ports outside."""
     kept = {name: value for name, value in wanted.items() if _may_be_set(name)}
     kept["NVIDIA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in order.gpus) or "void"
     for port in _published(order):
         kept[f"GPULEASE_{port.protocol.upper()}_PORT_{port.container}"] = str(port.host)
-    not_of_image = [name for name in image_environment.removed(of_image) if name not in kept]
-    return [*(f"{name}={value}" for name, value in kept.items()), *not_of_image]
+    corrected = image_environment.corrections(surroundings.image_env, surroundings.docker_root)
+    said = {**corrected, **kept}
+    return [name if value is None else f"{name}={value}" for name, value in said.items()]  # a bare name takes it away
 
 
 def has_profile(labels: Mapping[str, str]) -> bool:
@@ -177,7 +177,7 @@ def has_profile(labels: Mapping[str, str]) -> bool:
 
 
 def _may_be_set(name: str) -> bool:
-    return name in ALLOWED_ENV or not name.upper().startswith(REFUSED_ENV_PREFIXES)
+    return name in ALLOWED_ENV or not image_environment.is_obeyed(name)
 
 
 def _labels(order: Order, surroundings: Surroundings) -> dict[str, str]:

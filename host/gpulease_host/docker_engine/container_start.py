@@ -109,9 +109,10 @@ class ContainerStart:
 
     def _create(self, order: Order, secrets: Secrets, nodes: Sequence[DeviceNode], *, gpus_by_request: bool) -> str:
         image = self._image(order.image)
+        config = image.get("Config") or {}
         launch = None
         if order.mode in WAYS_IN:
-            launch = self._ways_in.prepare(order, secrets, str(image["Config"].get("WorkingDir") or ""))
+            launch = self._ways_in.prepare(order, secrets, str(config.get("WorkingDir") or ""))
         cpu_shares, systemd_cpu_weight = self._cpu(order.limits.cpu_weight_permille)
         surroundings = Surroundings(
             host_id=self._host_id,
@@ -123,7 +124,8 @@ class ContainerStart:
             size_option=self._machine.storage.size_option(order.limits.disk_bytes, int(image["Size"])),
             publish_address=self._publish_address,
             launch=launch,
-            image_env=image["Config"].get("Env") or (),
+            image_env=config.get("Env") or (),
+            docker_root=str(self._machine.storage.data_root),
             takes_seccomp=self._machine.takes_seccomp,
             device_nodes=nodes,
             log_file_bytes=self._machine.log_file_bytes,

@@ -18,12 +18,14 @@ from gpulease_host.docker_engine.container_config import container_name
 from gpulease_host.docker_engine.docker_api import DockerApi
 from gpulease_host.docker_engine.known_containers import KnownContainers
 from gpulease_host.docker_engine.networks import ContractNetworks
+from gpulease_host.docker_engine.ways_in import NobodyGotInError
 from gpulease_host.engine import EngineError, Limits, Order, OrderedGpu, Port
 
 MIB = 1 << 20
 LIMITS = Limits("0", 10, 16 * MIB, 64 * MIB, 1 * MIB, 16, 64 * MIB, 10)
-LOGIN_LIMITS = Limits("0", 100, 64 * MIB, 256 * MIB, 1 * MIB, 64, 64 * MIB, 100)
-LOGIN_S, LOOK_S = 120.0, 0.5
+LOGIN_LIMITS = Limits("0", 100, 6 * MIB, 256 * MIB, 1 * MIB, 64, 64 * MIB, 100)
+"""Of RAM as good as nothing is its own: where that is scarce, it dies before any tenant within its share."""
+LOGIN_S, LOOK_S = 60.0, 0.5
 """How long a login is tried, on a machine as busy as tenants can make it."""
 ANY_PORT = 0
 """Docker takes one that is free: that publishing works is tried, not a number of a contract's."""
@@ -81,14 +83,14 @@ class TrialContainer:
         self._run(self._order(gpus), start)
 
     def log_in(self, start: Callable[[Order], None], why_not_reached: Callable[[Order], str | None]) -> None:
-        """In mode ssh, and without a GPU. Raises EngineError where nobody gets in."""
+        """In mode ssh, and without a GPU. Raises NobodyGotInError, and what `start` raises."""
 
         def start_and_log_in(order: Order) -> None:
             start(order)
             until = time.monotonic() + LOGIN_S
             while (why := why_not_reached(order)) is not None:
                 if time.monotonic() > until:
-                    raise EngineError(why)
+                    raise NobodyGotInError(why)
                 time.sleep(LOOK_S)
 
         self._run(replace(self._order(()), mode="ssh", limits=LOGIN_LIMITS), start_and_log_in)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpulease_host.engine import WAYS_IN, EngineError, EngineUnavailableError, Order, Secrets
+from gpulease_host.engine import WAYS_IN, EngineError, Order, Secrets
 from gpulease_host.launch import reaching
 from gpulease_host.launch.instance_files import InstanceFiles, files_of
 from gpulease_host.launch.ssh_keys import SshKeyError
@@ -33,6 +33,10 @@ class WayInError(EngineError):
     """The host could not prepare the way in."""
 
     code = "way_in_refused"
+
+
+class NobodyGotInError(WayInError):
+    """A container of this host's own runs, and lets nobody in."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,7 @@ class WaysIn:
             raise WayInError(self.keeper.why_one_waits() or "The toolkit is gone.")
         try:
             yield
-        except EngineUnavailableError:
-            raise
-        except EngineError:
+        except NobodyGotInError:
             self._failed_trials += 1
             raise
         self._failed_trials = 0

@@ -44,3 +44,12 @@ def test_a_line_may_end_as_windows_ends_it() -> None:
 def test_a_piece_of_a_long_line_ends_without_a_mark() -> None:
     read = read_logs(Frames((1, "x" * 16384), (1, "y\n")), 1, 10, None, None)
     assert [len(each["text"]) for each in read["items"]] == [16384, 1]
+
+
+def test_a_line_longer_than_is_looked_at_does_not_keep_what_comes_after_it_for_ever() -> None:
+    """Docker writes the same time before each of its pieces."""
+    later = "2026-01-01T00:00:01.000000000Z"
+    docker = Frames(*[(1, "x" * 16384)] * 200)
+    docker._frames.append((1, f"{later} after\n".encode()))
+    read = read_logs(docker, 1, 10, None, "1767225600.123456789")
+    assert [each["text"] for each in read["items"]] == ["after"]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gpulease_host.docker_engine import open_engine
-from gpulease_host.docker_engine.ways_in import NOBODY_GOT_IN, WayInError, WaysIn
-from gpulease_host.engine import EngineError, EngineUnavailableError, Secrets
+from gpulease_host.docker_engine.ways_in import NOBODY_GOT_IN, NobodyGotInError, WayInError, WaysIn
+from gpulease_host.engine import EngineError, Secrets
 from gpulease_host.toolkit.background import BUILDING, NO_TOOLKIT
 from gpulease_host.toolkit.errors import ToolkitError
 from tests.host.docker_engine.bench import wait_until
@@ -52,11 +52,11 @@ def test_ssh_is_not_served_once_nobody_could_log_in_twice_until_somebody_can(tmp
     ways_in = WaysIn(tmp_path, FakeBuilds().store(tmp_path / "toolkit"), attends=True)
     wait_until(lambda: set(ways_in.modes().values()) == {None}, 20)
     for error, served in (
-        (EngineError("no answer"), None),
-        (EngineUnavailableError("Docker is away"), None),
-        (EngineError("no answer"), NOBODY_GOT_IN),
+        (NobodyGotInError("no answer"), None),
+        (EngineError("no network is left"), None),
+        (NobodyGotInError("no answer"), NOBODY_GOT_IN),
         (None, None),
-        (EngineError("no answer"), None),
+        (NobodyGotInError("no answer"), None),
     ):
         with suppress(EngineError), ways_in.trial():
             if error is not None:

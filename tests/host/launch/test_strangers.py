@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from local.images import BUSYBOX
+from local.ports import free_port
 from tests.host.docker_engine.bench import wait_until
-from tests.host.launch.conftest import OpenPlace
+from tests.host.launch.conftest import OpenPlace, Place
 from tests.host.launch.visitor import Visitor
 
 pytestmark = pytest.mark.docker
@@ -45,11 +46,11 @@ HOLDERS = 100
 
 
 class Holder(threading.Thread):
-    """Holds a connection without a word, and comes again as soon as it is ended."""
+    """Holds a connection without logging in, and comes again as soon as it is ended."""
 
-    def __init__(self, port: int, stopping: threading.Event) -> None:
+    def __init__(self, port: int, stopping: threading.Event, says: bytes) -> None:
         super().__init__(daemon=True)
-        self._port, self._stopping = port, stopping
+        self._port, self._stopping, self._says = port, stopping, says
         self.connected = threading.Event()
 
     def run(self) -> None:
@@ -57,6 +58,7 @@ class Holder(threading.Thread):
             try:
                 with socket.create_connection(("127.0.0.1", self._port), PATIENCE_S) as connection:
                     connection.settimeout(0.5)
+                    connection.sendall(self._says)
                     self._hold(connection)
             except OSError:
                 self._stopping.wait(0.05)
@@ -71,12 +73,14 @@ class Holder(threading.Thread):
                 continue
 
 
-def test_the_owner_gets_in_while_strangers_hold_a_hundred_connections(open_place: OpenPlace) -> None:
+@pytest.mark.parametrize("says", [b"", b"SSH-2.0-x\r\n"], ids=["nothing", "that they speak ssh"])
+def test_the_owner_gets_in_while_strangers_hold_a_hundred_connections(open_place: OpenPlace, says: bytes) -> None:
+    """Who says a word has a second process of sshd's, which must go with the first."""
     place = open_place(BUSYBOX)
     assert place.visitor.said("echo in") == "in"
-    stays = place.visitor.open("cat")
+    stays = place.visitor.open("cat", options=("-R", "0:127.0.0.1:9", "-L", f"{free_port()}:127.0.0.1:9"))
     stopping = threading.Event()
-    holders = [Holder(place.visitor.port, stopping) for _ in range(HOLDERS)]
+    holders = [Holder(place.visitor.port, stopping, says) for _ in range(HOLDERS)]
     for holder in holders:
         holder.start()
     try:
@@ -87,4 +91,11 @@ def test_the_owner_gets_in_while_strangers_hold_a_hundred_connections(open_place
         assert place.visitor.said("echo in") == "in"
     finally:
         stopping.set()
+    wait_until(lambda: processes_of_strangers(place) == [], PATIENCE_S)
     assert stays.communicate("still here", timeout=PATIENCE_S)[0] == "still here"
+
+
+def processes_of_strangers(place: Place) -> list[str]:
+    """Of sshd before login."""
+    said = place.visitor.said("for each in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$each 2>/dev/null; echo; done")
+    return [line for line in said.splitlines() if "[net]" in line or "[accepted]" in line or "sshd-auth" in line]

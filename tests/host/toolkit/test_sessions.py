@@ -12,7 +12,7 @@ import pytest
 
 from gpulease_host.toolkit import packages
 from gpulease_host.toolkit.inside import places
-from gpulease_host.toolkit.inside.connections import Connection, holders, of_children
+from gpulease_host.toolkit.inside.connections import Connection, FarEnd, holders, of_children
 from gpulease_host.toolkit.inside.sessions import LOGIN_S, LOOK_S, MANY, Keys, Sessions, fingerprints
 from tests.host.fakes import FakeClock
 
@@ -80,11 +80,11 @@ class Table:
 
     folder: Path
 
-    def connect(self, far_end: str, inode: int) -> None:
+    def connect(self, far_end: str, inode: int, here: str = "0100007F:2726", state: str = "01") -> None:
         (self.folder / "net").mkdir(exist_ok=True)
         with (self.folder / "net" / "tcp").open("a") as file:
             file.write("heading\n" if file.tell() == 0 else "")
-            file.write(f"0: 0100007F:2726 {far_end} 01 0:0 0:0 0 0 0 {inode} 1\n")
+            file.write(f"0: {here} {far_end} {state} 0:0 0:0 0 0 0 {inode} 1\n")
 
     def add(self, pid: int, program: str, inode: int) -> None:
         (self.folder / str(pid) / "fd").mkdir(parents=True)
@@ -206,6 +206,27 @@ def test_connections_of_an_sshd_are_told_with_their_far_ends(table: Table) -> No
     (table.folder / "20/task/20").mkdir(parents=True)
     (table.folder / "20/task/20/children").write_text("30 ")
     assert of_children(10) == {20: Connection(("10.0.0.1", 5001), has_spoken=True)}
+
+
+def test_a_port_that_a_session_forwards_is_not_taken_for_its_connection(table: Table) -> None:
+    """The process of a login holds both, up to OpenSSH 9.7, and the forwarded one may come first."""
+    table.connect("00000000:0000", 90, here="0100007F:1F90", state="0A")
+    table.connect("08080808:0050", 91, here="0100000A:9C40")
+    (table.folder / "10/task/10").mkdir(parents=True)
+    (table.folder / "10/task/10/children").write_text("20")
+    table.add(20, "/.gl/bin/sshd", 90)
+    for number, inode in ((3, 91), (5, 77)):
+        (table.folder / "20/fd" / str(number)).symlink_to(f"socket:[{inode}]")
+    assert of_children(10) == {20: Connection(("10.0.0.1", 5001), has_spoken=False)}
+
+
+def test_while_the_kernel_does_not_tell_who_is_connected_nobody_is_let_out_and_nothing_ends() -> None:
+    def unknown(far_end: FarEnd) -> list[int]:
+        raise OSError
+
+    sessions = Sessions(set, unknown, set, lambda pid, signo: None)
+    sessions.note("Accepted publickey for root from 10.0.0.1 port 7 ssh2: ED25519 SHA256:x")
+    assert not sessions.end_without_key()
 
 
 def test_who_has_left_is_not_remembered_for_ever() -> None:

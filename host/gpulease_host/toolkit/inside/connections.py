@@ -14,6 +14,10 @@ SSHD = "/.gl/bin/sshd"
 SSHD_PROGRAMS = {SSHD, f"{SSHD}-session", f"{SSHD}-auth"}
 """A connection's: up to OpenSSH 9.7 all of it is sshd's own."""
 
+PORT = ":2726"
+"""10022, as the kernel writes it."""
+LISTENING = "0A"
+
 FarEnd = tuple[str, int]
 """Address and port."""
 
@@ -51,9 +55,9 @@ def children(pid: int) -> list[int]:
 
 
 def far_ends() -> dict[str, FarEnd]:
-    """Of all TCP connections over IPv4, by their socket. Raises OSError."""
+    """Of all connections to sshd's port, by their socket: not of those that are forwarded. Raises OSError."""
     rows = [line.split() for line in (places.PROC / "net/tcp").read_text().splitlines()[1:]]
-    return {f"socket:[{row[9]}]": _far_end(row[2]) for row in rows}
+    return {f"socket:[{row[9]}]": _far_end(row[2]) for row in rows if row[1].endswith(PORT) and row[3] != LISTENING}
 
 
 def held_by(process: Path, known: dict[str, FarEnd]) -> list[FarEnd]:

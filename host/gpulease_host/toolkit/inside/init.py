@@ -154,7 +154,7 @@ class Init:
         self._strangers = Strangers(
             self._sshd.connections,
             self._sessions.has_come_in,
-            lambda pid: os.kill(pid, signal.SIGTERM),
+            lambda pid: os.killpg(pid, signal.SIGTERM),  # a connection has a group of its own, with both its processes
             time.monotonic,
         )
         self._keys = Keys(KEYS, self._sessions.end_without_key, time.monotonic)
