@@ -175,13 +175,15 @@ def wait_until(condition: Callable[[], bool], failure: str, timeout_s: float = B
 def _qemu(image: images.Image, disks: list[Path], port: int, console: Path, memory_mib: int) -> list[str]:
     """With the processor's own virtualization where `GPULEASE_VM_ACCEL=kvm` says that there is a sound one.
 
-    Without what emulation pays most for: mitigations (a fifth of what computes), a fifth level of page tables.
+    Without what emulation pays most for: mitigations (a fifth of what computes), a fifth level of page tables, a second
+    processor (a third of what starts processes; and a kernel that patches its code under the feet of the other one has
+    been seen to die of that at its boot).
     """
     accelerator = os.environ.get("GPULEASE_VM_ACCEL", "tcg,thread=multi,tb-size=512")
     drives = [word for disk in disks for word in ("-drive", f"file={disk},if=virtio,format=qcow2,cache=unsafe")]
     return [
         *("setpriv", "--pdeathsig", "KILL"),
-        *("qemu-system-x86_64", "-accel", accelerator, "-cpu", "max,la57=off", "-smp", "2", "-m", str(memory_mib)),
+        *("qemu-system-x86_64", "-accel", accelerator, "-cpu", "max,la57=off", "-smp", "1", "-m", str(memory_mib)),
         *("-kernel", str(image.kernel), "-initrd", str(image.initrd)),
         *("-append", "root=/dev/vda rw console=ttyS0 net.ifnames=0 systemd.show_status=0 mitigations=off"),
         *drives,
