@@ -157,7 +157,10 @@ _CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
 
 
 def _started(pid: int) -> int | None:
-    """When the kernel started the process, in clock ticks since boot; None when it is gone or a zombie."""
+    """When the kernel started the process, in clock ticks since boot; None when it is gone or a zombie.
+
+    One whose first thread has ended while others have not still has its files, and their locks: it is not gone.
+    """
     child = _CHILDREN.get(pid)
     if child is not None and child.poll() is not None:
         return None
@@ -165,7 +168,8 @@ def _started(pid: int) -> int | None:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if fields[0] in {"Z", "X"} else int(fields[19])
+    has_ended = fields[0] in {"Z", "X"} and int(fields[17]) <= 1
+    return None if has_ended else int(fields[19])
 
 
 def _wait_until_gone(name: str, state: Path, patience_s: float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from proxy.sshd_config import penalizes_sources, sshd_config
 from proxy.supervisor import find_program
 from proxy.warden import MOST_WAITING
 from tests.proxy.echo import Echo, name_at
-from tests.proxy.rig import ProxyRig, TunnelKey, wait_for
+from tests.proxy.rig import ProxyRig, TunnelKey, account, wait_for
 from tests.proxy.service import ServiceDouble
 
 FAILURES = 50
@@ -95,5 +96,7 @@ def test_an_sshd_without_penalties_is_told_of_none(tmp_path: Path, options: str)
 
 def test_sshd_of_this_machine_takes_what_it_is_told(proxy: ProxyRig) -> None:
     config = str(proxy.folder / "state" / "sshd_config")
-    done = subprocess.run([find_program("sshd"), "-t", "-f", config], capture_output=True, text=True, check=False)
+    as_it_runs = ["setpriv", f"--reuid={account()}", "--clear-groups"] if os.geteuid() == 0 else []
+    command = [*as_it_runs, find_program("sshd"), "-t", "-f", config]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
