@@ -50,5 +50,5 @@ def corrections(of_image: Iterable[str], docker_root: str) -> dict[str, str | No
 def _is_the_systems(path: str, docker_root: str) -> bool:
     """No path at all, which would be the working directory, is none; nor is one with a word of the loader's."""
     folders = [str(each) for each in (PurePosixPath(path), *PurePosixPath(path).parents)]
-    is_there = path.startswith(tuple(f"{each}/" for each in SYSTEM)) and docker_root not in folders
+    is_there = f"{path}/".startswith(tuple(f"{each}/" for each in SYSTEM)) and docker_root not in folders
     return is_there and ".." not in folders[0].split("/") and "$" not in path

@@ -20,6 +20,7 @@ KEPT = (
     "NVIDIA_PRODUCT_NAME=PyTorch",
     "NVIDIA_BUILD_ID=7",
     "LD_LIBRARY_PATH=/usr/local/nvidia/lib:/usr/local/nvidia/lib64",
+    "LD_LIBRARY_PATH=/lib",
     "LD_PRELOAD=/usr/lib/x86_64-linux-gnu/libtcmalloc.so.4 /opt/x/y.so",
 )
 REMOVED = (
@@ -36,7 +37,7 @@ REMOVED = (
     "GLIBC_TUNABLES=glibc.malloc.check=1",
     "GCONV_PATH=/x",
 )
-NOT_THE_SYSTEMS = ("/proc/self/cwd/poc.so", "x.so", "./x.so", "", "/usr/../proc/self/cwd/x.so", "/usr", "/usrx/x.so",
+NOT_THE_SYSTEMS = ("/proc/self/cwd/poc.so", "x.so", "./x.so", "", "/usr/../proc/self/cwd/x.so", "/", "/usrx/x.so",
                    "/usr/$ORIGIN/x.so", "/var/lib/docker/overlay2/a/diff/x.so", "/dev/fd/3", "//proc/x", "/opt/..",
                    "/usr/./../proc/x", ":", ";/proc/self/cwd")  # fmt: skip
 
