@@ -20,6 +20,9 @@ STEP_S = 0.05
 # A count rests this many times as long as it took, so that it costs 5% of one CPU at most.
 REST_FACTOR = 20
 MIN_REST_S = 5.0
+MOST_WAITING, FEWEST_TAKEN = 50_000, 100
+"""Folders that are remembered while they wait to be counted, and of how many a folder's own are taken at least: what a
+client nests, and how wide, must not decide about the daemon's memory."""
 UNCOUNTABLE_BYTES = 1 << 53
 """Of what is nested deeper than a path can say, which no honest program does: more than anybody holds."""
 
@@ -127,18 +130,45 @@ def _rest_s(spent_s: float) -> float:
     return max(MIN_REST_S, REST_FACTOR * spent_s)
 
 
+class _Folder:
+    """One that waits to be counted; by its name only, since a path may be four kilobytes long."""
+
+    __slots__ = ("counted", "name", "parent")
+
+    def __init__(self, parent: _Folder | None, name: str, counted: int = 0) -> None:
+        self.parent = parent
+        self.name = name
+        self.counted = counted
+        """How many of its entries were counted already."""
+
+    def path(self) -> str:
+        names, here = [self.name], self.parent
+        while here is not None:
+            names.append(here.name)
+            here = here.parent
+        return "/".join(reversed(names))
+
+
 def _sizes(directories: Sequence[str]) -> Iterator[int]:
     """Blocks, so that sparse files count what they take, and one for an empty file, which takes an inode.
 
     What has several names counts once, in parts. What vanishes meanwhile counts nothing.
     """
-    waiting = list(directories)
+    waiting = [_Folder(None, each) for each in directories]
     while waiting:
+        folder = waiting.pop()
+        below, most = len(waiting), max(MOST_WAITING - len(waiting), FEWEST_TAKEN)
         try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
+            with os.scandir(folder.path()) as entries:
+                for number, entry in enumerate(entries):
+                    if number < folder.counted:
+                        yield 0
+                        continue
                     if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
+                        if len(waiting) - below >= most:  # the rest of it when these are done
+                            waiting.insert(below, _Folder(folder.parent, folder.name, number))
+                            break
+                        waiting.append(_Folder(folder, entry.name))
                     yield _size(entry)
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:

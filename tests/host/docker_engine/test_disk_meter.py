@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
+from gpulease_host.docker_engine import disk_meter
 from gpulease_host.docker_engine.disk_meter import STEP_S, UNCOUNTABLE_BYTES, DiskMeter
 from gpulease_host.docker_engine.storage import Storage
 
@@ -127,6 +129,39 @@ def test_what_is_nested_too_deep_to_be_counted_is_too_much(tmp_path: Path) -> No
     os.close(here)
     used = DiskMeter(Ticking()).used_bytes(ZFS, "abc", [str(tmp_path)], lambda: 0)
     assert (used or 0) >= UNCOUNTABLE_BYTES
+
+
+def test_a_folder_with_more_folders_than_may_wait_is_counted_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_meter, "MOST_WAITING", 10)
+    monkeypatch.setattr(disk_meter, "FEWEST_TAKEN", 3)
+    for each in range(30):
+        (tmp_path / f"{each}" / "deeper" / "still").mkdir(parents=True)
+        (tmp_path / f"{each}" / "file").touch()
+        for other in range(5):
+            (tmp_path / f"{each}" / "deeper" / f"{other}").mkdir()
+    sizes = list(disk_meter._sizes([str(tmp_path)]))
+    assert len([size for size in sizes if size]) == 30 * 9
+    assert DiskMeter(Ticking()).used_bytes(ZFS, "abc", [str(tmp_path)], lambda: 0) == 30 * 9 * 4096
+
+
+def test_folders_that_wait_take_little_memory_however_long_their_path_is(tmp_path: Path) -> None:
+    deep = tmp_path
+    for _ in range(14):
+        deep = deep / ("d" * 240)
+    deep.mkdir(parents=True)
+    for each in range(2000):
+        (deep / f"{each}").mkdir()
+    sizes = disk_meter._sizes([str(tmp_path)])
+    tracemalloc.start()
+    try:
+        for _ in range(1000):
+            next(sizes)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 1000 * 400, "a path has 3,400 bytes"
 
 
 def test_names_of_one_file_count_once_and_an_empty_file_a_block(tmp_path: Path) -> None:
