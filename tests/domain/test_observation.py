@@ -282,3 +282,24 @@ def test_a_repeated_report_changes_nothing() -> None:
         once = hear(pending(), A, status)
         said = reported(pending().contract(A), status)
         assert observe(once, make_report(said), NOW) == once
+
+
+@pytest.mark.parametrize("status", ["loading", "stopped"])
+def test_what_is_pending_at_its_end_fails_with_the_first_report_after_it(status: ReportedStatus) -> None:
+    book = pending()
+    end = book.contract(A).end_at
+    (said,) = (replace(each, generation=0, reason="Its end has passed.") for each in reported(book.contract(A), status))
+    report = make_report([said])
+    assert observe(book, report, end - 1).contract(A).status is ContractStatus.PENDING
+    assert contracts_to_read(book.manifest, report, end) == (A,)
+    after = observe(book, report, end)
+    assert after.contract(A).status is ContractStatus.FAILED
+    assert "had not started when its end came" in (after.contract(A).reason or "")
+    assert [each.desired for each in after.contract(A).instances] == [Desired.ABSENT]
+
+
+def test_what_waits_for_its_deletion_is_not_read_for_its_end() -> None:
+    book = stopping()
+    end = book.contract(A).end_at
+    stopped = observe(book, make_report(reported(book.contract(A), "stopped")), NOW)
+    assert contracts_to_read(stopped.manifest, make_report(reported(stopped.contract(A), "stopped")), end + 60) == ()

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from rental.domain.allocation import ClaimedInstance, Manifest, return_lease
+from rental.domain.allocation import Claim, ClaimedInstance, Manifest, return_lease
 from rental.domain.book import Book, Cause
 from rental.domain.contract import Contract, Instance, Progress
-from rental.domain.ending import fail
+from rental.domain.ending import fail, give_up
 from rental.domain.host import Inventory
 from rental.domain.ids import ContractId, HostId, InstanceId
 from rental.domain.lifecycle import REMOVING, ContractStatus, Desired, InstanceStatus
@@ -28,6 +28,7 @@ ReportedStatus = Literal["loading", "running", "stopping", "stopped", "exited", 
 GONE: frozenset[ReportedStatus] = frozenset({"stopped", "exited", "absent", "failed"})
 HOST = "host"
 
+STARTING = frozenset({InstanceStatus.SCHEDULING, InstanceStatus.CREATING, InstanceStatus.LOADING})
 UNCONFIRMED = frozenset({InstanceStatus.CREATING, InstanceStatus.LOADING, InstanceStatus.STOPPING})
 
 
@@ -103,7 +104,8 @@ def contracts_to_read(manifest: Manifest, report: Report, now: int) -> tuple[Con
     return tuple(
         contract_id
         for contract_id, claim in manifest.claims.items()
-        if any(
+        if _may_be_late(claim, now)
+        or any(
             _is_news(claimed, report.instances.get(instance_id)) or _must_resend(claimed, report, instance_id, now)
             for instance_id, claimed in claim.instances.items()
         )
@@ -124,6 +126,8 @@ def observe(book: Book, report: Report, now: int) -> Book:
             elif _must_resend(instance, report, instance.id, now):
                 book = _resend(book, contract.id, instance, now)
         book = _follow(book, contract.id, now)
+        if book.contract(contract.id).status is ContractStatus.PENDING and now >= contract.end_at:
+            book = give_up(book, contract.id, now, "It had not started when its end came.")
         if contract.offline_since is not None:
             book = _note_heard(book, contract, now)
     return book
@@ -153,6 +157,12 @@ def remind(book: Book, contract_id: ContractId, now: int) -> Book:
         if instance.status in UNCONFIRMED or (instance.desired is Desired.ABSENT and not instance.is_removed):
             book = _resend(book, contract_id, instance, now)
     return book
+
+
+def _may_be_late(claim: Claim, now: int) -> bool:
+    """Whether it may be pending after its end: the report that comes first then ends it, before the sweep does."""
+    starts = (each.desired is Desired.RUNNING and each.status in STARTING for each in claim.instances.values())
+    return now >= claim.end_at and any(starts)
 
 
 def _is_news(claimed: ClaimedInstance, reported: ReportedInstance | None) -> bool:
