@@ -208,8 +208,9 @@ check_gpus() {
         return
     fi
     nvidia-smi -L 2>/dev/null | grep '^GPU ' >/dev/null ||
-        fail "NVIDIA's driver shows no GPU. Install it (Debian: nvidia-driver;" \
-            "Ubuntu: ubuntu-drivers install --gpgpu), reboot, and run the same line again."
+        fail "nvidia-smi shows no GPU. Install NVIDIA's driver (Debian: nvidia-driver, from contrib and non-free;" \
+            "Ubuntu: ubuntu-drivers install --gpgpu, and nvidia-utils of the same number), reboot, and run the same" \
+            "line again."
     command -v nvidia-container-runtime-hook >/dev/null ||
         fail "NVIDIA's container toolkit is missing. Install nvidia-container-toolkit from NVIDIA's" \
             "package source, restart Docker, and run the same line again."

@@ -19,6 +19,11 @@ PROGRAMS = {
     "iptables": "iptables",
     "btrfs-progs": "mkfs.btrfs",
 }
+APPARMOR = {"apparmor": "apparmor_parser"}
+"""Where the kernel has it on, Docker starts no container without."""
+APPARMOR_IS_ON = Path("/sys/module/apparmor/parameters/enabled")
+SERVICES = {"openssh-server": ("ssh.socket", "ssh.service"), "nginx-light": ("nginx.service",)}
+"""What else runs them starts its own."""
 APT_INSTALL = Path(__file__).with_name("apt_install.sh")
 ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -29,6 +34,8 @@ class MissingPackagesError(Exception):
 
 def missing() -> list[str]:
     absent = _absent(PROGRAMS)
+    if APPARMOR_IS_ON.is_file() and APPARMOR_IS_ON.read_text().startswith("Y"):
+        absent += _absent(APPARMOR)
     if not _venv_works():
         absent.append("python3-venv")
     return absent
@@ -59,8 +66,15 @@ def provide(absent: list[str], *, may_install: bool) -> None:
         raise MissingPackagesError(f"Packages could not be installed. Once that is mended, as root, run:\n  {line}")
 
 
+def _keep_off(packages: list[str]) -> None:
+    """Nor with the next boot: a machine must not be opened by the way."""
+    if Path("/run/systemd/system").is_dir():
+        for unit in (unit for package in packages for unit in SERVICES.get(package, ())):
+            subprocess.run(["systemctl", "disable", "-q", "--now", unit], check=False, capture_output=True)
+
+
 def provide_without_starting(absent: list[str]) -> None:
-    """As `provide`, for packages that bring a server: none of theirs starts here."""
+    """As `provide`, for packages that bring a server: none of theirs starts, now or later."""
     policy = Path("/usr/sbin/policy-rc.d")
     made = bool(absent) and os.geteuid() == 0 and not policy.exists()
     if made:
@@ -68,6 +82,8 @@ def provide_without_starting(absent: list[str]) -> None:
         policy.chmod(0o755)
     try:
         provide(absent, may_install=os.geteuid() == 0 and _is_debian())
+        if made:
+            _keep_off(absent)
     finally:
         if made:
             policy.unlink()

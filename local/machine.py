@@ -121,7 +121,8 @@ class Machine:
             if done.returncode == 0:
                 return
             if time.monotonic() > deadline:
-                raise JoinError(f"The machine could not register: {done.stderr.strip() or done.stdout.strip()}")
+                why = done.stderr.strip() or done.stdout.strip()
+                raise JoinError(f"The machine could not register: {why} Once that is mended, run the same again.")
             time.sleep(0.3)
 
     def _wait_until_heard(self, owner: Client, host_id: int) -> None:

@@ -109,7 +109,7 @@ def stop(name: str, *, state: Path, timeout_s: float = STOP_TIMEOUT_S) -> bool:
         if _wait_until_gone(name, state, patience_s):
             _pid_path(name, state).unlink(missing_ok=True)
             return True
-    raise ProcessError(f"{name} (pid {process.pid}) does not end.")
+    raise ProcessError(f"{name} (pid {process.pid}) does not end, though it was killed: it hangs in the kernel.")
 
 
 def start_cloud(state: Path, front_port: int, assembly: Path, *, timeout_s: float = START_TIMEOUT_S) -> CloudInfo:

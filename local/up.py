@@ -5,16 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from local.cloud.launch import LaunchError
-from local.deploy import DeployError
-from local.dockerd import DockerdError
-from local.dockerd_packages import MissingPackagesError
-from local.images import ImageError
-from local.machine import JoinError
-from local.proxies import MOST, ProxyError, ensure_packages
+from local.demo.explain import FAILED, MISSING, explain
+from local.proxies import MOST, ensure_packages
 from local.site import LOCAL, Site
 from local.supervise import ProcessError
-from local.synth import SynthesisError
 
 CREDENTIALS = LOCAL / "credentials.json"
 
@@ -32,18 +26,8 @@ def main() -> int:
         if options.proxies:
             ensure_packages()
         running = Site(LOCAL / "up", options.port, options.grace_s, proxies=options.proxies).start()
-    except (
-        MissingPackagesError,
-        ProxyError,
-        DeployError,
-        DockerdError,
-        ImageError,
-        JoinError,
-        LaunchError,
-        ProcessError,
-        SynthesisError,
-    ) as error:
-        print(error, file=sys.stderr)
+    except (*MISSING, *FAILED) as error:
+        print(error if isinstance(error, ProcessError) else explain(error), file=sys.stderr)
         return 2
     running.credentials.write(CREDENTIALS)
     print(f"GPULease is up on {running.cloud.front_url}; keys in {CREDENTIALS.relative_to(LOCAL.parent)}.")

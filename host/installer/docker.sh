@@ -17,8 +17,8 @@ set_up_docker() {
     if [ -z "$PREFIX" ]; then
         make_state_folder
         "$PROGRAM" live-restore on ||
-            fail "Docker's live-restore is off, without which containers end when Docker restarts. Why it stays off" \
-                "stands above."
+            fail "Docker's live-restore is off, without which containers end when Docker restarts. Why it stays off," \
+                "and what to do, stands above. Then run the same line again."
     elif ask_docker info | grep '"LiveRestoreEnabled":true' >/dev/null; then
         say "Docker: answers, with live-restore"
     else

@@ -15,7 +15,7 @@ uninstall() {
     remove_packages
     # The state folder may be a disk of its own.
     { rm -rf --one-file-system "$VENV" "$PROGRAM" && find "$STATE" -mindepth 1 -xdev -delete; } ||
-        fail "That could not be removed. Mend it, and run the same line again."
+        fail "What rm or find names above could not be removed. Mend that, and run the same line again."
     rmdir "$STATE" 2>/dev/null || true
     say "Done: GPULease is gone from this machine."
     if [ -n "$host" ]; then
@@ -39,7 +39,8 @@ empty_docker() { # containers, networks, firewall, control group, settings: the 
         fail "This machine is a host still; why stands above. Mend that, and run the same line again."
     }
     if [ -z "$PREFIX" ]; then
-        "$PROGRAM" live-restore off || fail "Docker's settings could not be put back; why stands above."
+        "$PROGRAM" live-restore off || fail "Docker's settings could not be put back; why stands above. Mend that, and run the same line" \
+            "again."
     fi
 }
 
@@ -47,7 +48,7 @@ runs_by_systemd() { [ -z "$PREFIX" ] && has_systemd && [ -e "$UNIT" ]; }
 
 remove_unit() {
     if ! runs_by_systemd; then return; fi
-    systemctl disable -q --now gpulease-host || fail "The daemon does not end. See why, and run the same line again."
+    systemctl disable -q --now gpulease-host || fail "The daemon does not end. See why: journalctl -u gpulease-host. Then run the same line again."
     rm "$UNIT"
     systemctl daemon-reload
     systemctl reset-failed gpulease-host 2>/dev/null || true

@@ -61,7 +61,9 @@ def _take(state: Path) -> None:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(fd)
-        raise LaunchError(f"Another local cloud runs on {state}. Stop it first.") from error
+        raise LaunchError(
+            f"Another local cloud runs on {state}. Run make down, or make clean; who it is: fuser {state}/lock."
+        ) from error
     os.set_inheritable(fd, True)
 
 

@@ -8,16 +8,17 @@ from typing import get_args, get_type_hints
 import pytest
 
 from gpulease_host import accept, cli
-from gpulease_host.docker_engine import container_config, engine, firewall, images, networks
+from gpulease_host.docker_engine import container_config, engine, firewall, image_environment, images, networks
 from gpulease_host.machine_setup import live_restore
 from gpulease_host.settings import Settings
+from rental.api import schemas
 from rental.api.schemas import ListHost
 from rental.domain.host import HostStatus
 from rental.domain.observation import ReportedGpu
 from tests.docs.pages import ROOT, page, table
 
 HOSTS = "docs/hosts.md"
-VARIABLE = re.compile(r"(GPULEASE|DOCKER|AWS)_[A-Z_]+")
+VARIABLE = re.compile(r"(GPULEASE|DOCKER|AWS)_[A-Z_]*[A-Z]")
 
 
 def _variables_read() -> set[str]:
@@ -83,9 +84,14 @@ def test_the_capabilities_of_a_container_stand_in_the_security_page() -> None:
     assert tuple(re.findall(r"`(\w+)`", listed.group(1))) == container_config.CAPABILITIES
 
 
-@pytest.mark.parametrize("prefix", container_config.REFUSED_ENV_PREFIXES)
+@pytest.mark.parametrize("prefix", image_environment.PREFIXES)
 def test_refused_variables_stand_in_the_security_page(prefix: str) -> None:
     assert f"`{prefix}…`" in page("docs/security.md")
+
+
+def test_service_and_host_refuse_the_same_variables_and_the_page_of_the_api_has_them() -> None:
+    assert schemas.RESERVED == image_environment.OBEYED
+    assert [name for name in schemas.RESERVED if f"`{name}`" not in page("docs/api.md")] == []
 
 
 def test_every_option_of_the_installer_stands_there_and_no_other() -> None:

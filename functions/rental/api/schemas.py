@@ -13,7 +13,12 @@ from rental.domain.renting import MAX_INSTANCES
 from rental.domain.ways_in import JUPYTER, JUPYTER_PORT, SSH, SSH_PORT, WAYS_IN
 
 DRIVER_PARTS = "NVIDIA_DRIVER_CAPABILITIES"
-ENV_NAME = rf"^({DRIVER_PARTS}|(?![Nn][Vv][Ii][Dd][Ii][Aa]_|[Ll][Dd]_)[A-Za-z_][A-Za-z0-9_]*)$"
+RESERVED = (
+    *("DOCKER_RESOURCE_", "GCONV_PATH", "GETCONF_DIR", "GLIBC_TUNABLES", "HOSTALIASES", "LOCPATH", "MALLOC_TRACE"),
+    *("NIS_PATH", "NLSPATH", "RESOLV_HOST_CONF", "RES_OPTIONS"),
+)
+"""What NVIDIA's hook or the C library obeys, beside what begins with NVIDIA_ or LD_: the hook runs on the host."""
+ENV_NAME = rf"^({DRIVER_PARTS}|(?![Nn][Vv][Ii][Dd][Ii][Aa]_|[Ll][Dd]_|{'|'.join(RESERVED)})[A-Za-z_][A-Za-z0-9_]*)$"
 DRIVER_PART = ("all", "compute", "compat32", "graphics", "utility", "video", "display", "ngx")
 IMAGE = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$"
 ENV_BYTES = 32_768
@@ -146,8 +151,9 @@ class OpenContract(Body):
     def check_env(cls, env: dict[str, str]) -> dict[str, str]:
         if not all(re.fullmatch(ENV_NAME, name) for name in env):
             raise ValueError(
-                "names have letters, digits and underscores only, and none begins with NVIDIA_ or LD_, but for "
-                f"{DRIVER_PARTS}"
+                "names have letters, digits and underscores only, and none begins with NVIDIA_ (but for "
+                f"{DRIVER_PARTS}), LD_, {', '.join(RESERVED[:-1])} or {RESERVED[-1]}: set those in your program, or in "
+                "onstart"
             )
         if not set(env.get(DRIVER_PARTS, "all").replace(" ", "").split(",")) <= set(DRIVER_PART):
             raise ValueError(f"{DRIVER_PARTS} has one or more of {', '.join(DRIVER_PART)}, with commas between them")

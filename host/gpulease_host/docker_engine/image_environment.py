@@ -25,12 +25,15 @@ SYSTEM = ("/lib", "/lib32", "/lib64", "/opt", "/usr")
 SEPARATORS = re.compile("[:; ]")
 """Those of glibc's loader."""
 TELLS = re.compile(r"NVIDIA_(?:DRIVER_CAPABILITIES|DISABLE_REQUIRE|REQUIRE_\w+|PRODUCT_NAME|BUILD_\w+|\w+_VERSION)")
-OBEYED = ("NVIDIA_", "DOCKER_RESOURCE_", "LD_", "GCONV_PATH", "GETCONF_DIR", "GLIBC_TUNABLES", "HOSTALIASES", "LOCPATH",
-          "MALLOC_TRACE", "NIS_PATH", "NLSPATH", "RESOLV_HOST_CONF", "RES_OPTIONS")  # fmt: skip
+OBEYED = ("DOCKER_RESOURCE_", "GCONV_PATH", "GETCONF_DIR", "GLIBC_TUNABLES", "HOSTALIASES", "LOCPATH", "MALLOC_TRACE",
+          "NIS_PATH", "NLSPATH", "RESOLV_HOST_CONF", "RES_OPTIONS")  # fmt: skip
+PREFIXES = ("NVIDIA_", "LD_")
+"""However they are written."""
 
 
 def is_obeyed(name: str) -> bool:
-    return name.upper().startswith(OBEYED)
+    """A client is refused these too (`RESERVED` of the service's API)."""
+    return name.upper().startswith(PREFIXES) or name.startswith(OBEYED)
 
 
 def corrections(of_image: Iterable[str], docker_root: str) -> dict[str, str | None]:

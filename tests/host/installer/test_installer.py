@@ -190,7 +190,7 @@ def test_what_cannot_be_mended_here_is_said(machine: PaperMachine, fact: str, te
 @pytest.mark.parametrize(
     ("program", "sentence"),
     [
-        ("nvidia-smi", "NVIDIA's driver shows no GPU"),
+        ("nvidia-smi", "nvidia-smi shows no GPU"),
         ("nvidia-container-runtime-hook", "NVIDIA's container toolkit is missing"),
         ("apt-get", "python3-venv is missing. Install it with this system's package manager"),
     ],
