@@ -67,7 +67,7 @@ CONTENDED = f"{ENGINE}/test_shares.py::test_contended_cpu_follows_the_shares_and
 SHARES = (*SYSTEMD, f"{ENGINE}/test_shares.py")
 WAYS_IN = (
     "tests/host/toolkit/test_openssh.py",
-    f"{LAUNCH}/test_strangers.py",
+    f"{LAUNCH}/test_strangers.py::test_the_owner_gets_in_after_failed_logins_from_the_same_address",
     f"{LAUNCH}/test_images.py::test_an_image_without_a_shell",
     f"{LAUNCH}/test_images.py::test_an_image_with_musl_whose_files_would_lead_glibc_astray",
     f"{LAUNCH}/test_ways_in.py::test_a_key_that_is_taken_away_ends_its_sessions_and_no_others",

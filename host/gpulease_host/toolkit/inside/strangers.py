@@ -15,7 +15,7 @@ from .places import say
 
 FEW = 20
 """Nobody is sent away while no more than these wait."""
-LOGIN_S = 5.0
+LOGIN_S = 10.0
 """A login takes less than this, also on a busy machine; who has waited longer goes first."""
 MOST = 100
 """While more wait, the oldest go even before that. Less than `MaxStartups` of `sshd_config` by what may come between
