@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -45,6 +46,8 @@ class Supervisor:
 
     def run(self) -> None:
         """Raises SettingsError when a program is missing."""
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each client of a tunnel takes two of its sshd's
         sshd, nginx = self._programs()
         hosts = Hosts(self.service, self.elapsed, self.log)
         desk = Desk(self.settings, hosts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import threading
@@ -31,6 +32,7 @@ def run_daemon(settings: Settings, open_engine: OpenEngine) -> NoReturn:
     def open_api(key: Signer) -> Api:
         return Api(config.api_url, MachineAuth(key, config.host_id, clock), clock.hear)
 
+    raise_limit_of_open_files()
     with lock_folder(settings.pid_path):
         log = Log(sys.stderr, time.time)
         end_on_fault(log)
@@ -49,6 +51,12 @@ def run_daemon(settings: Settings, open_engine: OpenEngine) -> NoReturn:
                 clock=clock,
             )
         )
+
+
+def raise_limit_of_open_files() -> None:
+    """Of this process and those that it begins: what tenants nest, and who knocks at their ports, takes some."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def serve(parts: Parts) -> NoReturn:

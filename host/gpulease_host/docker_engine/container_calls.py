@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -61,8 +61,13 @@ class _Output:
         return {**said, "truncated": self.truncated or said != {"stdout": stdout, "stderr": stderr}}
 
 
-def run_command(api: DockerApi, instance_id: int, command: Sequence[str], timeout_s: int) -> dict[str, Any]:
-    """Raises EngineError. What takes too long is killed; its children are left to end with the container."""
+def run_command(
+    api: DockerApi, instance_id: int, command: Sequence[str], timeout_s: int, free: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
+    """Raises EngineError. What takes too long is killed; its children are left to end with the container.
+
+    `free` helps Docker on where it waits for a file of the container's before it begins the command.
+    """
     try:
         exec_id = api.create_exec(container_name(instance_id), command)
         output = _Output()
@@ -73,6 +78,8 @@ def run_command(api: DockerApi, instance_id: int, command: Sequence[str], timeou
         in_time = not state["Running"]
         if not in_time:
             _kill(state)
+            if not state.get("Pid"):
+                free()
             reader.join(1)
     except RefusedError as error:
         raise CallError(f"The command could not be run: {_why(error)}", str(error)) from error

@@ -86,6 +86,7 @@ def container_config(order: Order, secrets: Secrets, surroundings: Surroundings)
         "Labels": _labels(order, surroundings),
         "HostConfig": _host_config(order, surroundings),
         "StopTimeout": order.stop_grace_s,
+        "Healthcheck": {"Test": ["NONE"]},  # an image's would run outside of the share, as often as it likes
         **(launch_config() if surroundings.launch else {}),
     }
 

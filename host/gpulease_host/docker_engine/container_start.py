@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -43,6 +44,13 @@ APPEARANCE_TRIES = 50
 APPEARANCE_PAUSE_S = 0.1
 START_TRIES = 10
 START_PAUSE_S = 0.2
+
+MOST_CONFIG_BYTES = 256 << 10
+"""Docker repeats an image's labels whenever it lists containers. Usual images have some kilobytes."""
+TOO_MUCH_SAID = (
+    "{image} cannot be started: its labels, variables and commands have more than 256 KiB together. Build it with less "
+    "of them (see docker image inspect), or choose another."
+)
 
 
 class ContainerStart:
@@ -110,6 +118,8 @@ class ContainerStart:
     def _create(self, order: Order, secrets: Secrets, nodes: Sequence[DeviceNode], *, gpus_by_request: bool) -> str:
         image = self._image(order.image)
         config = image.get("Config") or {}
+        if len(json.dumps(config)) > MOST_CONFIG_BYTES:
+            raise ImageMissingError(TOO_MUCH_SAID.format(image=order.image))
         launch = None
         if order.mode in WAYS_IN:
             launch = self._ways_in.prepare(order, secrets, str(config.get("WorkingDir") or ""))

@@ -12,6 +12,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from gpulease_host.docker_engine.storage import FILE_BYTES, Storage
@@ -20,11 +21,10 @@ STEP_S = 0.05
 # A count rests this many times as long as it took, so that it costs 5% of one CPU at most.
 REST_FACTOR = 20
 MIN_REST_S = 5.0
-MOST_WAITING, FEWEST_TAKEN = 50_000, 100
-"""Folders that are remembered while they wait to be counted, and of how many a folder's own are taken at least: what a
-client nests, and how wide, must not decide about the daemon's memory."""
+MOST_LEVELS = 250
+"""Folders within folders that are counted; each is open meanwhile."""
 UNCOUNTABLE_BYTES = 1 << 53
-"""Of what is nested deeper than a path can say, which no honest program does: more than anybody holds."""
+"""Of what is nested deeper than that, or than a path can say, which no honest program does: more than anybody holds."""
 
 
 class DiskMeter:
@@ -130,49 +130,53 @@ def _rest_s(spent_s: float) -> float:
     return max(MIN_REST_S, REST_FACTOR * spent_s)
 
 
-class _Folder:
-    """One that waits to be counted; by its name only, since a path may be four kilobytes long."""
-
-    __slots__ = ("counted", "name", "parent")
-
-    def __init__(self, parent: _Folder | None, name: str, counted: int = 0) -> None:
-        self.parent = parent
-        self.name = name
-        self.counted = counted
-        """How many of its entries were counted already."""
-
-    def path(self) -> str:
-        names, here = [self.name], self.parent
-        while here is not None:
-            names.append(here.name)
-            here = here.parent
-        return "/".join(reversed(names))
-
-
 def _sizes(directories: Sequence[str]) -> Iterator[int]:
     """Blocks, so that sparse files count what they take, and one for an empty file, which takes an inode.
 
-    What has several names counts once, in parts. What vanishes meanwhile counts nothing.
+    What has several names counts once, in parts. What vanishes meanwhile counts nothing. Depth first, with one folder
+    open for each level: neither how deep nor how wide a client nests decides about memory, and none is read twice.
     """
-    waiting = [_Folder(None, each) for each in directories]
-    while waiting:
-        folder = waiting.pop()
-        below, most = len(waiting), max(MOST_WAITING - len(waiting), FEWEST_TAKEN)
-        try:
-            with os.scandir(folder.path()) as entries:
-                for number, entry in enumerate(entries):
-                    if number < folder.counted:
-                        yield 0
-                        continue
-                    if entry.is_dir(follow_symlinks=False):
-                        if len(waiting) - below >= most:  # the rest of it when these are done
-                            waiting.insert(below, _Folder(folder.parent, folder.name, number))
-                            break
-                        waiting.append(_Folder(folder, entry.name))
-                    yield _size(entry)
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                yield UNCOUNTABLE_BYTES
+    for directory in directories:
+        yield from _sizes_below(directory)
+
+
+def _sizes_below(directory: str) -> Iterator[int]:
+    with ExitStack() as stack:
+        levels: list[Iterator[os.DirEntry[str]]] = []
+
+        def enter(path: str) -> int:
+            if len(levels) == MOST_LEVELS:
+                return UNCOUNTABLE_BYTES
+            try:
+                levels.append(os.scandir(path))
+            except OSError as error:
+                return _of_error(error)
+            return 0
+
+        stack.callback(lambda: [each.close() for each in levels])  # type: ignore[attr-defined]
+        yield enter(directory)
+        while levels:
+            entry = _next(levels[-1])
+            if entry is None:
+                levels.pop().close()  # type: ignore[attr-defined]
+                continue
+            yield _size(entry)
+            if _is_folder(entry):
+                yield enter(entry.path)
+
+
+def _next(entries: Iterator[os.DirEntry[str]]) -> os.DirEntry[str] | None:
+    try:
+        return next(entries, None)
+    except OSError:
+        return None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:
+        return False
 
 
 def _size(entry: os.DirEntry[str]) -> int:
@@ -180,5 +184,9 @@ def _size(entry: os.DirEntry[str]) -> int:
         status = entry.stat(follow_symlinks=False)
         size = max(status.st_blocks * 512, FILE_BYTES)
         return size if stat.S_ISDIR(status.st_mode) else size // max(1, status.st_nlink)
-    except FileNotFoundError:
-        return 0
+    except OSError as error:
+        return _of_error(error)
+
+
+def _of_error(error: OSError) -> int:
+    return UNCOUNTABLE_BYTES if error.errno == errno.ENAMETOOLONG else 0

@@ -62,7 +62,7 @@ from gpulease_host.engine import (
 ADDRESS_POOL = "10.213.0.0/16"
 PUBLISH_ADDRESS = "0.0.0.0"
 PARENT_GROUP = "gpulease"
-REMOVAL_TIMEOUT_S = 60.0
+REMOVAL_TIMEOUT_S, SOON_S = 60.0, 5.0
 INVENTORY_AGE_S = 30.0
 FIREWALL_CHECK_S = 60.0
 WATCH_TIMEOUT_S = 10
@@ -206,8 +206,10 @@ class DockerEngine:
         try:
             self._api.remove_container(name)
         except RefusedError as error:
-            if error.status not in (404, 409):  # 409: being removed already
+            if error.status not in (404, 409):
                 raise
+            if error.status == 409:  # being removed already, which of millions of files takes its time: others work on
+                self._await_absence(name, SOON_S)
         self._await_absence(name)
         self._networks.remove_if_unused(contract_id)
         self._ways_in.remove(instance_id)
@@ -238,7 +240,12 @@ class DockerEngine:
         return self._disks.overruns({each: listed[each] for each in listed if each in limits}, limits)
 
     def run_command(self, instance_id: int, command: Sequence[str], timeout_s: int) -> dict[str, Any]:
-        return container_calls.run_command(self._api, instance_id, command, timeout_s)
+        def free() -> None:
+            container_id = self._known.id_of(instance_id)
+            if container_id is not None:
+                self._free(container_id)
+
+        return container_calls.run_command(self._api, instance_id, command, timeout_s, free)
 
     def read_logs(self, instance_id: int, tail: int, since: int | None, cursor: str | None) -> dict[str, Any]:
         return container_calls.read_logs(self._api, instance_id, tail, since, cursor)
@@ -358,11 +365,11 @@ class DockerEngine:
         self.inventory()
         return self._disks.room_bytes(self._image_memory.promised_bytes(self._host_id))
 
-    def _await_absence(self, name: str) -> None:
-        deadline = time.monotonic() + REMOVAL_TIMEOUT_S
+    def _await_absence(self, name: str, timeout_s: float = REMOVAL_TIMEOUT_S) -> None:
+        deadline = time.monotonic() + timeout_s
         while self._api.inspect_container(name) is not None:
             if time.monotonic() > deadline:
-                raise EngineError(f"Docker has not removed {name} within {REMOVAL_TIMEOUT_S:.0f} s")
+                raise EngineError(f"Docker has not removed {name} within {timeout_s:.0f} s")
             time.sleep(0.05)
 
 

@@ -86,11 +86,12 @@ class Ghosts:
     def clear_folder(self, container_id: str, refusal: str) -> bool:
         """Where a folder that a dead shim left is in the way of a start, empty it; False when that was not it.
 
-        Nothing below it is touched: a file system of a container could be mounted there.
+        Nothing below it is touched: a file system of a container could be mounted there. What Docker itself keeps of
+        the container stays: a tenant may choose what a refusal says.
         """
         named = re.search(rf"mkdir (/\S+/{container_id}): file exists", refusal)
         folder = Path(named[1]) if named is not None else None
-        if folder is None or any(self._shims(container_id)):
+        if folder is None or (folder / "config.v2.json").exists() or any(self._shims(container_id)):
             return False
         for entry in folder.iterdir():
             with suppress(OSError):

@@ -13,8 +13,9 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
@@ -38,6 +39,8 @@ PULL_TIMEOUT_S = 900.0
 KEEP_S = 3600.0
 POLL_S = 0.25
 ROOM_CHECK_S = 1.0
+MOST_LAYERS = 500
+"""A registry may announce any number, each in a line, and each line costs a sum over all. Docker stacks 127."""
 SPARE_BYTES = 256 * MIB
 """What must stay free while a pull goes on: as much as it may write before the next look."""
 ASK_S = 10.0
@@ -75,6 +78,9 @@ class Images:
         self._now = now
         self._elapsed = elapsed
         self._removing = threading.Lock()
+        self._noting = threading.Lock()
+        self._with_login = Counter[str]()
+        """Pulls with a login of each repository, since it was noted."""
         self._digests = Lately[str, str]()
 
     def provide(self, order: Order, login: Login, watch: PullWatch) -> None:
@@ -183,15 +189,43 @@ class Images:
         return here is not None and bool(digest) and named.is_one_of(here.names)
 
     def _pull(self, name: ImageName, login: Login, errand: _Errand) -> None:
-        if login:
-            self._memory.note_login(name.repository)
-        state, looked_at, roomed_at = PullState(), float("-inf"), float("-inf")
+        state = PullState()
+        with self._noted(name.repository, login, state):
+            self._take(name, login, errand, state)
+
+    @contextmanager
+    def _noted(self, repository: str, login: Login, state: PullState) -> Iterator[None]:
+        """What comes by a login is private, from before it comes.
+
+        A registry that gave nothing tells nothing of it: else one wrong login would close images of this name that came
+        without one. Where another pull with a login was under way meanwhile, the note stays.
+        """
+        if not login:
+            yield
+            return
+        with self._noting:
+            is_first = not self._memory.needs_login(repository)
+            self._memory.note_login(repository)
+            self._with_login[repository] += 1
+        try:
+            yield
+        except (PullFailedError, RefusedError):
+            with self._noting:
+                if is_first and state.layers == 0 and self._with_login[repository] == 1:
+                    self._memory.note_public(repository)
+                    del self._with_login[repository]
+            raise
+
+    def _take(self, name: ImageName, login: Login, errand: _Errand, state: PullState) -> None:
+        looked_at, roomed_at = float("-inf"), float("-inf")
         roomed_for = state.announced
         request = f"POST /images/create?fromImage={quote(str(name), safe='')}"
         with docker_lines(self._api.docker_host, request, registry_auth(login), POLL_S) as lines:
             for line in lines:
                 if line is not None:
                     state.take(line)
+                if state.layers > MOST_LAYERS:
+                    raise ImageMissingError(pull_errors.sentence(errand.image, pull_errors.LAYERS, is_here=False))
                 now = self._elapsed()
                 if now - looked_at >= POLL_S:
                     looked_at = now

@@ -17,9 +17,14 @@ LEAST = {
     "fs/inotify/max_user_instances": 1 << 20,
     "fs/inotify/max_user_watches": 1 << 26,
     "fs/epoll/max_user_watches": 1 << 30,
+    "fs/aio-max-nr": 1 << 24,
+    "net/netfilter/nf_conntrack_max": 1 << 20,
+    "kernel/pty/max": 1 << 16,
     "kernel/pid_max": PROCESSES,
     "kernel/threads-max": PROCESSES,
 }
+UNLIMITED = ("fs/pipe-user-pages-soft",)
+"""With 0 there is none: with one, all pipes of root's user but root's own on the host shrink to a page."""
 ULIMITS = {
     "sigpending": 4096,
     "msgqueue": 400 << 10,
@@ -34,6 +39,10 @@ def ensure(proc_sys: Path = PROC_SYS) -> None:
         with suppress(OSError, ValueError):
             if int((proc_sys / name).read_text()) < least:
                 (proc_sys / name).write_text(str(least))
+    for name in UNLIMITED:
+        with suppress(OSError, ValueError):
+            if int((proc_sys / name).read_text()) != 0:
+                (proc_sys / name).write_text("0")
 
 
 def ulimits() -> list[dict[str, object]]:

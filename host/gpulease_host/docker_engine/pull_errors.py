@@ -14,6 +14,7 @@ UNREACHABLE = "The registry cannot be reached from this host: check its name, or
 BROKEN = "The registry sent something else than it announced: push the image again, or try again later."
 REGISTRY_FAULT = "The registry has a fault: try again later."
 BAD_NAME = "This is not the name of an image: write it as registry/repository:tag."
+LAYERS = "It has more layers than Docker can stack, which are 127: build it with fewer steps, or choose another."
 LATE = "The time for it is over: try again, or choose a smaller image, a faster registry or another host."
 NO_ZSTD = (
     "The host's Docker is older than 23.0 and cannot read layers compressed by zstd, which these seem to be: choose a "

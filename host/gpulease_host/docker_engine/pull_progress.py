@@ -68,6 +68,10 @@ class PullState:
         )
 
     @property
+    def layers(self) -> int:
+        return len(self._layers)
+
+    @property
     def announced(self) -> tuple[int, int]:
         """Changes with each layer, and with each size, that is told of."""
         return len(self._layers), sum(layer.total_bytes for layer in self._layers.values())

@@ -93,6 +93,7 @@ CAUSES = (
             "working directory",
             "on ordinary directory",
             "too many levels of symbolic links",
+            "file name too long",
         ),
         "a folder that it needs is not a folder in the image",
         "mend the WORKDIR of the image, and let /opt, /run and /dev be folders",

@@ -129,7 +129,6 @@ def launch_config() -> dict[str, Any]:
         "Cmd": [],
         "User": "0:0",
         "StopSignal": "SIGTERM",
-        "Healthcheck": {"Test": ["NONE"]},
     }
 
 

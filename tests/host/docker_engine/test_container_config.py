@@ -41,7 +41,7 @@ def test_the_ways_in_replace_what_the_image_says_of_its_first_process() -> None:
     config, plain = config_of(launch=launch), config_of()
     assert config["Entrypoint"] == ["/.gl/bin/busybox", "sh", "/.gl/inside/init.sh"]
     assert (config["Cmd"], config["User"], config["StopSignal"]) == ([], "0:0", "SIGTERM")
-    assert config["Healthcheck"] == {"Test": ["NONE"]}
+    assert config["Healthcheck"] == plain["Healthcheck"] == {"Test": ["NONE"]}
     mounts = {each["Target"]: (each["Source"], each["ReadOnly"]) for each in config["HostConfig"]["Mounts"]}
     assert mounts == {
         "/.gl": ("/host/toolkit/current", True),

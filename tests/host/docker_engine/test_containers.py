@@ -76,6 +76,14 @@ def test_an_image_says_nothing_that_a_client_may_not(bench: Bench, docker_host: 
     assert not {line.partition("=")[0] for line in said} & of_image.keys()
 
 
+def test_an_image_that_says_too_much_of_itself_is_refused(bench: Bench, docker_host: str) -> None:
+    """Docker repeats its labels in every list of containers."""
+    name = "gpulease/test-much:1"
+    images.build(client_of(docker_host), name, changes=[f"LABEL x{each}={'y' * 4000}" for each in range(70)])
+    with pytest.raises(ImageMissingError, match="more than 256 KiB"):
+        bench.start(bench.order(image=name), "true")
+
+
 def test_the_gpu_hook_gets_exactly_the_ordered_gpus(own_bench: Bench) -> None:
     order = own_bench.order(gpu=1)
     container_id = own_bench.start(order, "sleep", "600")

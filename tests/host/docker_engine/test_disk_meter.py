@@ -131,37 +131,49 @@ def test_what_is_nested_too_deep_to_be_counted_is_too_much(tmp_path: Path) -> No
     assert (used or 0) >= UNCOUNTABLE_BYTES
 
 
-def test_a_folder_with_more_folders_than_may_wait_is_counted_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(disk_meter, "MOST_WAITING", 10)
-    monkeypatch.setattr(disk_meter, "FEWEST_TAKEN", 3)
-    for each in range(30):
-        (tmp_path / f"{each}" / "deeper" / "still").mkdir(parents=True)
-        (tmp_path / f"{each}" / "file").touch()
-        for other in range(5):
-            (tmp_path / f"{each}" / "deeper" / f"{other}").mkdir()
-    sizes = list(disk_meter._sizes([str(tmp_path)]))
-    assert len([size for size in sizes if size]) == 30 * 9
-    assert DiskMeter(Ticking()).used_bytes(ZFS, "abc", [str(tmp_path)], lambda: 0) == 30 * 9 * 4096
-
-
-def test_folders_that_wait_take_little_memory_however_long_their_path_is(tmp_path: Path) -> None:
+def test_no_folder_is_read_twice_and_wide_ones_take_little_memory(tmp_path: Path) -> None:
     deep = tmp_path
     for _ in range(14):
         deep = deep / ("d" * 240)
     deep.mkdir(parents=True)
-    for each in range(2000):
+    for each in range(3000):
         (deep / f"{each}").mkdir()
     sizes = disk_meter._sizes([str(tmp_path)])
     tracemalloc.start()
     try:
-        for _ in range(1000):
-            next(sizes)
-        taken, _ = tracemalloc.get_traced_memory()
+        counted = sum(1 for size in sizes if size)
+        _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert taken < 1000 * 400, "a path has 3,400 bytes"
+    assert counted == 14 + 3000
+    assert most < 500_000, "one path has 3,400 bytes"
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_count_that_is_given_up_leaves_no_folder_open(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b" / "c").mkdir(parents=True)
+    before = open_files()
+    sizes = disk_meter._sizes([str(tmp_path)])
+    for _ in range(6):
+        next(sizes)
+    assert open_files() > before
+    del sizes
+    assert open_files() == before
+
+
+@pytest.mark.parametrize(
+    ("levels", "is_counted"), [(disk_meter.MOST_LEVELS - 1, True), (disk_meter.MOST_LEVELS, False)]
+)
+def test_as_many_levels_are_counted_as_may_be_open(tmp_path: Path, levels: int, is_counted: bool) -> None:
+    deep = tmp_path
+    for _ in range(levels):
+        deep = deep / "d"
+    deep.mkdir(parents=True)
+    used = DiskMeter(Ticking()).used_bytes(ZFS, "abc", [str(tmp_path)], lambda: 0)
+    assert ((used or 0) < UNCOUNTABLE_BYTES) == is_counted
 
 
 def test_names_of_one_file_count_once_and_an_empty_file_a_block(tmp_path: Path) -> None:

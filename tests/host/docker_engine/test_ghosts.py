@@ -129,6 +129,10 @@ def test_a_folder_in_the_way_is_emptied_but_nothing_below_it(tmp_path: Path) -> 
     (folder / "rootfs" / "data").mkdir(parents=True)
     (folder / "config.json").touch()
     refusal = f"failed to start shim: mkdir {folder}: file exists: unknown"
+    (folder / "config.v2.json").touch()
+    assert not ghosts.clear_folder("abc", refusal), "Docker's own folder of the container"
+    assert (folder / "config.json").exists()
+    (folder / "config.v2.json").unlink()
     assert not ghosts.clear_folder("abc", "no space left on device")
     assert not ghosts.clear_folder("abc", refusal)
     assert [each.name for each in folder.rglob("*")] == ["rootfs", "data"]

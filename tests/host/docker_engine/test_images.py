@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from gpulease_host.docker_engine import DockerEngine, pull_errors
-from gpulease_host.docker_engine.docker_api import DockerApi
+from gpulease_host.docker_engine.docker_api import DockerApi, RefusedError
 from gpulease_host.docker_engine.image_memory import ImageMemory
 from gpulease_host.docker_engine.images import SPARE_BYTES, Images, ImageTerms
+from gpulease_host.docker_engine.pull_progress import PullState
 from gpulease_host.docker_engine.ways_in import WaysIn
 from gpulease_host.engine import ImageMissingError, Order, OvertakenError, Progress, PullWatch, Secrets
 from gpulease_host.toolkit.store import ToolkitStore
@@ -234,6 +235,27 @@ def test_what_came_here_with_a_login_starts_only_for_who_is_let_in(bench: Bench,
     assert pull_errors.NOT_LET_IN in why_not(pulls, order, WRONG)
     pulls.provide(order, private.login, Heard().watch())
     assert len(private.downloads(order.image, at_least=MIB)) == before, "nothing is downloaded again"
+
+
+def test_a_login_that_brought_nothing_closes_nothing(bench: Bench, private: PrivateImages) -> None:
+    """Else anybody could close an owner's image for everybody, by a tag of it that is not there."""
+    memory, order = forgetful(), bench.order(image=private.name())
+    repository = order.image.rpartition(":")[0]
+    assert why_not(images_of(bench, memory), order, private.login)
+    assert not memory.needs_login(repository)
+    kept = bench.order(image=private.push())
+    images_of(bench, memory).provide(kept, private.login, Heard().watch())
+    assert memory.needs_login(kept.image.rpartition(":")[0])
+
+
+def test_a_login_that_fails_beside_one_that_is_let_in_opens_nothing(bench: Bench, private: PrivateImages) -> None:
+    memory, order = forgetful(), bench.order(image=private.push())
+    pulls = images_of(bench, memory)
+    repository = order.image.rpartition(":")[0]
+    with pytest.raises(RefusedError), pulls._noted(repository, WRONG, PullState()):
+        pulls.provide(order, private.login, Heard().watch())
+        raise RefusedError(401, "unauthorized")
+    assert memory.needs_login(repository)
 
 
 def test_no_other_name_of_a_private_image_starts_it(bench: Bench, private: PrivateImages) -> None:

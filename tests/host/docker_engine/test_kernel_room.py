@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gpulease_host.docker_engine import kernel_room
-from gpulease_host.docker_engine.kernel_room import LEAST
+from gpulease_host.docker_engine.kernel_room import LEAST, UNLIMITED
 from tests.host.docker_engine.bench import SMALL, Bench, name_of, wait_until
 
 INSTANCES = 140
@@ -19,6 +19,9 @@ INSTANCES = 140
 
 @pytest.fixture
 def proc_sys(tmp_path: Path) -> Path:
+    for name in UNLIMITED:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("16384\n")
     for name, least in LEAST.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"{least // 2}\n")
@@ -29,6 +32,7 @@ def test_what_is_too_low_is_raised_and_nothing_is_lowered(proc_sys: Path) -> Non
     higher = proc_sys / "kernel/pid_max"
     higher.write_text(f"{1 << 22}\n")
     kernel_room.ensure(proc_sys)
+    assert [(proc_sys / name).read_text() for name in UNLIMITED] == ["0"]
     assert higher.read_text() == f"{1 << 22}\n"
     assert {name: int((proc_sys / name).read_text()) for name in LEAST if name != "kernel/pid_max"} == {
         name: least for name, least in LEAST.items() if name != "kernel/pid_max"

@@ -73,3 +73,11 @@ def test_a_size_that_is_not_told_is_at_least_what_has_come() -> None:
     state = PullState()
     state.take({"status": "Downloading", "id": "a", "progressDetail": {"current": 700}})
     assert state.progress == Progress(0, 1, 700, 700)
+
+
+def test_layers_are_counted_as_they_are_announced() -> None:
+    state = PullState()
+    for each in range(3):
+        state.take({"status": "Pulling fs layer", "id": f"{each}"})
+    state.take({"status": "Waiting", "id": "0"})
+    assert state.layers == 3
