@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from gpulease_host.docker_engine.container_calls import LOG_BYTES, OUTPUT_BYTES, read_logs, run_command
 from gpulease_host.docker_engine.docker_api import DockerApi, Json
+from gpulease_host.docker_engine.log_frames import Frame
 from gpulease_host.machine_key import seal_reply, to_b64
 from gpulease_host.reply import MOST_BYTES, cut, encode, encoded_bytes
 from rental.api.limits import MAX_REPLY
@@ -36,8 +37,10 @@ class Writing(DockerApi):
     def inspect_exec(self, exec_id: str) -> Json:
         return {"Running": False, "ExitCode": 0}
 
-    def logs(self, container: str, tail: int | None, since: int | str | None) -> list[tuple[int, bytes]]:
-        return [(1, f"{AT} {line}\n".encode()) for line in self._lines]
+    def logs(
+        self, container: str, tail: int | None, since: int | str | None, keep: Callable[[Iterable[Frame]], list[Frame]]
+    ) -> list[Frame]:
+        return keep((1, f"{AT} {line}\n".encode()) for line in self._lines)
 
 
 def fits(said: object) -> bool:
