@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gpulease_host.docker_engine import image_environment, kernel_room
+from gpulease_host.docker_engine import image_environment, kernel_room, oom_marks
 from gpulease_host.docker_engine.gpu_nodes import DeviceNode
 from gpulease_host.docker_engine.seccomp import security_option
 from gpulease_host.docker_engine.storage import LOG_FILES, log_file_bytes
@@ -133,6 +133,7 @@ def _limits(limits: Limits, most_log_bytes: int | None) -> dict[str, Any]:
         "MemorySwap": limits.memory_limit_bytes,  # both together: no swap
         "MemoryReservation": limits.memory_baseline_bytes,
         "ShmSize": limits.shm_bytes,
+        "OomScoreAdj": int(oom_marks.MARKED),
         "PidsLimit": limits.pids,
         "Ulimits": kernel_room.ulimits(),
         "LogConfig": {"Type": "json-file", "Config": log_options},

@@ -87,6 +87,7 @@ def test_a_client_sets_nothing_that_libc_obeys_on_the_host() -> None:
 
 def test_memory_has_no_swap_and_cpu_no_cap() -> None:
     asked = config_of()["HostConfig"]
+    assert asked["OomScoreAdj"] == 1000, "until it was looked at"
     assert asked["Memory"] == asked["MemorySwap"]
     assert not {"CpuQuota", "NanoCpus", "CpusetCpus", "Privileged"} & asked.keys()
 
