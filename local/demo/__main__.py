@@ -16,6 +16,7 @@ from local import dockerd, dockerd_packages, proxies, toolkits
 from local.demo import browser
 from local.demo.explain import FAILED, MISSING, explain
 from local.demo.narration import Narrator
+from local.demo.patience import PatientRunning
 from local.demo.rental import Rental, duration_on
 from local.demo.ways_in import Visit
 from local.dockerd_packages import MissingPackagesError
@@ -35,7 +36,8 @@ def main() -> int:
     site = _site()
     try:
         _clear(site)
-        site, running = _start(site, tell)
+        site, started = _start(site, tell)
+        running = PatientRunning.on(started)
         _play(Rental(running, tell, {}, {}, duration_on(tell.total_s)))
         if _serves_ways_in(tell):
             _visit_all(site, running, tell)
