@@ -1,4 +1,4 @@
-"""Asks again where the function behind the API was cut off, as on a machine on which its start alone takes that long."""
+"""Asks again where the function behind the API was cut off, as on a machine where its start alone takes that long."""
 
 from __future__ import annotations
 
