@@ -94,11 +94,12 @@ class Running:
     credentials: Credentials
     host_id: int
     docker_host: str
+    client_type: type[Client] = Client
 
     @property
     def client(self) -> Client:
-        return Client(self.cloud.front_url, self.credentials.client_key)
+        return self.client_type(self.cloud.front_url, self.credentials.client_key)
 
     @property
     def owner(self) -> Client:
-        return Client(self.cloud.front_url, self.credentials.host_key)
+        return self.client_type(self.cloud.front_url, self.credentials.host_key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from local.demo.explain import FAILED, MISSING, explain
+from local.explain import FAILED, MISSING, explain
 from local.proxies import MOST, ensure_packages
 from local.site import LOCAL, Site
 from local.supervise import ProcessError

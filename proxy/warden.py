@@ -59,7 +59,7 @@ class Warden:
     begun: Callable[[], set[int]] = set
     """Whom sshd deals with, by the process of each: hosts, and whoever has not said who they are."""
     end: Callable[[int], None] = end_process
-    end_waiting_one: Callable[[int], None] = end_connection
+    end_stranger: Callable[[int], None] = end_connection
     permit_age_s: float = PERMIT_AGE_S
     handing_back_s: float = HANDING_BACK_S
     _lost: dict[str, LostNumbers] = field(default_factory=dict, init=False)
@@ -86,13 +86,17 @@ class Warden:
 
     def end_waiting(self, now: float) -> None:
         """Makes room for hosts while strangers hold sshd's slots: of many, those go that have waited longest."""
-        waiting = self.begun() - self._come_in()
+        begun = self.begun()
+        if len(begun) <= FEW_WAITING:
+            self._waiting_since.clear()
+            return  # who they are takes longer to find out
+        waiting = begun - self._come_in()
         self._waiting_since = {pid: self._waiting_since.get(pid, now) for pid in waiting}
         oldest_first = sorted(waiting, key=self._waiting_since.__getitem__)
         for left, pid in zip(range(len(waiting), FEW_WAITING, -1), oldest_first, strict=False):
             if left > MOST_WAITING or now - self._waiting_since[pid] >= LOGIN_S:
                 self._say_room(now, len(waiting))
-                self.end_waiting_one(pid)
+                self.end_stranger(pid)
 
     def _come_in(self) -> set[int]:
         """Who asked by a key has not shown that it has it: of those that listen nowhere, the newest of each key."""

@@ -14,12 +14,12 @@ from dataclasses import replace
 from gpulease_host.toolkit.errors import ToolkitError
 from local import dockerd, dockerd_packages, proxies, toolkits
 from local.demo import browser
-from local.demo.explain import FAILED, MISSING, explain
 from local.demo.narration import Narrator
-from local.demo.patience import PatientRunning
+from local.demo.patience import PatientClient
 from local.demo.rental import Rental, duration_on
 from local.demo.ways_in import Visit
 from local.dockerd_packages import MissingPackagesError
+from local.explain import FAILED, MISSING, explain
 from local.leftovers import remove_containers
 from local.ports import free_port
 from local.proxies import DEMO_NUMBERS, ProxyError
@@ -37,7 +37,7 @@ def main() -> int:
     try:
         _clear(site)
         site, started = _start(site, tell)
-        running = PatientRunning.on(started)
+        running = replace(started, client_type=PatientClient)
         _play(Rental(running, tell, {}, {}, duration_on(tell.total_s)))
         if _serves_ways_in(tell):
             _visit_all(site, running, tell)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
 from typing import Any
 
 from local.client import ApiError, Client
-from local.site import Running
 
 CUT_OFF = frozenset({502, 503, 504})
 """What API Gateway answers for a function that did not."""
@@ -27,20 +25,3 @@ class PatientClient(Client):
                 if error.status not in CUT_OFF:
                     raise
         return super().call(method, path, body, **headers)
-
-
-@dataclass(frozen=True)
-class PatientRunning(Running):
-    """A site whose service is asked patiently."""
-
-    @classmethod
-    def on(cls, site: Running) -> PatientRunning:
-        return cls(site.cloud, site.credentials, site.host_id, site.docker_host)
-
-    @property
-    def client(self) -> Client:
-        return PatientClient(self.cloud.front_url, self.credentials.client_key)
-
-    @property
-    def owner(self) -> Client:
-        return PatientClient(self.cloud.front_url, self.credentials.host_key)

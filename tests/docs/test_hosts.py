@@ -8,7 +8,15 @@ from typing import get_args, get_type_hints
 import pytest
 
 from gpulease_host import accept, cli
-from gpulease_host.docker_engine import container_config, engine, firewall, image_environment, images, networks
+from gpulease_host.docker_engine import (
+    container_config,
+    engine,
+    firewall,
+    image_environment,
+    images,
+    kernel_room,
+    networks,
+)
 from gpulease_host.machine_setup import live_restore
 from gpulease_host.settings import Settings
 from rental.api import schemas
@@ -92,6 +100,11 @@ def test_refused_variables_stand_in_the_security_page(prefix: str) -> None:
 def test_service_and_host_refuse_the_same_variables_and_the_page_of_the_api_has_them() -> None:
     assert schemas.RESERVED == image_environment.OBEYED
     assert [name for name in schemas.RESERVED if f"`{name}`" not in page("docs/api.md")] == []
+
+
+def test_every_setting_of_the_kernel_that_is_changed_stands_in_the_page_of_hosts() -> None:
+    names = [name.replace("/", ".") for name in (*kernel_room.LEAST, *kernel_room.UNLIMITED)]
+    assert [name for name in names if f"`{name}`" not in page(HOSTS)] == []
 
 
 def test_every_option_of_the_installer_stands_there_and_no_other() -> None:

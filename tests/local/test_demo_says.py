@@ -7,9 +7,9 @@ import requests
 from selenium.common.exceptions import WebDriverException
 
 from local.client import ApiError, WaitedTooLongError, wait_until
-from local.demo.explain import explain
 from local.demo.narration import Narrator
 from local.demo.rental import DURATION_S, duration_on
+from local.explain import explain
 from local.supervise import ProcessError
 
 CONTRACT = {

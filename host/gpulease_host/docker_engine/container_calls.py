@@ -29,6 +29,7 @@ NO_CONTAINER = (404, 409)
 """As Docker answers for one that is not there, and for one that does not run."""
 SEPARATOR_BYTES = len(", ")
 LOOK_S = 0.02
+FREE_TRIES, FREE_PAUSE_S = 5, 0.2
 
 
 class CallError(EngineError):
@@ -78,9 +79,7 @@ def run_command(
         in_time = not state["Running"]
         if not in_time:
             _kill(state)
-            if not state.get("Pid"):
-                free()
-            reader.join(1)
+            _wait_for(reader, free)
     except RefusedError as error:
         raise CallError(f"The command could not be run: {_why(error)}", str(error)) from error
     return {"exit_code": _exit_code(api, exec_id) if in_time else None, **output.say()}
@@ -127,6 +126,15 @@ def _exit_code(api: DockerApi, exec_id: str) -> int:
     while (state := api.inspect_exec(exec_id))["Running"] and time.monotonic() < deadline:
         time.sleep(LOOK_S)
     return int(state["ExitCode"] or 0)
+
+
+def _wait_for(reader: threading.Thread, free: Callable[[], None]) -> None:
+    """It may wait for one file after the other."""
+    for _ in range(FREE_TRIES):
+        reader.join(FREE_PAUSE_S)
+        if not reader.is_alive():
+            return
+        free()
 
 
 def _kill(state: dict[str, Any]) -> None:

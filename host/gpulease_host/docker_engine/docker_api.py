@@ -195,11 +195,17 @@ class DockerApi:
                 return keep(log_frames.frames(response.iter_content(CHUNK_BYTES)))
 
     def read_head(self, container: str, path: str, size: int) -> bytes | None:
-        """How a plain file in it begins; None where there is none at that path."""
+        """How a plain file in it begins; None where there is none at that path.
+
+        Docker reads the container's own files for that, so it may hang on them: it is not waited for long.
+        """
         try:
             with self._calling() as client:
-                pieces, _ = client.get_archive(container, path)
-                return _head_of_file(b"".join(islice(pieces, HEAD_PIECES)), size)
+                url = client._url("/containers/{0}/archive", container)
+                response = client._get(url, params={"path": path}, stream=True, timeout=LOOK_TIMEOUT_S)
+                with closing(response):
+                    client._raise_for_status(response)
+                    return _head_of_file(b"".join(islice(response.iter_content(TAR_BLOCK), HEAD_PIECES)), size)
         except RefusedError:
             return None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -203,14 +203,14 @@ class DockerEngine:
             self._disks.clear(str(found["Id"]))
         if found is not None and not found["State"]["Running"]:
             self._ghosts.end(found["Id"])
+        patience_s = REMOVAL_TIMEOUT_S
         try:
             self._api.remove_container(name)
         except RefusedError as error:
             if error.status not in (404, 409):
                 raise
-            if error.status == 409:  # being removed already, which of millions of files takes its time: others work on
-                self._await_absence(name, SOON_S)
-        self._await_absence(name)
+            patience_s = SOON_S  # 409: being removed already, which takes long for millions of files
+        self._await_absence(name, patience_s)
         self._networks.remove_if_unused(contract_id)
         self._ways_in.remove(instance_id)
         self._known.forget(instance_id)
@@ -240,12 +240,12 @@ class DockerEngine:
         return self._disks.overruns({each: listed[each] for each in listed if each in limits}, limits)
 
     def run_command(self, instance_id: int, command: Sequence[str], timeout_s: int) -> dict[str, Any]:
-        def free() -> None:
-            container_id = self._known.id_of(instance_id)
-            if container_id is not None:
-                self._free(container_id)
-
-        return container_calls.run_command(self._api, instance_id, command, timeout_s, free)
+        container_id = self._known.id_of(instance_id)
+        if container_id is None:
+            return container_calls.run_command(self._api, instance_id, command, timeout_s)
+        with self._guard.restless(self._tenants.of_container(container_id)):
+            free = partial(self._free, container_id)
+            return container_calls.run_command(self._api, instance_id, command, timeout_s, free)
 
     def read_logs(self, instance_id: int, tail: int, since: int | None, cursor: str | None) -> dict[str, Any]:
         return container_calls.read_logs(self._api, instance_id, tail, since, cursor)
@@ -365,7 +365,7 @@ class DockerEngine:
         self.inventory()
         return self._disks.room_bytes(self._image_memory.promised_bytes(self._host_id))
 
-    def _await_absence(self, name: str, timeout_s: float = REMOVAL_TIMEOUT_S) -> None:
+    def _await_absence(self, name: str, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         while self._api.inspect_container(name) is not None:
             if time.monotonic() > deadline:

@@ -13,7 +13,6 @@ import base64
 import json
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -59,6 +58,14 @@ class ImageTerms:
     """An image that was used less long ago than this is not removed."""
 
 
+@dataclass
+class _LoginPulls:
+    """`is_private`: whether the repository needs a login whatever comes of those that have not told yet."""
+
+    is_private: bool
+    under_way: int = 0
+
+
 class Images:
     """`room_bytes` answers how much images may still take of the disk."""
 
@@ -79,8 +86,8 @@ class Images:
         self._elapsed = elapsed
         self._removing = threading.Lock()
         self._noting = threading.Lock()
-        self._with_login = Counter[str]()
-        """Pulls with a login of each repository, since it was noted."""
+        self._login_pulls: dict[str, _LoginPulls] = {}
+        """By repository, while one is under way."""
         self._digests = Lately[str, str]()
 
     def provide(self, order: Order, login: Login, watch: PullWatch) -> None:
@@ -197,24 +204,30 @@ class Images:
     def _noted(self, repository: str, login: Login, state: PullState) -> Iterator[None]:
         """What comes by a login is private, from before it comes.
 
-        A registry that gave nothing tells nothing of it: else one wrong login would close images of this name that came
-        without one. Where another pull with a login was under way meanwhile, the note stays.
+        Where a registry has given nothing for any login under way, the note is taken back: else a wrong one would close
+        images of this name that came without.
         """
         if not login:
             yield
             return
         with self._noting:
-            is_first = not self._memory.needs_login(repository)
+            pulls = self._login_pulls.setdefault(repository, _LoginPulls(self._memory.needs_login(repository)))
+            pulls.under_way += 1
             self._memory.note_login(repository)
-            self._with_login[repository] += 1
+        gave_nothing = False
         try:
             yield
         except (PullFailedError, RefusedError):
-            with self._noting:
-                if is_first and state.layers == 0 and self._with_login[repository] == 1:
-                    self._memory.note_public(repository)
-                    del self._with_login[repository]
+            gave_nothing = state.layers == 0
             raise
+        finally:
+            with self._noting:
+                pulls.under_way -= 1
+                pulls.is_private = pulls.is_private or not gave_nothing
+                if not pulls.under_way:
+                    del self._login_pulls[repository]
+                    if not pulls.is_private:
+                        self._memory.note_public(repository)
 
     def _take(self, name: ImageName, login: Login, errand: _Errand, state: PullState) -> None:
         looked_at, roomed_at = float("-inf"), float("-inf")

@@ -1,8 +1,9 @@
 """Raises limits that the kernel counts for the whole machine, or by user, so that no container can use up the host's.
 
 Root in a container is the machine's root for the kernel, so the two share what is counted by user. What is raised here
-costs memory of the container that takes it, which has a limit of its own: that ends first. What costs no memory is
-divided instead, by `ULIMITS` of each container.
+costs memory of the container that takes it, which has a limit of its own: that ends first. Connections that the kernel
+tracks are the exception: they cost the machine 320 bytes each, and one container can still fill their table. What costs
+no memory is divided instead, by `ULIMITS` of each container.
 """
 
 from __future__ import annotations

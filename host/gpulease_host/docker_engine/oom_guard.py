@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 from gpulease_host.docker_engine.cgroups import Cgroups
 from gpulease_host.docker_engine.oom_marks import OomMarks
@@ -45,6 +46,18 @@ class OomGuard:
         with self._lock:
             self._baselines[group] = baseline_bytes
             self._run()
+
+    @contextmanager
+    def restless(self, group: str) -> Iterator[None]:
+        """While Docker begins and runs a command in it, each look is at all of its processes, and one more after it."""
+        with self._lock:
+            self._marks.restless[group] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._marks.restless[group] -= 1
+                self._marks.restless += Counter()  # forgets those at zero
 
     def close(self) -> None:
         self._closed.set()

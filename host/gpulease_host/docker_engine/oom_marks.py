@@ -8,6 +8,7 @@ values below 0 are not possible: containers fail to start with them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,6 +24,8 @@ class OomMarks:
         self._cgroups = cgroups
         self._proc = proc
         self._within: set[str] = set()
+        self.restless = Counter[str]()
+        """Groups in which others than their own processes are begun now, with the mark: what Docker begins has it."""
 
     def apply(self, baselines: Mapping[str, int]) -> None:
         """One round over the groups of running containers and what each may hold unmarked."""
@@ -37,6 +40,9 @@ class OomMarks:
         if self._is_above(group, baseline_bytes):
             self._within.discard(group)
             self._write(group, MARKED)
+        elif self.restless[group]:
+            self._within.discard(group)
+            self._write(group, UNMARKED)
         elif group not in self._within and self._write(group, UNMARKED):  # was above, or never seen by this daemon
             self._within.add(group)
 

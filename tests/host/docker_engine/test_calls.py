@@ -36,6 +36,12 @@ def test_a_command_sees_the_contracts_environment(bench: Bench) -> None:
     assert bench.engine.run_command(order.instance_id, ["sh", "-c", "echo $TOKEN"], 5)["stdout"] == "told\n"
 
 
+def test_a_command_is_not_the_first_to_die_where_ram_is_scarce(bench: Bench, sleeper: Order) -> None:
+    """Docker begins it with the mark that a container has until it was seen within its share."""
+    ran = bench.engine.run_command(sleeper.instance_id, ["sh", "-c", "sleep 2; cat /proc/self/oom_score_adj"], 10)
+    assert ran["stdout"] == "0\n"
+
+
 def test_output_is_cut_off_and_said_to_be(bench: Bench, sleeper: Order) -> None:
     ran = bench.engine.run_command(sleeper.instance_id, ["sh", "-c", "yes | head -c 200000"], 10)
     assert (len(ran["stdout"]), ran["truncated"], ran["exit_code"]) == (OUTPUT_BYTES, True, 0)

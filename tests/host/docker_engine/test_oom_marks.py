@@ -70,3 +70,21 @@ def test_what_has_all_its_share_is_not_looked_through_again_and_again(tmp_path: 
     group.begin(2)
     marks.apply({GROUP: 100})
     assert group.scores() == [UNMARKED, MARKED]
+
+
+def test_while_docker_begins_a_command_all_processes_are_looked_at_and_once_more_after_it(tmp_path: Path) -> None:
+    """What Docker begins in a container has the mark of its configuration, however long ago that was started."""
+    group = Group(tmp_path)
+    marks = marks_of(group)
+    group.begin(1)
+    for _ in range(3):
+        marks.apply({GROUP: 100})
+    marks.restless[GROUP] += 1
+    marks.apply({GROUP: 100})
+    group.begin(2)
+    marks.apply({GROUP: 100})
+    assert group.scores() == [UNMARKED, UNMARKED]
+    group.begin(3)
+    marks.restless[GROUP] -= 1
+    marks.apply({GROUP: 100})
+    assert group.scores() == [UNMARKED] * 3

@@ -46,6 +46,7 @@ SAID = {
         "mounted on ordinary directory",
         f'{PROCESS}error during container init: error mounting "/x" to rootfs at "/.gl-run": too many levels of '
         "symbolic links",
+        "lstat /var/lib/docker/volumes/1/_data/iptables/aaa: file name too long",
         f'{OLD}process_linux.go:495: container init caused: chdir to cwd ("/work") set in config.json failed',
     ],
     "driver_too_old": [f"{NVIDIA}requirement error: unsatisfied condition: cuda>=12.4, please update your driver"],

@@ -100,6 +100,16 @@ def test_one_in_which_an_exec_hangs_is_seen_beside_the_others_and_ended_with_its
     assert bench.leftovers(order) == []
 
 
+@pytest.mark.parametrize("block", [BLOCK, f"{BLOCK}; rm /etc/group; mkfifo /etc/group"])
+def test_a_command_that_waits_for_such_a_file_leaves_docker_free(bench: Bench, block: str) -> None:
+    order = bench.run("sh", "-c", f"{block}; echo ready; exec sleep 600")
+    wait_until(lambda: b"ready" in bench.client.logs(name_of(order)), 20)
+    for _ in range(3):
+        assert bench.engine.run_command(order.instance_id, ["true"], 1)["exit_code"] is None
+        assert bench.seen(order).hangs is None
+    assert [each for each in threading.enumerate() if each.name == "exec"] == []
+
+
 def test_one_that_docker_would_hang_in_starts_all_the_same(bench: Bench) -> None:
     order = run_blocked(bench)
     bench.engine.stop(order.instance_id, 0)

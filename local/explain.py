@@ -1,4 +1,4 @@
-"""Says in a sentence why the demo cannot go on: people read it, not a dump of what was last seen."""
+"""Says in a sentence why the demo or `make up` cannot go on: people read it, not a dump of what was last seen."""
 
 from __future__ import annotations
 
