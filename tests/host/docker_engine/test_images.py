@@ -248,17 +248,6 @@ def test_a_login_that_brought_nothing_closes_nothing(bench: Bench, private: Priv
     assert memory.needs_login(kept.image.rpartition(":")[0])
 
 
-def test_logins_that_bring_nothing_at_the_same_time_close_nothing(bench: Bench) -> None:
-    memory = forgetful()
-    pulls = images_of(bench, memory)
-    with pytest.raises(RefusedError), pulls._noted("x/y", WRONG, PullState()):
-        with pytest.raises(RefusedError), pulls._noted("x/y", WRONG, PullState()):
-            raise RefusedError(401, "unauthorized")
-        assert memory.needs_login("x/y"), "the other may still be let in"
-        raise RefusedError(401, "unauthorized")
-    assert not memory.needs_login("x/y")
-
-
 def test_a_login_that_fails_beside_one_that_is_let_in_opens_nothing(bench: Bench, private: PrivateImages) -> None:
     memory, order = forgetful(), bench.order(image=private.push())
     pulls = images_of(bench, memory)
